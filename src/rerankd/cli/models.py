@@ -1,0 +1,57 @@
+"""`rerankd models` and `rerankd pull`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from rerankd.core.errors import StartError
+from rerankd.models import catalog, hub
+
+
+def models() -> None:
+    """List the catalog: what can be served by name, and what is on this machine."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "here", "window", "family", "about"):
+        table.add_column(heading, no_wrap=heading == "model")
+    for entry in catalog.ENTRIES:
+        name = f"{entry.name} (default)" if entry.name == catalog.DEFAULT else entry.name
+        window = str(entry.window_tokens or "none")
+        table.add_row(name, _presence(entry), window, entry.family, entry.about)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "\nyes: weights are here. no: `rerankd pull NAME`, or give a folder to --model. "
+        "not yet: this version has no engine for it."
+    )
+
+
+def pull(name: str, /) -> None:
+    """Download a model's weights into the local Hugging Face cache.
+
+    Parameters
+    ----------
+    name
+        A catalog name, or owner/name of any BERT or XLM-R cross-encoder on the hub.
+    """
+    entry = catalog.find(name)
+    if entry is not None and entry.ships_inside:
+        print(f"{entry.name} ships with rerankd: nothing to download.")
+        return
+    repository = entry.name if entry else name
+    folder = hub.pull(repository)
+    print(f"{repository} is in {folder}")
+    if entry is not None and not entry.loadable:
+        print(f"This version of rerankd has no engine for {entry.name} yet.")
+    else:
+        print(f"Serve it: rerankd serve --model {repository}")
+
+
+def _presence(entry: catalog.Entry) -> str:
+    if entry.ships_inside:
+        return "yes"
+    try:
+        hub.cached_folder(entry.name)
+    except StartError:
+        return "no" if entry.loadable else "not yet"
+    return "yes" if entry.loadable else "not yet"

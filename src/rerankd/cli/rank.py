@@ -1,0 +1,104 @@
+"""`rerankd rank`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rerankd.core.errors import StartError
+from rerankd.core.types import Hit
+from rerankd.service.library import Reranker
+
+
+class _Line(msgspec.Struct):
+    text: str
+
+
+class _Ranked(msgspec.Struct):
+    index: int
+    relevance_score: float
+    document: str
+
+
+def rank(
+    query: str,
+    documents: str,
+    /,
+    *,
+    model: str | None = None,
+    top_n: Annotated[int | None, Parameter(name=["--top-n", "-n"])] = None,
+    raw_scores: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Rank the lines of a file by relevance to a query.
+
+    Parameters
+    ----------
+    query
+        What is searched for.
+    documents
+        A file with one document per line, or a .jsonl file with {"text": …} lines; - for stdin.
+    model
+        Catalog name or checkpoint folder; default: the model that ships inside.
+    top_n
+        How many to show; default all.
+    raw_scores
+        Show logits instead of scores.
+    json
+        Print JSON lines instead of a table.
+    """
+    if top_n is not None and top_n < 1:
+        raise StartError(f"--top-n {top_n}: at least 1, or leave it out for all.")
+    lines = _read(documents)
+    with Reranker(model) as reranker:
+        hits = reranker.rank(query, lines, top_n=top_n, raw_scores=raw_scores)
+    if json:
+        for hit in hits:
+            line = _Ranked(hit.index, hit.score, lines[hit.index])
+            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+        sys.stdout.flush()
+    else:
+        Console(highlight=False).print(_table(hits, lines, bars=not raw_scores))
+
+
+def _read(source: str) -> list[str]:
+    """The documents: non-blank lines. Raises StartError."""
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        lines = raw.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise StartError(f"Cannot read {source}: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise StartError(f"{source} is not UTF-8 (byte {error.start}).") from None
+    documents = [line for line in lines if line.strip()]
+    if source.endswith(".jsonl"):
+        try:
+            documents = [msgspec.json.decode(line, type=_Line).text for line in documents]
+        except msgspec.MsgspecError as error:
+            raise StartError(f'{source}: every line must be {{"text": …}}: {error}.') from None
+    if not documents:
+        raise StartError(f"{source} has no documents: one per line is expected.")
+    return documents
+
+
+def _table(hits: tuple[Hit, ...], documents: list[str], *, bars: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("score", justify="right")
+    if bars:
+        table.add_column("", width=16)
+    table.add_column("line", justify="right", style="dim")
+    table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)
+    for place, hit in enumerate(hits, 1):
+        bar = [ProgressBar(total=1.0, completed=hit.score, width=16)] if bars else []
+        text = Text(" ".join(documents[hit.index].split()))
+        table.add_row(str(place), f"{hit.score:.4f}", *bar, str(hit.index + 1), text)
+    return table

@@ -1,0 +1,66 @@
+"""`rerankd serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rerankd import __version__
+from rerankd.cli.options import AliasFlag, ModelFlag, effective
+from rerankd.web.server import serve as run_server
+from rerankd.web.state import State
+
+
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    model: ModelFlag = None,
+    alias: AliasFlag = None,
+    config: Path | None = None,
+) -> None:
+    """Serve POST /v1/rerank until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    host
+        Address to listen on, default 127.0.0.1. Other machines: needs API keys.
+    port
+        Port, default 8000; 0 = any free one.
+    model
+        Catalog name or checkpoint folder; repeatable, the first is the default model.
+    alias
+        SERVED=MODEL: answer for another name; repeatable.
+    config
+        TOML file, see `rerankd config`. SIGHUP reads it again: keys and models change.
+    """
+    run_server(
+        lambda: effective(
+            config=config, host=host, port=port, model=model, alias=alias
+        ).settings,
+        _announce,
+    )
+
+
+def _announce(state: State, url: str) -> None:
+    """What is served, where, with which engine, and whether keys are on."""
+    pool = state.pipeline.pool
+    table = Table.grid(padding=(0, 2))
+    for position, (name, served) in enumerate(pool.served.items()):
+        info = served.model.engine.info
+        default = " (default)" if position == 0 else ""
+        table.add_row("model", f"{name}{default}", f"{info.name} {info.device} {info.precision}")
+        for warning in served.warnings:
+            table.add_row("", Text(f"warning: {warning}", style="yellow"))
+    for served_as, target in pool.aliases.items():
+        table.add_row("alias", served_as, f"-> {target}")
+    keys = "none: open to this machine only" if state.keys.is_open else f"{len(state.keys)} on"
+    table.add_row("keys", keys)
+    table.add_row("docs", f"{url}/docs")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"rerankd {__version__} on {url}")
+    console.print(table)
+    console.file.flush()

@@ -1,0 +1,28 @@
+"""Which rows run together: a pure plan, no clock, queue or tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def plan_batches(lengths: Sequence[int], *, max_tokens: int, max_rows: int) -> list[list[int]]:
+    """Group rows, longest first, so that a padded batch costs at most `max_tokens`.
+
+    Args:
+        lengths: shape (B,), tokens per row.
+        max_tokens: budget of one batch, counted as rows * longest row.
+        max_rows: rows of one batch at most.
+
+    Returns:
+        Row indexes per batch, every row once. A row over the budget goes alone: refusing it is
+        admission's job, not ours.
+    """
+    plan: list[list[int]] = []
+    longest = 0
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        rows = len(plan[-1]) + 1 if plan else 0
+        if not plan or rows > max_rows or rows * longest > max_tokens:
+            plan.append([])
+            longest = lengths[i]
+        plan[-1].append(i)
+    return plan

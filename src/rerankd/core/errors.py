@@ -1,0 +1,129 @@
+"""Every error that rerankd raises on purpose. Dialects decide how each one looks on the wire.
+
+RerankError                    status  retry
+|- InvalidRequest              400     no     a field is wrong, or over a limit
+|  |- UnknownModel             400     no     no such model is served
+|- Unauthorized                401     no     no key, an unknown key, or a revoked one
+|- Forbidden                   403     no     this key may not use this model
+|- UnknownPath                 404     no
+|- MethodNotAllowed            405     no
+|- BodyTimeout                 408     yes    the body did not arrive in time
+|- BodyTooLarge                413     no
+|- RateLimited                 429     yes    after retry_after_s; RPM or TPM of the key
+|- Overloaded                  503     yes    after retry_after_s; queue full, loading, draining
+|- DeadlineExceeded            504     yes    limits.deadline_s passed
+|- EngineFailed                500     once   our bug or a lost device; shows no internals
+StartError                     -       -      the operator's configuration or a model is unusable
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+
+class RerankError(Exception):
+    """Base of all errors that a caller can meet. The message is for a person."""
+
+    status: ClassVar[int]
+    kind: ClassVar[str]  # short and stable, for logs, metrics and `error.type`
+
+    @property
+    def message(self) -> str:
+        """The sentence for the caller: what, the limit, the way out."""
+        return str(self)
+
+
+class InvalidRequest(RerankError):
+    """A field is missing, of the wrong type, out of range or over a limit."""
+
+    status, kind = 400, "invalid_request"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class UnknownModel(InvalidRequest):
+    """No model of that name is served here; the message lists what is, and how to get it."""
+
+    kind = "unknown_model"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="model")
+
+
+class Unauthorized(RerankError):
+    """The key is missing, unknown or revoked."""
+
+    status, kind = 401, "unauthorized"
+
+
+class Forbidden(RerankError):
+    """The key is good, but not for this model."""
+
+    status, kind = 403, "forbidden"
+
+
+class UnknownPath(RerankError):
+    """Nothing is served at this path."""
+
+    status, kind = 404, "unknown_path"
+
+
+class MethodNotAllowed(RerankError):
+    """The path exists, the method does not."""
+
+    status, kind = 405, "method_not_allowed"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class BodyTimeout(RerankError):
+    """The request body did not arrive within limits.body_s."""
+
+    status, kind = 408, "body_timeout"
+
+
+class BodyTooLarge(RerankError):
+    """The body, unpacked, is over limits.body_bytes."""
+
+    status, kind = 413, "body_too_large"
+
+
+class RateLimited(RerankError):
+    """The key used up its requests (RPM) or tokens (TPM) per minute."""
+
+    status, kind = 429, "rate_limited"
+
+    def __init__(self, limit: Literal["RPM", "TPM"], *, retry_after_s: float) -> None:
+        super().__init__(f"{limit} limit reached; try again in {retry_after_s:.0f} s.")
+        self.limit: Literal["RPM", "TPM"] = limit
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(RerankError):
+    """No room in the queue, a model still loading, or the server is shutting down."""
+
+    status, kind = 503, "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(RerankError):
+    """The request was not answered within limits.deadline_s."""
+
+    status, kind = 504, "deadline_exceeded"
+
+
+class EngineFailed(RerankError):
+    """The engine could not answer. The cause goes to the log, never to the caller."""
+
+    status, kind = 500, "engine_failed"
+
+
+class StartError(Exception):
+    """rerankd cannot start, or refuses a model: the message says what is wrong and what to do."""

@@ -1,0 +1,122 @@
+"""The one canonical request and answer that every dialect parses into and renders from.
+
+Frozen data, no I/O, no framework types. Shapes: B rows, L tokens, C chunks, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+TokenIds = npt.NDArray[np.int32]  # shape (L,)
+Logits = npt.NDArray[np.float32]  # shape (B, K)
+Scores = npt.NDArray[np.float64]  # shape (B,)
+
+Modality = Literal["text", "image", "video"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A query or a document: one modality and its value.
+
+    `value` is the text, or the caller's image/video reference (URL or base64), not yet fetched.
+    `echo` is the object that the caller sent, for `return_documents`; None when it was a string.
+    """
+
+    modality: Modality = "text"
+    value: str
+    echo: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankRequest:
+    """What a caller asked, in one form for all dialects.
+
+    Units: `overlap_tokens` and `max_tokens_per_doc` count tokens of the model's own tokenizer.
+    """
+
+    query: Content
+    documents: tuple[Content, ...]  # never empty: dialects refuse that earlier
+    model: str | None = None  # None = the server's default model
+    top_n: int | None = None  # None = rank all documents
+    instruction: str | None = None
+    return_documents: bool | None = None  # None = decided by the model's name, web/endpoints
+    max_chunks_per_doc: int = 1024
+    overlap_tokens: int = 80  # used as min(overlap_tokens, document window // 4)
+    max_tokens_per_doc: int | None = None  # None = the whole document
+    truncation: bool = True  # False = refuse a document that would be cut
+    raw_scores: bool = False  # True = logits instead of calibrated scores
+    priority: int = 0  # lower is served first, among requests of the same key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Token ids of one (query, chunk) pair, special tokens included.
+
+    `ids` has shape (L,), L > 0. `second` is the index of the first token of the second segment
+    (token type 1 for BERT; where the document starts for the lexical engine); L when there is none.
+    """
+
+    ids: TokenIds
+    second: int
+
+    @property
+    def tokens(self) -> int:
+        """Length L of the row: what it costs in a batch, a queue and the usage count."""
+        return int(self.ids.size)
+
+    def key(self) -> tuple[int, bytes]:
+        """Equal keys mean equal pairs: they are scored once."""
+        return self.second, self.ids.tobytes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request as token rows: what a model makes of it before any engine runs.
+
+    rows[i] belongs to documents[owners[i]]; rows are in document order, then chunk order, and
+    every document has at least one row.
+    """
+
+    rows: tuple[Row, ...]
+    owners: tuple[int, ...]
+    truncated: frozenset[int] = frozenset()  # indexes of documents of which something was cut off
+    warnings: tuple[str, ...] = ()
+    image_tokens: int = 0
+
+    @property
+    def input_tokens(self) -> int:
+        """Sum of the lengths of all rows: exact, equal pairs each counted."""
+        return sum(row.tokens for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One ranked document."""
+
+    index: int  # position in request.documents, 0-based
+    score: float  # calibrated to [0, 1], or the logit when raw_scores was asked for
+    logit: float  # what the order is made by
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The answer: hits best first, ties by lower index, and exact counts."""
+
+    model: str  # who answered, never an alias
+    hits: tuple[Hit, ...]
+    documents: int  # how many were ranked, before top_n
+    input_tokens: int
+    cached_tokens: int = 0
+    image_tokens: int = 0
+    warnings: tuple[str, ...] = field(default_factory=tuple[str, ...])
+
+
+def texts(contents: Sequence[Content]) -> list[str]:
+    """The values of text contents; the caller has checked the modality."""
+    return [content.value for content in contents]

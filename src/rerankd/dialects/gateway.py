@@ -1,0 +1,60 @@
+"""The gateways' form (new-api family) under /gateway: the superset, whole, for generated clients.
+
+Their published schemas are a chat completion's, copied by mistake; `choices: []` keeps a client
+that was generated from such a schema from breaking. Their samples send `top_n: 0` for "all".
+Source: two gateway API pages (apifox exports of new-api sites), read 2026-11-20.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects import base, superset
+from rerankd.dialects.base import Dialect, Envelope, Options, WireAnswer
+
+NotNegative = Annotated[int, Meta(ge=0)]
+
+
+class Body(superset.Body):
+    """A rerank request; top_n 0 means all documents."""
+
+    top_n: Annotated[
+        NotNegative | None, Meta(description="How many results; 0 or absent: all documents.")
+    ] = None
+    top_k: Annotated[NotNegative | None, Meta(description="Same as top_n.")] = None
+
+
+class Answer(superset.Answer):
+    """The superset's answer with an empty `choices`."""
+
+    choices: list[Any]
+
+
+def parse(raw: bytes, options: Options) -> RerankRequest:
+    """As the superset; `top_n: 0` is all documents. Raises InvalidRequest."""
+    body = base.decode_body(raw, Body, superset.HINTS)
+    body.top_n, body.top_k = body.top_n or None, body.top_k or None
+    return superset.canonical(body, options)
+
+
+def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
+    """The superset's answer plus `choices: []`."""
+    answer = msgspec.structs.asdict(superset.answer(request, ranking, envelope))
+    return WireAnswer(status=200, body=msgspec.json.encode(Answer(**answer, choices=[])))
+
+
+DIALECT = Dialect(
+    name="gateway",
+    paths=("/gateway/v1/rerank", "/gateway/rerank"),
+    summary="The same for clients generated from the gateways' chat-shaped schema.",
+    body=Body,
+    answer=Answer,
+    errors=superset.DIALECT.errors,
+    parse=parse,
+    render=render,
+    render_error=superset.render_error,
+)

@@ -1,0 +1,46 @@
+"""What a runtime must do. Nothing here knows HTTP, prompts or documents: ids in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rerankd.core.types import Logits, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What the scheduler and the start-up message need to know of an engine."""
+
+    name: str  # "openvino", "lexical", "fake"
+    device: str  # "cpu", "cuda:0"
+    precision: str  # "fp32", "int8", "bf16"
+    max_length: int | None  # tokens per row, special tokens included; None = no limit
+    batch_tokens: int  # what one forward() should be given: the scheduler's batch budget
+
+
+class Engine(Protocol):
+    """One loaded model on one device. Not thread-safe: the scheduler owns the one thread."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        """Run one batch, blocking.
+
+        Args:
+            batch: B rows, 0 < L_i <= info.max_length, in any order of lengths.
+
+        Returns:
+            Logits, shape (B, K), float32, row i for batch[i], independent of the other rows:
+            within 1e-5 in fp32 whatever the batch-mates.
+
+        Raises:
+            EngineFailed: out of memory or a lost device; no row was answered.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the device. Safe to call twice."""
+        ...

@@ -1,0 +1,135 @@
+"""What rerankd knows by name: the recipe is ours, the weights come with it, from a folder or a hub.
+
+A catalog model whose weights are not there is never answered for; the error says how to get it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rerankd.core.types import Modality
+
+DEFAULT = "rerankd-lexical"  # what `rerankd serve` answers with; one line, on purpose
+
+Family = Literal["lexical", "cross-encoder", "causal-yes-no", "vision-yes-no"]
+LOADABLE: frozenset[Family] = frozenset({"lexical", "cross-encoder"})  # by this version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One model of the catalog."""
+
+    name: str
+    family: Family
+    window_tokens: int | None = None  # longest row by the model card; None = no limit
+    aliases: tuple[str, ...] = ()  # other published names of the same weights
+    modalities: frozenset[Modality] = frozenset({"text"})
+    takes_instruction: bool = False
+    has_engine: bool = True  # False: of a known family, but this version cannot build its graph
+    about: str = ""
+
+    @property
+    def loadable(self) -> bool:
+        """Whether this version of rerankd has the model's recipe and engine."""
+        return self.has_engine and self.family in LOADABLE
+
+    @property
+    def ships_inside(self) -> bool:
+        """Whether the model is part of the package: nothing to get."""
+        return self.family == "lexical"
+
+
+def _encoder(name: str, window: int, about: str, *aliases: str) -> Entry:
+    return Entry(
+        name=name, family="cross-encoder", window_tokens=window, about=about, aliases=aliases
+    )
+
+
+def _causal(name: str, about: str) -> Entry:
+    return Entry(
+        name=name,
+        family="causal-yes-no",
+        window_tokens=8192,
+        about=about,
+        takes_instruction=True,
+    )
+
+
+def _vision(name: str, about: str) -> Entry:
+    return Entry(
+        name=name,
+        family="vision-yes-no",
+        window_tokens=10240,
+        about=about,
+        modalities=frozenset({"text", "image", "video"}),
+        takes_instruction=True,
+    )
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(name="rerankd-lexical", family="lexical", about="BM25, no download, any language"),
+    _encoder("BAAI/bge-reranker-v2-m3", 1024, "568M, multilingual", "Pro/BAAI/bge-reranker-v2-m3"),
+    _encoder("BAAI/bge-reranker-base", 512, "278M, zh + en", "bge-reranker-base"),
+    _encoder("BAAI/bge-reranker-large", 512, "560M, zh + en", "bge-reranker-large"),
+    _encoder("netease-youdao/bce-reranker-base_v1", 512, "279M, zh, en, ja, ko"),
+    _encoder("cross-encoder/ms-marco-MiniLM-L2-v2", 512, "16M, en"),
+    _encoder("cross-encoder/ms-marco-MiniLM-L4-v2", 512, "19M, en"),
+    _encoder("cross-encoder/ms-marco-MiniLM-L6-v2", 512, "23M, en"),
+    _encoder("cross-encoder/ms-marco-MiniLM-L12-v2", 512, "33M, en"),
+    _encoder("cross-encoder/ms-marco-TinyBERT-L2-v2", 512, "4M, en"),
+    Entry(
+        name="jinaai/jina-reranker-v2-base-multilingual",
+        family="cross-encoder",
+        window_tokens=1024,
+        aliases=("jina-reranker-v2-base-multilingual",),
+        has_engine=False,
+        about="278M, multilingual, CC BY-NC",
+    ),
+    Entry(
+        name="Alibaba-NLP/gte-reranker-modernbert-base",
+        family="cross-encoder",
+        window_tokens=8192,
+        has_engine=False,
+        about="149M, en",
+    ),
+    _causal("Qwen/Qwen3-Reranker-0.6B", "0.6B, multilingual"),
+    _causal("Qwen/Qwen3-Reranker-4B", "4B, multilingual"),
+    _causal("Qwen/Qwen3-Reranker-8B", "8B, multilingual"),
+    _causal("mixedbread-ai/mxbai-rerank-base-v2", "0.5B, multilingual"),
+    _causal("mixedbread-ai/mxbai-rerank-large-v2", "1.5B, multilingual"),
+    _vision("Qwen/Qwen3-VL-Reranker-2B", "2B, text, images and video"),
+    _vision("Qwen/Qwen3-VL-Reranker-8B", "8B, text, images and video"),
+)
+
+# Hosted names without published weights: the operator points them at a model of the family.
+STAND_INS = {"qwen3-rerank": "Qwen/Qwen3-Reranker-0.6B"}
+
+_BY_NAME = {name: entry for entry in ENTRIES for name in (entry.name, *entry.aliases)}
+
+
+def find(name: str) -> Entry | None:
+    """The entry of a catalog name or of one of its aliases."""
+    return _BY_NAME.get(name)
+
+
+def readers_of(modality: Modality) -> tuple[str, ...]:
+    """The catalog models that read a modality."""
+    return tuple(entry.name for entry in ENTRIES if modality in entry.modalities)
+
+
+def how_to_get(name: str) -> str | None:
+    """The commands that get and serve a catalog model; None for a name that is not in it."""
+    entry = find(STAND_INS.get(name, name))
+    if entry is None:
+        return None
+    if entry.ships_inside:
+        return f"Serve it: `rerankd serve --model {entry.name}`."
+    alias = f" --alias {name}={entry.name}" if name in STAND_INS else ""
+    steps = (
+        f"Get it: `rerankd pull {entry.name}`, then serve it: "
+        f"`rerankd serve --model {entry.name}{alias}`."
+    )
+    if not entry.loadable:
+        steps += f" (This version of rerankd has no engine for {entry.name} yet.)"
+    return steps

@@ -1,0 +1,69 @@
+"""Getting weights: the Hugging Face hub and its local cache, through the official client.
+
+HF_ENDPOINT (mirrors), HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are the client's own and are honoured.
+Only configuration, tokenizer and safetensors are fetched: never a pickle, never code.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rerankd.core.errors import StartError
+
+_WANTED = ("config.json", "tokenizer*.json", "*.safetensors", "*.safetensors.index.json")
+_UNWANTED = ("*/*",)  # exports for other runtimes live in sub-folders
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def looks_like_repository(name: str) -> bool:
+    """Whether a name has the form owner/name."""
+    return _REPOSITORY.fullmatch(name) is not None
+
+
+def cached_folder(repository: str) -> Path:
+    """The folder of a repository in the local cache; no network.
+
+    Raises:
+        StartError: it is not there; the message has the command that gets it.
+    """
+    import huggingface_hub  # here: 0.2 s to import
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = huggingface_hub.snapshot_download(repository, local_files_only=True)  # pyright: ignore[reportUnknownMemberType] - tqdm has no types
+        folder = Path(found)
+    except (LocalEntryNotFoundError, HFValidationError):
+        folder = None
+    if folder is None or not (folder / "config.json").is_file():
+        raise StartError(
+            f"The weights of {repository} are not on this machine. "
+            f"`rerankd pull {repository}` gets them; or give a folder: "
+            f"`rerankd serve --model /path/to/{repository.partition('/')[2]}`."
+        )
+    return folder
+
+
+def pull(repository: str) -> Path:
+    """Download a repository into the local cache, with progress; resumes, checks sums.
+
+    Raises:
+        StartError: no such repository, no access, or no network; the message says which.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        path = huggingface_hub.snapshot_download(  # pyright: ignore[reportUnknownMemberType] - as above
+            repository, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
+        )
+    except HFValidationError as error:
+        raise StartError(f"{repository} is not a repository name: {error}") from None
+    except LocalEntryNotFoundError as error:
+        raise StartError(
+            f"Cannot reach the hub for {repository}: {error}. Set HF_ENDPOINT for a mirror, or "
+            "copy the folder here by hand and serve it with --model FOLDER."
+        ) from None
+    except HfHubHTTPError as error:
+        raise StartError(f"The hub refused {repository}: {error}") from None
+    return Path(path)

@@ -1,0 +1,99 @@
+"""rerankd as a library: the same models and ranking, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+
+from rerankd.core.errors import EngineFailed
+from rerankd.core.types import Content, Hit, Logits, Ranking, RerankRequest, Row
+from rerankd.models import catalog
+from rerankd.models.load import load, resolve
+from rerankd.service.pipeline import distinct, rank
+
+
+class Reranker:
+    """Ranks documents in this process.
+
+    >>> from rerankd import Reranker
+    >>> hits = Reranker().rank("capital of France", ["Berlin is in Germany.", "Paris, France"])
+    >>> hits[0].index
+    1
+    """
+
+    def __init__(self, model: str | None = None, *, window_tokens: int | None = None) -> None:
+        """Load a model.
+
+        Args:
+            model: a catalog name or a checkpoint folder; None = the default that ships inside.
+            window_tokens: longest row; None = the model card's.
+
+        Raises:
+            StartError: it cannot be found or loaded; the message says what to do.
+        """
+        loaded = load(resolve(model or catalog.DEFAULT, window_tokens=window_tokens))
+        self.model = loaded.model
+        self.warnings = loaded.warnings
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None = None,
+        instruction: str | None = None,
+        raw_scores: bool = False,
+    ) -> tuple[Hit, ...]:
+        """The documents' hits, best first, ties by lower index; `hit.index` points into documents.
+
+        Raises:
+            InvalidRequest: the query is over the model's window.
+            EngineFailed: the engine could not answer.
+        """
+        if not documents:
+            return ()
+        request = RerankRequest(
+            query=Content(value=query),
+            documents=tuple(Content(value=document) for document in documents),
+            top_n=top_n,
+            instruction=instruction,
+            raw_scores=raw_scores,
+        )
+        return self.rerank(request).hits
+
+    def rerank(self, request: RerankRequest) -> Ranking:
+        """As rank, for a canonical request, with exact token counts and warnings."""
+        prepared = self.model.prepare(request)
+        rows, inverse = distinct(prepared.rows)
+        return rank(request, prepared, self._forward(rows)[inverse], self.model)
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.model.engine.close()
+
+    def __enter__(self) -> Reranker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _forward(self, rows: Sequence[Row]) -> Logits:
+        """All rows, in batches of the engine's size."""
+        outputs: list[Logits] = []
+        batch: list[Row] = []
+        used, budget = 0, self.model.engine.info.batch_tokens
+        for row in rows:
+            if batch and used + row.tokens > budget:
+                outputs.append(self.model.engine.forward(batch))
+                batch, used = [], 0
+            batch.append(row)
+            used += row.tokens
+        outputs.append(self.model.engine.forward(batch))
+        logits = np.concatenate(outputs)
+        if not np.isfinite(logits).all():
+            raise EngineFailed("The engine gave a logit that is not finite.")
+        return logits

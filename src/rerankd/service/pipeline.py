@@ -1,0 +1,194 @@
+"""One request from canonical form to ranking: check, prepare, charge, schedule, rank."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
+from rerankd.core.rank import best_chunk, top_hits
+from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
+from rerankd.models import catalog
+from rerankd.models.base import Model, ModelCard
+from rerankd.service.pool import Pool
+from rerankd.store.keys import Key
+from rerankd.store.limits import RateLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """How much one request may bring; the message of an error names the setting."""
+
+    documents: int
+    document_bytes: int
+    query_bytes: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Trace:
+    """What is known of a request so far: filled on the way, read by the log and the metrics."""
+
+    model: str = ""  # who answers
+    documents: int = 0
+    pairs: int = 0
+    input_tokens: int = 0
+    prepare_s: float = 0.0
+    queue_s: float = 0.0
+    engine_s: float = 0.0
+
+
+class Pipeline:
+    """The service behind every dialect: a canonical request in, a ranking out."""
+
+    def __init__(self, pool: Pool, limits: RequestLimits, rates: RateLimits) -> None:
+        self.pool = pool
+        self.limits = limits
+        self.rates = rates
+        self._preparers = ThreadPoolExecutor(8, thread_name_prefix="prepare")
+
+    async def rerank(self, request: RerankRequest, key: Key, trace: Trace) -> Ranking:
+        """Rank a request's documents.
+
+        Raises:
+            InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed.
+        """
+        trace.documents = len(request.documents)
+        name = self._answering(request)
+        trace.model = name
+        key.check_model(name, *([request.model] if request.model is not None else []))
+        check_limits(request, self.limits)
+        served = self.pool.get(name)
+        check_modalities(request, served.model.card)
+        served.scheduler.check_room()
+
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        prepared = await loop.run_in_executor(
+            self._preparers, served.model.prepare, request
+        )
+        rows, inverse = distinct(prepared.rows)
+        trace.prepare_s = loop.time() - started
+        trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens
+
+        served.scheduler.check_room(sum(row.tokens for row in rows))
+        self.rates.take_tokens(key, prepared.input_tokens)
+        try:
+            scored = await served.scheduler.submit(rows, key=key.name, priority=request.priority)
+        except RerankError as error:
+            if not isinstance(error, EngineFailed):
+                self.rates.give_back_tokens(key, prepared.input_tokens)
+            raise
+        trace.queue_s, trace.engine_s = scored.queue_s, scored.engine_s
+        return rank(request, prepared, scored.logits[inverse], served.model)
+
+    def _answering(self, request: RerankRequest) -> str:
+        try:
+            return self.pool.answering(request.model)
+        except UnknownModel as error:
+            for content in (request.query, *request.documents):
+                if content.modality != "text":
+                    raise UnknownModel(f"{error} {_readers(content)}") from None
+            raise
+
+    def close(self) -> None:
+        """Stop the threads that tokenise."""
+        self._preparers.shutdown(wait=False, cancel_futures=True)
+
+
+def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
+    """Refuse more or longer input than the operator allows.
+
+    Raises:
+        InvalidRequest: names the field, the limit, the setting and the way out.
+    """
+    if len(request.documents) > limits.documents:
+        raise InvalidRequest(
+            f"documents: {len(request.documents)} were sent; the limit is {limits.documents} "
+            "(limits.documents). Send fewer, in several requests: scores do not depend on the "
+            "other documents.",
+            param="documents",
+        )
+    _check_bytes(request.query, "query", limits.query_bytes, "limits.query_bytes")
+    for i, document in enumerate(request.documents):
+        _check_bytes(document, f"documents[{i}]", limits.document_bytes, "limits.document_bytes")
+
+
+def check_modalities(request: RerankRequest, card: ModelCard) -> None:
+    """Refuse images and video that the model cannot read.
+
+    Raises:
+        InvalidRequest: names the field, and the models that could answer.
+    """
+    named = [("query", request.query)]
+    named += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
+    for name, content in named:
+        if content.modality not in card.modalities:
+            raise InvalidRequest(
+                f"{name}: is {_a(content.modality)}; {card.name} reads "
+                f"{', '.join(sorted(card.modalities))} only. {_readers(content)}",
+                param=name,
+            )
+
+
+def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """Equal pairs are scored once: the distinct rows, and for each row the place of its twin."""
+    places: dict[tuple[int, bytes], int] = {}
+    unique: list[Row] = []
+    inverse: list[int] = []
+    for row in rows:
+        place = places.setdefault(row.key(), len(unique))
+        if place == len(unique):
+            unique.append(row)
+        inverse.append(place)
+    return unique, inverse
+
+
+def rank(request: RerankRequest, prepared: Prepared, logits: Logits, model: Model) -> Ranking:
+    """Logits (B, K) of a request's rows as its ranking: best chunk, then best document first."""
+    per_row = model.logit(np.asarray(logits))
+    documents = len(request.documents)
+    best = best_chunk(per_row.tolist(), prepared.owners, documents)
+    hits = [
+        Hit(
+            index,
+            logit if request.raw_scores else model.relevance(logit),
+            logit,
+            index in prepared.truncated,
+        )
+        for index, logit in enumerate(best)
+    ]
+    return Ranking(
+        model=model.card.name,
+        hits=top_hits(hits, request.top_n),
+        documents=documents,
+        input_tokens=prepared.input_tokens,
+        image_tokens=prepared.image_tokens,
+        warnings=prepared.warnings,
+    )
+
+
+def _check_bytes(content: Content, name: str, limit: int, setting: str) -> None:
+    size = len(content.value) if content.value.isascii() else _utf8_bytes(content.value)
+    if size > limit:
+        raise InvalidRequest(
+            f"{name}: {size} bytes of UTF-8; the limit is {limit} ({setting}). Send less, or "
+            "split it.",
+            param=name,
+        )
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _readers(content: Content) -> str:
+    what = "images" if content.modality == "image" else content.modality
+    return f"Models that read {what}: {', '.join(catalog.readers_of(content.modality))}."
+
+
+def _a(modality: str) -> str:
+    return "an image" if modality == "image" else f"a {modality}"

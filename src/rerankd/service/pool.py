@@ -1,0 +1,185 @@
+"""The models that are loaded, under which names, and who answers a name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rerankd.core.errors import Overloaded, StartError, UnknownModel
+from rerankd.models import catalog
+from rerankd.models.base import Model
+from rerankd.models.load import Loaded, Spec, load, resolve
+from rerankd.service.scheduler import Scheduler
+
+_SHOWN_NAME = 100  # characters of an unknown name that an error repeats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be served, resolved and checked for clashes; nothing loaded yet."""
+
+    specs: tuple[Spec, ...]  # the first is the default
+    aliases: Mapping[str, str]  # served name -> name of a spec
+
+
+class Served(NamedTuple):
+    """One loaded model with the queue in front of it."""
+
+    model: Model
+    scheduler: Scheduler
+    warnings: tuple[str, ...]
+
+
+def plan(
+    models: Sequence[str], aliases: Mapping[str, str], windows: Mapping[str, int | None]
+) -> Plan:
+    """Resolve what the operator wrote.
+
+    Args:
+        models: catalog names or folders; empty = the catalog's default.
+        aliases: served name -> model; a catalog model that ships inside and is only named by an
+            alias is served as well.
+        windows: model name -> longest row in tokens.
+
+    Raises:
+        StartError: a model cannot be found, two have one name, or an alias points nowhere.
+    """
+    specs: dict[str, Spec] = {}
+    for written in models or (catalog.DEFAULT,):
+        spec = resolve(written, window_tokens=windows.get(written))
+        if specs.setdefault(spec.name, spec) != spec:
+            raise StartError(f"--model {written}: a model named {spec.name} is served already.")
+    names = {name: spec.name for spec in specs.values() for name in (*spec.aliases, spec.name)}
+    for served, target in aliases.items():
+        entry = catalog.find(target)
+        if target not in names and entry is not None and entry.ships_inside:
+            specs[target] = resolve(target)
+            names[target] = target
+        if target not in names:
+            raise StartError(
+                f"--alias {served}={target}: {target} is not served. Add `--model {target}`; "
+                f"served are {', '.join(specs)}."
+            )
+        if served in specs:
+            raise StartError(f"--alias {served}={target}: a model of that name is served already.")
+    return Plan(
+        specs=tuple(specs.values()),
+        aliases={
+            **{name: spec for name, spec in names.items() if name not in specs},
+            **{served: names[target] for served, target in aliases.items()},
+        },
+    )
+
+
+class Pool:
+    """Loads models off the event loop, finds them by name, swaps them on reload."""
+
+    def __init__(
+        self, *, request_tokens: int, queue_tokens: int, load: Callable[[Spec], Loaded] = load
+    ) -> None:
+        self._load_spec = load
+        self.request_tokens = request_tokens
+        self.queue_tokens = queue_tokens
+        self._plan = Plan(specs=(), aliases={})
+        self._served: dict[str, Served] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the planned models, default first."""
+        return tuple(spec.name for spec in self._plan.specs)
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Served name -> model that answers."""
+        return self._plan.aliases
+
+    @property
+    def served(self) -> Mapping[str, Served]:
+        """The models that are loaded, by name."""
+        return self._served
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every planned model is loaded."""
+        return bool(self._plan.specs) and all(name in self._served for name in self.names)
+
+    async def start(self, wanted: Plan) -> None:
+        """Announce a plan and load what ships inside; load() brings the checkpoints."""
+        self._plan = wanted
+        for spec in wanted.specs:
+            if spec.folder is None:
+                await self._load(spec)
+
+    async def load(self) -> None:
+        """Load what the plan names and is not there yet. Raises StartError."""
+        for spec in self._plan.specs:
+            if spec.name not in self._served:
+                await self._load(spec)
+
+    async def swap(self, wanted: Plan) -> None:
+        """Serve another plan without a gap: load what is new, then drop what is gone.
+
+        Raises:
+            StartError: a new model cannot be loaded; what was served stays.
+        """
+        known = {spec.name: spec for spec in self._plan.specs}
+        fresh = [spec for spec in wanted.specs if known.get(spec.name) != spec]
+        loaded = [(spec.name, await asyncio.to_thread(self._load_spec, spec)) for spec in fresh]
+        kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
+        gone = [served for name, served in self._served.items() if name not in kept]
+        self._served = {n: s for n, s in self._served.items() if n in kept}
+        self._served |= {name: self._serve(model) for name, model in loaded}
+        self._plan = wanted
+        for served in gone:
+            await served.scheduler.finish()
+            await served.scheduler.close()
+
+    def answering(self, name: str | None) -> str:
+        """The name of the model that answers a requested name; None = the default.
+
+        Raises:
+            UnknownModel: nothing of that name is served; the message lists what is, and the
+                commands that get a catalog model.
+        """
+        if name is None:
+            return self.names[0]
+        target = self.aliases.get(name, name)
+        if target in self.names:
+            return target
+        served = ", ".join([*self.names, *self.aliases])
+        shown = name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
+        way_out = catalog.how_to_get(name) or (
+            "`rerankd models` lists the catalog; "
+            f"`rerankd serve --alias {shown}={self.names[0]}` answers for this name."
+        )
+        raise UnknownModel(f"model: {shown!r} is not served here. Served: {served}. {way_out}")
+
+    def get(self, name: str) -> Served:
+        """A served model by its own name.
+
+        Raises:
+            Overloaded: it is still loading.
+        """
+        served = self._served.get(name)
+        if served is None:
+            raise Overloaded(f"{name} is still loading.", retry_after_s=2.0)
+        return served
+
+    async def close(self) -> None:
+        """Free all models."""
+        for served in self._served.values():
+            await served.scheduler.close()
+        self._served = {}
+
+    async def _load(self, spec: Spec) -> None:
+        self._served[spec.name] = self._serve(await asyncio.to_thread(self._load_spec, spec))
+
+    def _serve(self, loaded: Loaded) -> Served:
+        scheduler = Scheduler(
+            loaded.model.engine,
+            request_tokens=self.request_tokens,
+            queue_tokens=self.queue_tokens,
+        )
+        return Served(loaded.model, scheduler, loaded.warnings)

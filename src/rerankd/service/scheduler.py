@@ -1,0 +1,204 @@
+"""Joins rows of many requests into batches: one engine, one thread, no timer.
+
+While the engine runs a batch, new rows pile up, and the next batch takes them. Load makes the
+batches. A whole request is admitted or refused; nothing here sleeps or polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RerankError
+from rerankd.core.fair import FairQueue, Job
+from rerankd.core.types import Logits, Row
+from rerankd.engines.base import Engine
+
+_RETRY_MIN_S, _RETRY_MAX_S = 1.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Logits (B, K) for the B rows of one request, and where its time went."""
+
+    logits: Logits
+    queue_s: float  # from admission until its first row started
+    engine_s: float  # from then until its last row was done
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One admitted request while its rows run."""
+
+    rows: Sequence[Row]
+    future: asyncio.Future[Scored]
+    admitted_at: float
+    outputs: list[Logits | None]
+    remaining: int
+    started_at: float | None = None
+
+    def store(self, index: int, logits: Logits) -> None:
+        self.outputs[index] = logits
+        self.remaining -= 1
+        if self.remaining == 0 and not self.future.done():
+            now = time.monotonic()
+            started = self.started_at if self.started_at is not None else now
+            stacked = np.stack([out for out in self.outputs if out is not None])
+            self.future.set_result(Scored(stacked, started - self.admitted_at, now - started))
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Scheduler:
+    """Admission, fairness and cancellation in front of one engine."""
+
+    def __init__(self, engine: Engine, *, request_tokens: int, queue_tokens: int) -> None:
+        self.engine = engine
+        self.request_tokens = request_tokens
+        self.queue_tokens = queue_tokens
+        self._queue: FairQueue[_Request] = FairQueue()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._tokens_per_s = 0.0  # moving average, for Retry-After
+        self._admitted = 0  # requests that were admitted and not yet answered
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._loop = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens admitted whose rows have not started."""
+        return self._queue.waiting_tokens
+
+    def check_room(self, tokens: int = 0) -> None:
+        """Refuse what cannot be taken, before any work is done for it.
+
+        A request that alone exceeds the queue is admitted when the queue is empty.
+
+        Raises:
+            InvalidRequest: the request is over limits.request_tokens, whatever the load.
+            Overloaded: the queue has no room for it now.
+        """
+        if tokens > self.request_tokens:
+            raise InvalidRequest(
+                f"The request has {tokens} tokens (query, document chunks and special tokens of "
+                f"all pairs); the limit is {self.request_tokens} (limits.request_tokens). Send "
+                "fewer or shorter documents, or lower max_chunks_per_doc.",
+                param="documents",
+            )
+        waiting = self.waiting_tokens
+        if waiting and waiting + max(tokens, 1) > self.queue_tokens:
+            raise Overloaded(
+                f"The queue holds {waiting} of {self.queue_tokens} tokens and has no room for "
+                f"{tokens} more.",
+                retry_after_s=self._retry_after_s(waiting),
+            )
+
+    async def submit(self, rows: Sequence[Row], *, key: str = "", priority: int = 0) -> Scored:
+        """Score B rows. The whole request is admitted, or none of it.
+
+        Cancelling the caller (client gone, deadline passed) drops the rows that still wait.
+
+        Raises:
+            InvalidRequest, Overloaded: as check_room.
+            EngineFailed: the engine could not answer.
+        """
+        self.check_room(sum(row.tokens for row in rows))
+        request = _Request(
+            rows=rows,
+            future=asyncio.get_running_loop().create_future(),
+            admitted_at=time.monotonic(),
+            outputs=[None] * len(rows),
+            remaining=len(rows),
+        )
+        job = self._queue.add(request, [row.tokens for row in rows], key=key, priority=priority)
+        self._wake.set()
+        self._admitted += 1
+        self._idle.clear()
+        try:
+            return await request.future
+        finally:
+            self._queue.cancel(job)
+            self._admitted -= 1
+            if self._admitted == 0:
+                self._idle.set()
+
+    async def probe(self, rows: Sequence[Row]) -> Logits:
+        """Score rows at the next batch boundary, outside the queue: for health checks only."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.engine.forward, rows)
+
+    async def finish(self) -> None:
+        """Wait until every admitted request is answered."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Stop the loop and free the engine; rows that still wait fail with Overloaded."""
+        self._loop.cancel()
+        gone = Overloaded("The model was unloaded.", retry_after_s=_RETRY_MIN_S)
+        while batch := self._queue.next_batch(1 << 30):
+            for job, _ in batch:
+                job.owner.fail(gone)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self.engine.close)
+        self._thread.shutdown(wait=False)
+
+    def _retry_after_s(self, waiting_tokens: int) -> float:
+        estimate = waiting_tokens / self._tokens_per_s if self._tokens_per_s else _RETRY_MIN_S
+        return min(max(estimate, _RETRY_MIN_S), _RETRY_MAX_S)
+
+    async def _run(self) -> None:
+        while await self._wake.wait():
+            batch = self._queue.next_batch(self.engine.info.batch_tokens)
+            if not batch:
+                self._wake.clear()
+                continue
+            started = time.monotonic()
+            for job, _ in batch:
+                if job.owner.started_at is None:
+                    job.owner.started_at = started
+            await self._score(batch)
+            tokens = sum(job.lengths[i] for job, i in batch)
+            speed = tokens / max(time.monotonic() - started, 1e-6)
+            known = self._tokens_per_s
+            self._tokens_per_s = 0.8 * known + 0.2 * speed if known else speed
+
+    async def _score(self, batch: Sequence[tuple[Job[_Request], int]]) -> None:
+        """Run one batch; if it fails, each request's rows alone, so that one cannot fail others."""
+        try:
+            logits = await self._forward(batch)
+        except Exception as error:  # noqa: BLE001 - every waiter learns why; the loop lives on
+            requests = {id(job.owner): job.owner for job, _ in batch}
+            if len(requests) == 1:
+                self._fail(batch, error)
+                return
+            for owner in requests:
+                await self._score([(job, i) for job, i in batch if id(job.owner) == owner])
+            return
+        for (job, i), row_logits in zip(batch, logits, strict=True):
+            job.owner.store(i, row_logits)
+
+    def _fail(self, batch: Sequence[tuple[Job[_Request], int]], cause: Exception) -> None:
+        job = batch[0][0]
+        error = cause if isinstance(cause, RerankError) else EngineFailed("The engine failed.")
+        if error is not cause:
+            error.__cause__ = cause
+        job.owner.fail(error)
+        self._queue.cancel(job)
+
+    async def _forward(self, batch: Sequence[tuple[Job[_Request], int]]) -> Logits:
+        rows = [job.owner.rows[i] for job, i in batch]
+        loop = asyncio.get_running_loop()
+        logits = await loop.run_in_executor(self._thread, self.engine.forward, rows)
+        if logits.ndim != 2 or logits.shape[0] != len(rows):
+            raise EngineFailed(f"The engine gave shape {logits.shape} for {len(rows)} rows.")
+        if not np.isfinite(logits).all():
+            raise EngineFailed("The engine gave a logit that is not finite.")
+        return logits

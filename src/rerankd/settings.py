@@ -1,0 +1,269 @@
+"""Every setting, written once: default, meaning and limits.
+
+The flag, the environment variable, the TOML key, `rerankd config` and docs/configuration.md are
+all made from the structs below. Later wins: default, TOML file, environment, flag.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.errors import StartError
+
+PositiveInt = Annotated[int, Meta(ge=1)]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: Annotated[str, Meta(description="Address to listen on. Not loopback: needs keys.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port; 0 = any free one.")] = 8000
+    cors_origins: Annotated[
+        tuple[str, ...], Meta(description='Browser origins that may call, ["*"] for all.')
+    ] = ()
+    contact: Annotated[
+        str | None, Meta(description="Whom to ask for more; named in rate limit errors.")
+    ] = None
+    return_documents: Annotated[
+        bool | None,
+        Meta(description="Echo documents when a request does not say. Unset: by model name."),
+    ] = None
+    log: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="Log format on stderr; auto = console on a terminal, else JSON."),
+    ] = "auto"
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    body_bytes: Annotated[
+        int, Meta(ge=1, description="Request body, unpacked. Above: 413.")
+    ] = 33_554_432
+    body_s: Annotated[
+        float, Meta(gt=0, description="Time for the body to arrive. Above: 408.")
+    ] = 60.0
+    inflight_bytes: Annotated[
+        int, Meta(ge=1, description="Bodies of all requests in progress. Above: 503.")
+    ] = 268_435_456
+    documents: Annotated[int, Meta(ge=1, description="Documents per request.")] = 1000
+    document_bytes: Annotated[
+        int, Meta(ge=1, description="One document, in UTF-8 bytes.")
+    ] = 4_194_304
+    query_bytes: Annotated[int, Meta(ge=1, description="The query, in UTF-8 bytes.")] = 131_072
+    request_tokens: Annotated[
+        int, Meta(ge=1, description="Tokens of all pairs of one request. Above: 400.")
+    ] = 4_194_304
+    queue_tokens: Annotated[
+        int, Meta(ge=1, description="Tokens that may wait per model. Above: 503.")
+    ] = 16_777_216
+    deadline_s: Annotated[
+        float, Meta(gt=0, description="Time for one request after its body came. Above: 504.")
+    ] = 300.0
+    drain_s: Annotated[
+        float, Meta(ge=0, description="Time for running requests to end after SIGTERM.")
+    ] = 30.0
+
+
+class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1, description="Shown in logs and metrics.")]
+    key: Annotated[str | None, Meta(description="The key itself; or give its hash.")] = None
+    sha256: Annotated[
+        str | None, Meta(description="Hex SHA-256 of the key, instead of the key.")
+    ] = None
+    models: Annotated[
+        tuple[str, ...] | None, Meta(description="Models that it may use; unset = all.")
+    ] = None
+    rpm: Annotated[PositiveInt | None, Meta(description="Requests per minute.")] = None
+    tpm: Annotated[PositiveInt | None, Meta(description="Input tokens per minute.")] = None
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    window_tokens: Annotated[
+        Annotated[int, Meta(ge=16)] | None,
+        Meta(description="Longest row; unset = the model card's."),
+    ] = None
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    server: ServerSettings = ServerSettings()
+    limits: Limits = Limits()
+    models: Annotated[
+        tuple[str, ...],
+        Meta(description="Catalog names or folders to serve, the first is the default."),
+    ] = ()
+    aliases: Annotated[
+        dict[str, str], Meta(description="Served name = model that answers.")
+    ] = {}
+    keys: Annotated[tuple[KeySettings, ...], Meta(description="API keys; none = open.")] = ()
+    model: Annotated[
+        dict[str, ModelSettings], Meta(description="Settings of one model, by served name.")
+    ] = {}
+
+
+class Effective(msgspec.Struct, frozen=True):
+    """The settings in force and where each value came from, by dotted name."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerSettings, "limits": Limits}
+_API_KEYS = "RERANKD_API_KEYS"
+
+
+def variables() -> dict[str, tuple[str, ...]]:
+    """Environment variable -> path of the setting it sets."""
+    names: dict[str, tuple[str, ...]] = {
+        "RERANKD_MODELS": ("models",),
+        "RERANKD_ALIASES": ("aliases",),
+    }
+    for section, kind in _SECTIONS.items():
+        for field in msgspec.structs.fields(kind):
+            names[f"RERANKD_{section}_{field.name}".upper()] = (section, field.name)
+    return names
+
+
+def load(
+    config: Path | None, env: Mapping[str, str], flags: Mapping[tuple[str, ...], Any]
+) -> Effective:
+    """Merge default, file, environment and flags.
+
+    Args:
+        config: the TOML file, or None.
+        env: the process environment.
+        flags: path of a setting -> value, for flags that were given.
+
+    Raises:
+        StartError: the file is missing or not TOML, a name is unknown, a value is of the wrong
+            type or out of range; the message names the file or variable and the setting.
+    """
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if config is not None:
+        _merge(merged, sources, _read_toml(config), str(config))
+    for name, path in variables().items():
+        if name in env:
+            _set(merged, sources, path, _from_text(path, env[name], name), name)
+    if env.get(_API_KEYS, "").strip():
+        listed = [key.strip() for key in env[_API_KEYS].split(",") if key.strip()]
+        keys = [{"name": f"env-{n}", "key": key} for n, key in enumerate(listed, 1)]
+        _set(merged, sources, ("keys",), [*merged.get("keys", []), *keys], _API_KEYS)
+    for path, value in flags.items():
+        if path == ("aliases",):
+            value = {**merged.get("aliases", {}), **value}
+        _set(merged, sources, path, value, "flag")
+    try:
+        settings = msgspec.convert(merged, Settings)
+    except msgspec.ValidationError as error:
+        raise StartError(_explain(str(error), sources)) from None
+    _check_keys(settings.keys)
+    return Effective(settings, sources)
+
+
+def dotted(settings: Settings) -> Iterator[tuple[str, object]]:
+    """Every setting as (dotted name, value); keys are listed by name, never by value."""
+    for section, kind in _SECTIONS.items():
+        part = getattr(settings, section)
+        for field in msgspec.structs.fields(kind):
+            yield f"{section}.{field.name}", getattr(part, field.name)
+    yield "models", list(settings.models)
+    for served, model in settings.aliases.items():
+        yield f"aliases.{served}", model
+    for name, model in settings.model.items():
+        yield f"model.{name}", msgspec.to_builtins(model)
+    for key in settings.keys:
+        shown = {k: v for k, v in msgspec.structs.asdict(key).items() if k not in ("key", "sha256")}
+        yield f"keys.{key.name}", shown
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartError(f"Cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"{path} is not TOML: {error}.") from None
+
+
+def _merge(
+    merged: dict[str, Any], sources: dict[str, str], values: Mapping[str, Any], source: str
+) -> None:
+    for name, value in values.items():
+        if name in _SECTIONS and isinstance(value, dict):
+            for inner, inner_value in cast("dict[str, Any]", value).items():
+                _set(merged, sources, (name, inner), inner_value, source)
+        else:
+            _set(merged, sources, (name,), value, source)
+
+
+def _set(
+    merged: dict[str, Any], sources: dict[str, str], path: tuple[str, ...], value: object, src: str
+) -> None:
+    at = merged
+    for part in path[:-1]:
+        at = at.setdefault(part, {})
+    at[path[-1]] = value
+    sources[".".join(path)] = src
+
+
+def _from_text(path: tuple[str, ...], text: str, variable: str) -> object:
+    """A value from an environment variable, typed by the setting it is for."""
+    if path == ("aliases",):
+        return parse_aliases(part for part in text.split(",") if part.strip())
+    kind: Any = Settings
+    for part in path:
+        kind = next(f.type for f in msgspec.structs.fields(kind) if f.name == part)
+    if path[-1] in ("models", "cors_origins"):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return msgspec.to_builtins(msgspec.convert(text, kind, strict=False))
+    except msgspec.ValidationError as error:
+        raise StartError(f"{variable}={text!r}: {error}.") from None
+
+
+def parse_aliases(pairs: Iterator[str] | list[str]) -> dict[str, str]:
+    """SERVED=MODEL, as --alias and RERANKD_ALIASES write it.
+
+    Raises:
+        StartError: a pair without '=' or with an empty side.
+    """
+    aliases: dict[str, str] = {}
+    for pair in pairs:
+        served, found, model = pair.strip().partition("=")
+        if not (found and served and model):
+            raise StartError(f"--alias {pair!r}: write SERVED=MODEL, for example "
+                             "BAAI/bge-reranker-v2-m3=rerankd-lexical.")
+        aliases[served] = model
+    return aliases
+
+
+def _explain(message: str, sources: Mapping[str, str]) -> str:
+    """msgspec's message, with the setting's name first and the file or variable it came from."""
+    text, _, where = message.rpartition(" - at `$")
+    name = where.rstrip("`").lstrip(".") if text else ""
+    parent = name.split("[")[0]
+    source = sources.get(name) or sources.get(parent) or sources.get(parent.split(".")[0], "")
+    return f"{name or 'settings'}: {text or message}" + (f" (from {source})." if source else ".")
+
+
+def _check_keys(keys: tuple[KeySettings, ...]) -> None:
+    names: set[str] = set()
+    for key in keys:
+        if key.name in names:
+            raise StartError(f"keys: the name {key.name!r} is given twice.")
+        names.add(key.name)
+        if (key.key is None) == (key.sha256 is None):
+            raise StartError(f"keys: {key.name!r} needs either key or sha256.")
+        if key.key is not None and not key.key.strip():
+            raise StartError(f"keys: {key.name!r} has an empty key.")
+        if key.sha256 is not None and not _is_sha256(key.sha256):
+            raise StartError(f"keys: sha256 of {key.name!r} is not 64 hexadecimal digits.")
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdefABCDEF" for c in text)

@@ -1,0 +1,143 @@
+"""One record per request; the log event and the metrics are both made from it.
+
+Never in a record: document text, query text, a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import asdict, dataclass
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """What happened to one rerank request."""
+
+    request_id: str
+    dialect: str
+    key: str  # name of the key, "" when the server is open
+    model: str  # who answered or would have, "" when that was never known
+    status: int
+    error: str  # kind of the error, "" on success
+    documents: int
+    pairs: int
+    input_tokens: int
+    body_bytes: int
+    prepare_ms: float
+    queue_ms: float
+    engine_ms: float
+    total_ms: float
+
+
+class Metrics:
+    """Prometheus metrics of one server; no process-wide registry, so tests run side by side."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # a second series per counter that nobody reads
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._requests = Counter(
+            "rerankd_requests_total",
+            "Rerank requests by outcome.",
+            ("dialect", "model", "status"),
+            registry=registry,
+        )
+        self._documents = Counter(
+            "rerankd_documents_total", "Documents ranked.", ("model",), registry=registry
+        )
+        self._tokens = Counter(
+            "rerankd_input_tokens_total", "Tokens scored.", ("model",), registry=registry
+        )
+        self._seconds = Histogram(
+            "rerankd_request_seconds",
+            "Time of a request after its headers.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._queue_seconds = Histogram(
+            "rerankd_queue_seconds",
+            "Time that a request waited for the engine.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._engine_seconds = Histogram(
+            "rerankd_engine_seconds",
+            "Time from a request's first row to its last.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "rerankd_requests_in_flight", "Rerank requests in progress.", registry=registry
+        )
+        self._waiting = Gauge(
+            "rerankd_queue_tokens", "Tokens that wait per model.", ("model",), registry=registry
+        )
+
+    def observe(self, record: RequestRecord) -> None:
+        """Count one finished request."""
+        self._requests.labels(record.dialect, record.model, str(record.status)).inc()
+        self._seconds.labels(record.model).observe(record.total_ms / 1000)
+        if record.status == 200:
+            self._documents.labels(record.model).inc(record.documents)
+            self._tokens.labels(record.model).inc(record.input_tokens)
+            self._queue_seconds.labels(record.model).observe(record.queue_ms / 1000)
+            self._engine_seconds.labels(record.model).observe(record.engine_ms / 1000)
+
+    def render(self, *, in_flight: int, waiting_tokens: dict[str, int]) -> tuple[bytes, str]:
+        """The exposition text and its content type."""
+        self._in_flight.set(in_flight)
+        for model, tokens in waiting_tokens.items():
+            self._waiting.labels(model).set(tokens)
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+def configure_logging(form: str) -> None:
+    """Structured events on stderr: "json", "console", or "auto" (console on a terminal)."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+
+
+def log_request(record: RequestRecord) -> None:
+    """One wide event per request."""
+    fields = {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in asdict(record).items()
+    }
+    structlog.get_logger().info("rerank", **fields)
+
+
+def log_failure(request_id: str, error: BaseException) -> None:
+    """The cause of a 500, for the operator: the caller only gets the request id."""
+    structlog.get_logger().error("request failed", request_id=request_id, exc_info=error)
+
+
+def log_event(event: str, **fields: object) -> None:
+    """Something that the operator wants to know: a reload, the end of a drain."""
+    structlog.get_logger().info(event, **fields)

@@ -1,0 +1,146 @@
+"""The app factory: settings in, ASGI app out, models loaded in its lifespan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
+from rerankd.dialects.base import Options
+from rerankd.dialects.registry import DIALECTS, dialect_of
+from rerankd.models.load import Loaded, Spec, load
+from rerankd.service.health import Health
+from rerankd.service.pipeline import Pipeline, RequestLimits
+from rerankd.service.pool import Plan, Pool
+from rerankd.settings import Settings
+from rerankd.store.keys import KeyRing
+from rerankd.store.limits import RateLimits
+from rerankd.telemetry import Metrics
+from rerankd.web.body import InflightBytes
+from rerankd.web.endpoints import RerankEndpoint, envelope_of, response_of
+from rerankd.web.middleware import TRACE_HEADERS, RequestId
+from rerankd.web.operations import Operations
+from rerankd.web.state import State
+
+
+def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> State:
+    """The parts of one server; no model is loaded yet, `load` will do it."""
+    limits = settings.limits
+    pool = Pool(
+        request_tokens=limits.request_tokens, queue_tokens=limits.queue_tokens, load=load
+    )
+    rates = RateLimits()
+    per_request = RequestLimits(
+        documents=limits.documents,
+        document_bytes=limits.document_bytes,
+        query_bytes=limits.query_bytes,
+    )
+    state = State(
+        limits=limits,
+        options=Options(
+            contact=settings.server.contact, return_documents=settings.server.return_documents
+        ),
+        keys=KeyRing(),
+        rates=rates,
+        pipeline=Pipeline(pool, per_request, rates),
+        health=Health(pool),
+        metrics=Metrics(),
+        inflight=InflightBytes(limits.inflight_bytes),
+    )
+    state.use_keys(settings)
+    return state
+
+
+def create_app(state: State, plan: Plan, *, cors_origins: tuple[str, ...] = ()) -> ASGIApp:
+    """The ASGI app.
+
+    What ships inside is loaded before the first request; whoever runs the app then awaits
+    `state.pipeline.pool.load()` for the checkpoints, and requests for them get a 503 until then.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        try:
+            await state.pipeline.pool.start(plan)
+        except StartError as error:
+            state.failure = error
+            raise
+        yield
+        await state.pipeline.pool.close()
+        state.pipeline.close()
+
+    async def failed(request: Request, error: Exception) -> Response:
+        known = _as_rerank_error(request, error)
+        dialect = dialect_of(request.url.path)
+        return response_of(dialect.render_error(known, envelope_of(request.scope), state.options))
+
+    app = Starlette(
+        routes=_routes(state),
+        lifespan=lifespan,
+        exception_handlers={
+            HTTPException: failed,
+            RerankError: failed,
+            Exception: failed,
+        },
+        middleware=_cors(cors_origins),
+    )
+    app.router.redirect_slashes = False
+    return RequestId(app)
+
+
+def _routes(state: State) -> list[BaseRoute]:
+    operations = Operations(state, created=int(time.time()))
+    routes: list[BaseRoute] = []
+    for dialect in DIALECTS:
+        endpoint = RerankEndpoint(dialect, state)
+        for path in dialect.paths:
+            routes += [Route(p, endpoint, methods=["POST"]) for p in (path, path + "/")]
+    for path, get in (
+        ("/", operations.root),
+        ("/health", operations.health),
+        ("/ready", operations.ready),
+        ("/metrics", operations.metrics),
+        ("/v1/models", operations.models),
+        ("/v1/models/{name:path}", operations.model),
+        ("/openapi.json", operations.openapi),
+        ("/docs", operations.docs),
+    ):
+        routes.append(Route(path, get, methods=["GET"]))
+    return routes
+
+
+def _cors(origins: tuple[str, ...]) -> list[Middleware]:
+    if not origins:
+        return []
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=[*TRACE_HEADERS, "retry-after"],
+    )
+    return [cors]
+
+
+def _as_rerank_error(request: Request, error: Exception) -> RerankError:
+    if isinstance(error, RerankError):
+        return error
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "POST")
+        return MethodNotAllowed(
+            f"{request.method} is not possible at {request.url.path}; use {allow}.", allow=allow
+        )
+    if isinstance(error, HTTPException):
+        return UnknownPath("404 page not found")
+    request_id = request.scope["state"]["request_id"]
+    return EngineFailed(f"Internal error. Give the operator this request id: {request_id}")

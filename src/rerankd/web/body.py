@@ -1,0 +1,144 @@
+"""Request headers and body: checked and bounded before anything is parsed."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Mapping
+
+from starlette.types import Receive
+
+from rerankd.core.errors import BodyTimeout, BodyTooLarge, InvalidRequest, Overloaded
+
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody waits for an answer."""
+
+
+class InflightBytes:
+    """Bodies of all requests in progress: many large ones together must not fill the memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = 0
+
+    def take(self, size: int) -> None:
+        """Reserve room. Raises Overloaded when there is none; a lone request always has room."""
+        if self._bytes and self._bytes + size > self._limit:
+            raise Overloaded(
+                f"Requests in progress hold {self._bytes} of {self._limit} bytes "
+                "(limits.inflight_bytes).",
+                retry_after_s=1.0,
+            )
+        self._bytes += size
+
+    def give_back(self, size: int) -> None:
+        """Release what was taken."""
+        self._bytes -= size
+
+
+def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
+    """What can be refused from the headers alone.
+
+    Raises:
+        BodyTooLarge: Content-Length is over the limit.
+        InvalidRequest: not JSON, not UTF-8, or an encoding that is not gzip.
+    """
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit_bytes:
+        raise _too_large(limit_bytes)
+    content_type = headers.get("content-type", "application/json")
+    media, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    subtype = media.partition("/")[2]
+    if media != "*/*" and subtype != "json" and not subtype.endswith("+json"):
+        raise InvalidRequest(
+            f"Content-Type: {content_type[:100]!r} is not JSON. Send application/json.",
+            param="Content-Type",
+        )
+    charset = next((p[8:].strip('"') for p in parameters if p.startswith("charset=")), "utf-8")
+    if charset not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        raise InvalidRequest(
+            f"Content-Type: charset {charset[:40]!r} is not supported. Send UTF-8.",
+            param="Content-Type",
+        )
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise InvalidRequest(
+            f"Content-Encoding: {encoding[:40]!r} is not supported. Send gzip, or no encoding.",
+            param="Content-Encoding",
+        )
+
+
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], *, limit_bytes: int, limit_s: float,
+    inflight: InflightBytes,
+) -> bytes:
+    """The whole body, unpacked, within its limits.
+
+    The caller gives len(body) back to `inflight` when the request is done.
+
+    Raises:
+        BodyTooLarge: more than `limit_bytes`, unpacked.
+        BodyTimeout: it did not arrive within `limit_s`.
+        InvalidRequest: the gzip data is damaged or cut off.
+        Overloaded: bodies in progress fill `inflight`.
+        ClientGone: the connection was closed.
+    """
+    packed = headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
+    chunks = _chunks(receive)
+    parts = _unpack(chunks, limit_bytes) if packed else chunks
+    body: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limit_s):
+            async for part in parts:
+                if size + len(part) > limit_bytes:
+                    raise _too_large(limit_bytes)
+                inflight.take(len(part))
+                size += len(part)
+                body.append(part)
+    except TimeoutError:
+        inflight.give_back(size)
+        raise BodyTimeout(
+            f"The body did not arrive within {limit_s:g} s (limits.body_s)."
+        ) from None
+    except BaseException:
+        inflight.give_back(size)
+        raise
+    return b"".join(body)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
+
+
+async def _unpack(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+    """gunzip, never holding more than the limit: a bomb stops where the limit is."""
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        async for chunk in chunks:
+            waiting = chunk
+            while waiting and not unpacker.eof:
+                yield unpacker.decompress(waiting, limit_bytes + 1)
+                waiting = unpacker.unconsumed_tail
+        if not unpacker.eof:
+            raise InvalidRequest("The body is not valid gzip: it is cut off.")
+    except zlib.error as error:
+        reason = str(error).rpartition(": ")[2]
+        raise InvalidRequest(f"The body is not valid gzip: {reason}.") from None
+
+
+def _too_large(limit_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is over {limit_bytes} bytes (limits.body_bytes). Send fewer or shorter "
+        "documents, in several requests: scores do not depend on the other documents."
+    )

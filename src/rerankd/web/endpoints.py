@@ -1,0 +1,184 @@
+"""The one rerank handler: it serves every dialect and asks none which it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rerankd.core.errors import DeadlineExceeded, EngineFailed, RerankError
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects.base import Dialect, Envelope, WireAnswer, bearer
+from rerankd.service.pipeline import Trace
+from rerankd.store.keys import Key
+from rerankd.telemetry import RequestRecord, log_failure, log_request
+from rerankd.web.body import ClientGone, check_headers, read_body
+from rerankd.web.state import State, shutting_down
+
+T = TypeVar("T")
+
+_CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
+_PARSE_INLINE_BYTES = 65_536  # larger bodies are parsed off the event loop
+
+
+class RerankEndpoint:
+    """ASGI endpoint of one dialect: bytes, request, ranking, bytes."""
+
+    def __init__(self, dialect: Dialect, state: State) -> None:
+        self._dialect = dialect
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every way out leaves exactly one record."""
+        call = _Call(self._dialect, self._state, Headers(scope=scope), envelope_of(scope))
+        answer = await call.answer(receive)
+        if answer is not None:
+            await response_of(answer)(scope, receive, send)
+
+
+class _Call:
+    """One request on its way through the eight steps."""
+
+    def __init__(
+        self, dialect: Dialect, state: State, headers: Headers, envelope: Envelope
+    ) -> None:
+        self._dialect = dialect
+        self._state = state
+        self._headers = headers
+        self._envelope = envelope
+        self._trace = Trace()
+        self._key: Key | None = None
+        self._body_bytes = 0
+        self._started = time.perf_counter()
+
+    async def answer(self, receive: Receive) -> WireAnswer | None:
+        """The finished answer; None when the client is gone."""
+        try:
+            with self._state.drain:
+                answer = await self._rank(receive)
+            self._record(200, "")
+            return answer
+        except ClientGone:
+            self._record(_CLIENT_GONE, "client_gone")
+            return None
+        except RerankError as error:
+            return self._failed(error)
+        except Exception as error:  # noqa: BLE001 - the last line before the caller: never internals
+            failed = EngineFailed("Internal error.")
+            failed.__cause__ = error
+            return self._failed(failed)
+
+    async def _rank(self, receive: Receive) -> WireAnswer:
+        state = self._state
+        check_headers(self._headers, limit_bytes=state.limits.body_bytes)
+        self._key = state.keys.authenticate(bearer(self._headers))
+        state.rates.take_request(self._key)
+        raw = await read_body(
+            receive,
+            self._headers,
+            limit_bytes=state.limits.body_bytes,
+            limit_s=state.limits.body_s,
+            inflight=state.inflight,
+        )
+        self._body_bytes = len(raw)
+        try:
+            return await self._within_limits(self._answered(raw, self._key), receive)
+        finally:
+            state.inflight.give_back(self._body_bytes)
+
+    async def _answered(self, raw: bytes, key: Key) -> WireAnswer:
+        request = await self._parsed(raw)
+        ranking: Ranking = await self._state.pipeline.rerank(request, key, self._trace)
+        return self._dialect.render(request, ranking, self._envelope)
+
+    async def _parsed(self, raw: bytes) -> RerankRequest:
+        if len(raw) <= _PARSE_INLINE_BYTES:
+            return self._dialect.parse(raw, self._state.options)
+        return await asyncio.to_thread(self._dialect.parse, raw, self._state.options)
+
+    async def _within_limits(self, work: Coroutine[Any, Any, T], receive: Receive) -> T:
+        """Run the work until it is done, its time is over, the client left or the server stops.
+
+        Raises:
+            DeadlineExceeded, ClientGone, Overloaded: it was cancelled; its rows left the queue.
+        """
+        deadline_s = self._state.limits.deadline_s
+        working = asyncio.create_task(work)
+        gone = asyncio.create_task(_disconnected(receive))
+        stopped = asyncio.create_task(self._state.drain.expired.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {working, gone, stopped},
+                timeout=deadline_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if working in done:
+                return working.result()
+            if gone in done:
+                raise ClientGone
+            if stopped in done:
+                raise shutting_down()
+            raise DeadlineExceeded(
+                f"The request was not answered within {deadline_s:g} s (limits.deadline_s). Send "
+                "fewer or shorter documents, or try again later."
+            )
+        finally:
+            for task in (working, gone, stopped):
+                task.cancel()
+            await asyncio.wait({working, gone, stopped})
+            if not working.cancelled():
+                working.exception()  # seen: too late to matter, when the deadline came first
+
+    def _failed(self, error: RerankError) -> WireAnswer:
+        if error.status == 500:
+            log_failure(self._envelope.request_id, error.__cause__ or error)
+            error = EngineFailed(
+                "Internal error. Give the operator this request id: "
+                f"{self._envelope.request_id}"
+            )
+        self._record(error.status, error.kind)
+        return self._dialect.render_error(error, self._envelope, self._state.options)
+
+    def _record(self, status: int, error: str) -> None:
+        trace = self._trace
+        record = RequestRecord(
+            request_id=self._envelope.request_id,
+            dialect=self._dialect.name,
+            key=self._key.name if self._key else "",
+            model=trace.model,
+            status=status,
+            error=error,
+            documents=trace.documents,
+            pairs=trace.pairs,
+            input_tokens=trace.input_tokens,
+            body_bytes=self._body_bytes,
+            prepare_ms=trace.prepare_s * 1000,
+            queue_ms=trace.queue_s * 1000,
+            engine_ms=trace.engine_s * 1000,
+            total_ms=(time.perf_counter() - self._started) * 1000,
+        )
+        self._state.metrics.observe(record)
+        log_request(record)
+
+
+def envelope_of(scope: Scope) -> Envelope:
+    """The request's id and time, set by the outermost middleware."""
+    return Envelope(request_id=scope["state"]["request_id"], created=int(time.time()))
+
+
+def response_of(answer: WireAnswer) -> Response:
+    """A wire answer as an ASGI response."""
+    headers = {"content-type": answer.content_type, **answer.headers}
+    if answer.status == 408:  # who drips a body gets no second one on this connection
+        headers["connection"] = "close"
+    return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,171 @@
+"""What operators and clients ask beside reranking: health, readiness, metrics, models, docs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from rerankd import __version__
+from rerankd.core.errors import Unauthorized, UnknownModel
+from rerankd.dialects.base import bearer
+from rerankd.dialects.registry import DIALECTS
+from rerankd.store.keys import Key
+from rerankd.web import docs, openapi
+from rerankd.web.state import State
+
+_JSON = "application/json"
+
+
+class ModelInfo(msgspec.Struct):
+    """One served name, in OpenAI's form of a model list."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    root: str  # the model that answers: differs from id for an alias
+    window_tokens: int | None
+    modalities: list[str]
+    engine: str | None  # None while it loads
+    default: bool
+
+
+class ModelList(msgspec.Struct):
+    """All served names, the default first."""
+
+    object: str
+    data: list[ModelInfo]
+
+
+class HealthReport(msgspec.Struct):
+    """Whether each model really scores."""
+
+    status: str
+    models: dict[str, str]
+
+
+class ReadyReport(msgspec.Struct):
+    """Whether to send requests here."""
+
+    status: str
+    models: list[str]
+    warnings: dict[str, list[str]]
+
+
+class Operations:
+    """The endpoints around one server's state."""
+
+    def __init__(self, state: State, *, created: int) -> None:
+        self._state = state
+        self._created = created
+
+    async def health(self, request: Request) -> Response:
+        """200 when every model scored a pair less than a second ago, else 503. No key needed."""
+        verdict = await self._state.health.check()
+        report = HealthReport("ok" if verdict.ok else "failing", verdict.models)
+        return _json(report, status=200 if verdict.ok else 503)
+
+    async def ready(self, request: Request) -> Response:
+        """200 when all models are loaded and the server is not shutting down. No key needed."""
+        pool = self._state.pipeline.pool
+        status = "ready" if pool.is_ready else "loading"
+        if self._state.drain.draining:
+            status = "draining"
+        warnings = {name: list(m.warnings) for name, m in pool.served.items() if m.warnings}
+        report = ReadyReport(status, list(pool.served), warnings)
+        return _json(report, status=200 if status == "ready" else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus exposition. No key needed."""
+        body, content_type = self._state.metrics.render(
+            in_flight=self._state.drain.running, waiting_tokens=dict(self._state.waiting_tokens())
+        )
+        return Response(body, headers={"content-type": content_type})
+
+    async def models(self, request: Request) -> Response:
+        """The served names that the caller's key may use, default first, aliases last."""
+        key = self._authenticate(request)
+        return _json(ModelList("list", self._infos(key)))
+
+    async def model(self, request: Request) -> Response:
+        """One served name; 400 as a request with that model would be."""
+        key = self._authenticate(request)
+        name = request.path_params["name"]
+        for info in self._infos(key):
+            if info.id == name:
+                return _json(info)
+        self._state.pipeline.pool.answering(name)  # raises UnknownModel unless it is hidden
+        raise UnknownModel(f"model: {name!r} is not served to this key.")
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document of everything that is served."""
+        self._authenticate(request, basic=True)
+        return Response(openapi.document_json(DIALECTS, __version__), media_type=_JSON)
+
+    async def docs(self, request: Request) -> Response:
+        """The same as a page. A browser asks for a password: the key."""
+        try:
+            self._authenticate(request, basic=True)
+        except Unauthorized:
+            return HTMLResponse(
+                "<p>An API key is needed: any user name, the key as password.</p>",
+                status_code=401,
+                headers={"www-authenticate": 'Basic realm="rerankd", charset="UTF-8"'},
+            )
+        page = docs.page(openapi.document(DIALECTS, __version__))
+        return HTMLResponse(page, headers={"content-security-policy": docs.CONTENT_POLICY})
+
+    async def root(self, request: Request) -> Response:
+        """To the docs page."""
+        return RedirectResponse("/docs", status_code=307)
+
+    def _authenticate(self, request: Request, *, basic: bool = False) -> Key:
+        presented = bearer(request.headers)
+        if presented is None and basic:
+            presented = _basic_password(request.headers)
+        return self._state.keys.authenticate(presented)
+
+    def _infos(self, key: Key) -> list[ModelInfo]:
+        pool = self._state.pipeline.pool
+        roots = {name: name for name in pool.names} | dict(pool.aliases)
+        allowed = {
+            name: root
+            for name, root in roots.items()
+            if key.models is None or not key.models.isdisjoint((name, root))
+        }
+        return [self._info(name, root) for name, root in allowed.items()]
+
+    def _info(self, name: str, root: str) -> ModelInfo:
+        pool = self._state.pipeline.pool
+        served = pool.served.get(root)
+        card = served.model.card if served else None
+        return ModelInfo(
+            id=name,
+            object="model",
+            created=self._created,
+            owned_by="rerankd",
+            root=root,
+            window_tokens=card.window_tokens if card else None,
+            modalities=sorted(card.modalities) if card else [],
+            engine=served.model.engine.info.name if served else None,
+            default=name == pool.names[0],
+        )
+
+
+def _json(content: msgspec.Struct, *, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status_code=status, media_type=_JSON)
+
+
+def _basic_password(headers: Headers) -> bytes | None:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(value, validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,102 @@
+"""What one running server holds; made by the app factory, used by the endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rerankd.core.errors import Overloaded, StartError
+from rerankd.dialects.base import Options
+from rerankd.service.health import Health
+from rerankd.service.pipeline import Pipeline
+from rerankd.settings import KeySettings, Limits, Settings
+from rerankd.store.keys import Key, KeyRing, digest
+from rerankd.store.limits import RateLimits
+from rerankd.telemetry import Metrics
+from rerankd.web.body import InflightBytes
+
+
+class Drain:
+    """From SIGTERM to exit: no new work, running requests get their time, the rest a 503."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.expired = asyncio.Event()  # running requests must end now
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """Rerank requests in progress."""
+        return self._running
+
+    def __enter__(self) -> Drain:
+        if self.draining:
+            raise shutting_down()
+        self._running += 1
+        self._idle.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running -= 1
+        if self._running == 0:
+            self._idle.set()
+
+    async def wait(self, patience_s: float) -> None:
+        """Refuse new requests, give running ones `patience_s`, then end them with a 503."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._idle.wait()
+        except TimeoutError:
+            self.expired.set()
+            await self._idle.wait()
+
+
+def shutting_down() -> Overloaded:
+    """The error of a request that came, or still ran, when the server had to stop."""
+    return Overloaded("The server is shutting down.", retry_after_s=5.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """Everything that the endpoints share."""
+
+    limits: Limits
+    options: Options
+    keys: KeyRing
+    rates: RateLimits
+    pipeline: Pipeline
+    health: Health
+    metrics: Metrics
+    inflight: InflightBytes
+    drain: Drain = field(default_factory=Drain)
+    failure: StartError | None = None  # why the server gave up, if it did
+
+    def use_keys(self, settings: Settings) -> None:
+        """Take over a new set of keys; a key that stays keeps the level of its limits."""
+        keys = [key_of(key) for key in settings.keys]
+        self.keys = KeyRing(keys)
+        self.rates.keep(keys)
+
+    def waiting_tokens(self) -> Mapping[str, int]:
+        """Tokens that wait, by model."""
+        served = self.pipeline.pool.served
+        return {name: model.scheduler.waiting_tokens for name, model in served.items()}
+
+
+def key_of(settings: KeySettings) -> Key:
+    """A configured key, hashed: the key itself is not kept."""
+    if settings.key is not None:
+        hashed = digest(settings.key.strip())
+    else:
+        hashed = bytes.fromhex(settings.sha256 or "")
+    return Key(
+        name=settings.name,
+        digest=hashed,
+        models=None if settings.models is None else frozenset(settings.models),
+        rpm=settings.rpm,
+        tpm=settings.tpm,
+    )

@@ -1,0 +1,86 @@
+"""What the tests of several folders share: a small model on the fake engine, an app around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import httpx2
+import msgspec
+import numpy as np
+
+from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.engines.base import Engine
+from rerankd.engines.fake import FakeEngine
+from rerankd.models.base import ModelCard
+from rerankd.models.cross_encoder import sigmoid
+from rerankd.models.load import Loaded, Spec
+from rerankd.service.pool import Plan
+from rerankd.settings import Settings
+from rerankd.web.app import create_app, make_state
+from rerankd.web.state import State
+
+Json = dict[str, Any]
+
+
+def row(*ids: int, second: int = 0) -> Row:
+    """A row of the given token ids."""
+    return Row(np.array(ids, dtype=np.int32), second)
+
+
+class BytesModel:
+    """One token per UTF-8 byte; the fake engine's logit depends on the document's bytes alone."""
+
+    def __init__(self, name: str = "fake-model", engine: Engine | None = None) -> None:
+        self.card = ModelCard(name=name, family="fake", window_tokens=None, score="test")
+        self.engine: Engine = engine or FakeEngine(max_length=None)
+
+    def prepare(self, request: RerankRequest) -> Prepared:
+        """One row per document."""
+        rows = tuple(self._row(request.query, document) for document in request.documents)
+        return Prepared(rows=rows, owners=tuple(range(len(rows))))
+
+    def logit(self, logits: Logits) -> Scores:
+        """The one label."""
+        return logits[:, 0].astype(np.float64)
+
+    def relevance(self, logit: float) -> float:
+        """A sigmoid."""
+        return sigmoid(logit)
+
+    def _row(self, query: Content, document: Content) -> Row:
+        head = [0] * len(query.value.encode())  # zeros: the fake sums ids
+        return row(*head, 1, *document.value.encode(), second=len(head))
+
+
+def settings(**values: Any) -> Settings:
+    """Settings from nested dictionaries, as the TOML file would give them."""
+    return msgspec.convert(values, Settings)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    values: Json | None = None, *, model: BytesModel | None = None, aliases: Json | None = None
+) -> AsyncGenerator[tuple[httpx2.AsyncClient, State]]:
+    """An in-process client of an app that serves one fake model."""
+    chosen = model or BytesModel()
+    made = settings(**(values or {}))
+
+    def load(_: Spec) -> Loaded:
+        return Loaded(model=chosen, warnings=())
+
+    state = make_state(made, load=load)
+    plan = Plan(specs=(Spec(name=chosen.card.name),), aliases=aliases or {})
+    app: Any = create_app(state, plan, cors_origins=made.server.cors_origins)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.app.router.lifespan_context(app.app),
+        httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client, state
+
+
+def body(query: str = "q", documents: Sequence[Any] = ("a", "bb"), **fields: Any) -> Json:
+    """A rerank body."""
+    return {"query": query, "documents": list(documents), **fields}
