@@ -22,21 +22,21 @@ class InflightBytes:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._bytes = 0
+        self.used = 0
 
     def take(self, size: int) -> None:
         """Reserve room. Raises Overloaded when there is none; a lone request always has room."""
-        if self._bytes and self._bytes + size > self._limit:
+        if self.used and self.used + size > self._limit:
             raise Overloaded(
-                f"Requests in progress hold {self._bytes} of {self._limit} bytes "
+                f"Requests in progress hold {self.used} of {self._limit} bytes "
                 "(limits.inflight_bytes).",
                 retry_after_s=1.0,
             )
-        self._bytes += size
+        self.used += size
 
     def give_back(self, size: int) -> None:
         """Release what was taken."""
-        self._bytes -= size
+        self.used -= size
 
 
 def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from rerankd.core.errors import StartError
+from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.pool import Plan, plan
 from rerankd.settings import Settings
 from rerankd.telemetry import configure_logging, log_event
@@ -23,12 +24,18 @@ from rerankd.web.state import State
 _KEEP_ALIVE_S = 75  # longer than the usual proxies', so that they close first
 
 
-def serve(read_settings: Callable[[], Settings], announce: Callable[[State, str], None]) -> None:
+def serve(
+    read_settings: Callable[[], Settings],
+    announce: Callable[[State, str], None],
+    *,
+    load: Callable[[Spec], Loaded] = load,
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         read_settings: reads file, environment and flags; called again on SIGHUP.
         announce: told once, when everything is loaded, the state and the base URL.
+        load: opens and checks a model.
 
     Raises:
         StartError: settings, models or the address are unusable; nothing is served.
@@ -38,7 +45,7 @@ def serve(read_settings: Callable[[], Settings], announce: Callable[[State, str]
     check_exposure(settings)
     wanted = plan_of(settings)
     listener = bind(settings.server.host, settings.server.port)
-    state = make_state(settings)
+    state = make_state(settings, load=load)
     app = create_app(state, wanted, cors_origins=settings.server.cors_origins)
     config = uvicorn.Config(
         app,

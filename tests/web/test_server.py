@@ -1,0 +1,207 @@
+"""What only a real server process shows: signals, connections, pipelining, reload."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from processes import PATIENCE_S, Server, serving
+
+SLOW = str(Path(__file__).parents[1] / "slow_server.py")
+
+
+def body(tokens: int, mark: str = "x") -> dict[str, Any]:
+    """A request that takes about tokens / 100 seconds, in steps of a quarter of a second."""
+    documents = [f"{mark}{n:03}".ljust(25, ".") for n in range(max(1, tokens // 25))]
+    return {"query": "q", "documents": documents}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def server() -> Generator[Server]:
+    with serving([SLOW]) as started:
+        yield started
+
+
+def metric(url: str, name: str) -> float:
+    for line in httpx2.get(f"{url}/metrics").text.splitlines():
+        if line.startswith(name):
+            return float(line.rpartition(" ")[2])
+    return 0.0
+
+
+def test_sigterm_lets_running_requests_end_and_refuses_new_ones(server: Server) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(httpx2.post, f"{server.url}/v1/rerank", json=body(150), timeout=60)
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx2.get(f"{server.url}/ready").status_code == 503)
+        assert httpx2.get(f"{server.url}/ready").json()["status"] == "draining"
+        refused = httpx2.post(f"{server.url}/v1/rerank", json=body(25))
+        assert (refused.status_code, refused.json()["code"]) == (503, 50505)
+        assert running.result().status_code == 200
+    assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_what_does_not_end_within_drain_s_gets_a_503() -> None:
+    with serving([SLOW], env={"RERANKD_LIMITS_DRAIN_S": "0.3"}) as server:
+        with ThreadPoolExecutor(1) as pool:
+            url = f"{server.url}/v1/rerank"
+            running = pool.submit(httpx2.post, url, json=body(10_000), timeout=60)
+            until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
+            server.process.send_signal(signal.SIGTERM)
+            answer = running.result()
+        assert (answer.status_code, answer.json()["code"]) == (503, 50505)
+        assert "x-siliconcloud-trace-id" in answer.headers
+        assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_an_idle_server_stops_at_once(server: Server) -> None:
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 10
+
+
+def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
+    raw = json.dumps(body(5000)).encode()
+    head = f"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port)) as gone:
+        gone.sendall(head + raw)
+        until(lambda: metric(server.url, "rerankd_queue_tokens") > 0)
+    until(lambda: metric(server.url, "rerankd_queue_tokens") == 0)
+    answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=30)
+    assert answer.status_code == 200
+    assert metric(server.url, 'rerankd_requests_total{dialect="superset",model="rerankd-lexical",'
+                  'status="499"}') == 1
+
+
+def test_a_small_request_does_not_wait_for_a_large_one(server: Server) -> None:
+    url = f"{server.url}/v1/rerank"
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(httpx2.post, url, json=body(500), timeout=60)
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
+        small = httpx2.post(url, json=body(50, "y"), timeout=60)
+        assert small.status_code == 200
+        assert not large.done()
+        assert large.result().status_code == 200
+
+
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    bodies = [json.dumps({"query": "q", "documents": [f"{n}" * (9 - n)]}) for n in range(8)]
+    requests = b"".join(
+        f"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(b)}\r\n\r\n{b}".encode()
+        for b in bodies
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(requests)
+        received = b""
+        while received.count(b'"relevance_score"') < 8:
+            part = connection.recv(65536)
+            assert part, received
+            received += part
+    texts = [part.split(b'"')[0].decode() for part in received.split(b'{"text":"')[1:]]
+    assert texts == [f"{n}" * (9 - n) for n in range(8)]
+
+
+def test_a_body_that_drips_in_is_a_408() -> None:
+    with serving([SLOW], env={"RERANKD_LIMITS_BODY_S": "0.5"}) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as drip:
+            drip.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            received = b"".join(iter(lambda: drip.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 408")
+    assert b"limits.body_s" in received
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Server) -> None:
+    head = b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_client_that_sends_all_before_it_reads_still_gets_its_413(server: Server) -> None:
+    answer = httpx2.post(f"{server.url}/v1/rerank", content=b" " * 40_000_000, timeout=60)
+    assert answer.status_code == 413
+
+
+def test_a_flood_of_requests_is_answered_whole_or_refused_whole() -> None:
+    env = {"RERANKD_LIMITS_QUEUE_TOKENS": "400"}
+    with serving([SLOW], env=env) as server, ThreadPoolExecutor(24) as pool:
+        url = f"{server.url}/v1/rerank"
+        posts = [pool.submit(httpx2.post, url, json=body(75, f"{n}-"), timeout=60) for n in range(24)]
+        answers = [post.result() for post in posts]
+    statuses = [answer.status_code for answer in answers]
+    assert set(statuses) == {200, 503}
+    for answer in answers:
+        if answer.status_code == 200:
+            assert len(answer.json()["results"]) == 3
+        else:
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+CONFIG = """
+[[keys]]
+name = "{name}"
+key = "{key}"
+"""
+
+
+def test_sighup_takes_over_new_keys_and_models(tmp_path: Path) -> None:
+    config = tmp_path / "rerankd.toml"
+    config.write_text(CONFIG.format(name="old", key="sk-old"))
+    with serving([SLOW, str(config)]) as server:
+
+        def status(key: str, **fields: Any) -> int:
+            headers = {"authorization": f"Bearer {key}"}
+            posted = body(25) | fields
+            return httpx2.post(f"{server.url}/v1/rerank", json=posted, headers=headers).status_code
+
+        assert (status("sk-old"), status("sk-new")) == (200, 401)
+        aliases = '[aliases]\n"other" = "rerankd-lexical"\n'
+        config.write_text(aliases + CONFIG.format(name="new", key="sk-new"))
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: status("sk-new") == 200)
+        assert status("sk-old") == 401
+        assert status("sk-new", model="other") == 200
+        config.write_text("limits = nonsense")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert status("sk-new") == 200
+
+
+def test_a_second_signal_stops_without_waiting(server: Server) -> None:
+    raw = json.dumps(body(10_000)).encode()
+    head = f"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head + raw)
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx2.get(f"{server.url}/ready").status_code == 503)
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(PATIENCE_S)
+    assert time.monotonic() - started < 10
+
+
+def test_many_idle_connections_do_not_stop_an_answer(server: Server) -> None:
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+    try:
+        answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=30)
+    finally:
+        for connection in idle:
+            connection.close()
+    assert answer.status_code == 200
