@@ -37,7 +37,8 @@ def load(spec: Spec) -> Loaded:
 
 def announce(_: State, url: str) -> None:
     """For the test: where."""
-    print(f"on {url}", flush=True)
+    sys.stdout.write(f"on {url}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:

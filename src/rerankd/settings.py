@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,8 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to listen and how to speak."""
+
     host: Annotated[str, Meta(description="Address to listen on. Not loopback: needs keys.")] = (
         "127.0.0.1"
     )
@@ -41,19 +43,21 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    body_bytes: Annotated[
-        int, Meta(ge=1, description="Request body, unpacked. Above: 413.")
-    ] = 33_554_432
-    body_s: Annotated[
-        float, Meta(gt=0, description="Time for the body to arrive. Above: 408.")
-    ] = 60.0
+    """What one request and one server may use."""
+
+    body_bytes: Annotated[int, Meta(ge=1, description="Request body, unpacked. Above: 413.")] = (
+        33_554_432
+    )
+    body_s: Annotated[float, Meta(gt=0, description="Time for the body to arrive. Above: 408.")] = (
+        60.0
+    )
     inflight_bytes: Annotated[
         int, Meta(ge=1, description="Bodies of all requests in progress. Above: 503.")
     ] = 268_435_456
     documents: Annotated[int, Meta(ge=1, description="Documents per request.")] = 1000
-    document_bytes: Annotated[
-        int, Meta(ge=1, description="One document, in UTF-8 bytes.")
-    ] = 4_194_304
+    document_bytes: Annotated[int, Meta(ge=1, description="One document, in UTF-8 bytes.")] = (
+        4_194_304
+    )
     query_bytes: Annotated[int, Meta(ge=1, description="The query, in UTF-8 bytes.")] = 131_072
     request_tokens: Annotated[
         int, Meta(ge=1, description="Tokens of all pairs of one request. Above: 400.")
@@ -70,6 +74,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One API key."""
+
     name: Annotated[str, Meta(min_length=1, description="Shown in logs and metrics.")]
     key: Annotated[str | None, Meta(description="The key itself; or give its hash.")] = None
     sha256: Annotated[
@@ -83,6 +89,8 @@ class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of one model."""
+
     window_tokens: Annotated[
         Annotated[int, Meta(ge=16)] | None,
         Meta(description="Longest row; unset = the model card's."),
@@ -90,15 +98,15 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
     models: Annotated[
         tuple[str, ...],
         Meta(description="Catalog names or folders to serve, the first is the default."),
     ] = ()
-    aliases: Annotated[
-        dict[str, str], Meta(description="Served name = model that answers.")
-    ] = {}
+    aliases: Annotated[dict[str, str], Meta(description="Served name = model that answers.")] = {}
     keys: Annotated[tuple[KeySettings, ...], Meta(description="API keys; none = open.")] = ()
     model: Annotated[
         dict[str, ModelSettings], Meta(description="Settings of one model, by served name.")
@@ -113,6 +121,7 @@ class Effective(msgspec.Struct, frozen=True):
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerSettings, "limits": Limits}
+_TOP_LEVEL = ("models", "aliases")
 _API_KEYS = "RERANKD_API_KEYS"
 
 
@@ -154,9 +163,8 @@ def load(
         keys = [{"name": f"env-{n}", "key": key} for n, key in enumerate(listed, 1)]
         _set(merged, sources, ("keys",), [*merged.get("keys", []), *keys], _API_KEYS)
     for path, value in flags.items():
-        if path == ("aliases",):
-            value = {**merged.get("aliases", {}), **value}
-        _set(merged, sources, path, value, "flag")
+        known = merged.get("aliases", {}) if path == ("aliases",) else None
+        _set(merged, sources, path, value if known is None else {**known, **value}, "flag")
     try:
         settings = msgspec.convert(merged, Settings)
     except msgspec.ValidationError as error:
@@ -179,6 +187,49 @@ def dotted(settings: Settings) -> Iterator[tuple[str, object]]:
     for key in settings.keys:
         shown = {k: v for k, v in msgspec.structs.asdict(key).items() if k not in ("key", "sha256")}
         yield f"keys.{key.name}", shown
+
+
+class Documented(NamedTuple):
+    """One setting, as the configuration page shows it."""
+
+    section: str
+    name: str
+    default: str
+    variable: str  # "" = only in the file
+    meaning: str
+    last: bool  # of its section
+
+
+def reference() -> Iterator[Documented]:
+    """Every setting with its default, variable and meaning, section by section."""
+    by_path = {path: name for name, path in variables().items()}
+    tables = {**_SECTIONS, "[[keys]]": KeySettings, '[model."NAME"]': ModelSettings}
+    top = [field for field in msgspec.structs.fields(Settings) if field.name in _TOP_LEVEL]
+    for section, fields in [
+        ("top level", top),
+        *((name, msgspec.structs.fields(kind)) for name, kind in tables.items()),
+    ]:
+        for position, field in enumerate(fields, 1):
+            path = (section, field.name) if section in _SECTIONS else (field.name,)
+            default = "required" if field.required else _shown(field.default)
+            variable = by_path.get(path, "") if section in (*_SECTIONS, "top level") else ""
+            meaning = _meaning(field.type)
+            yield Documented(
+                section, field.name, default, variable, meaning, position == len(fields)
+            )
+
+
+def _shown(default: object) -> str:
+    if default is None or default is msgspec.NODEFAULT:  # the latter: made by a factory, empty
+        return "unset"
+    return str(list(default)) if isinstance(default, tuple) else str(default)  # pyright: ignore[reportUnknownArgumentType] - any tuple
+
+
+def _meaning(kind: Any) -> str:
+    for held in getattr(kind, "__metadata__", ()):
+        if isinstance(held, Meta) and held.description:
+            return held.description
+    return ""
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -236,8 +287,10 @@ def parse_aliases(pairs: Iterator[str] | list[str]) -> dict[str, str]:
     for pair in pairs:
         served, found, model = pair.strip().partition("=")
         if not (found and served and model):
-            raise StartError(f"--alias {pair!r}: write SERVED=MODEL, for example "
-                             "BAAI/bge-reranker-v2-m3=rerankd-lexical.")
+            raise StartError(
+                f"--alias {pair!r}: write SERVED=MODEL, for example "
+                "BAAI/bge-reranker-v2-m3=rerankd-lexical."
+            )
         aliases[served] = model
     return aliases
 

@@ -26,6 +26,7 @@ from rerankd.core.errors import (
 from rerankd.core.types import Content, Hit, Ranking, RerankRequest
 from rerankd.dialects import superset
 from rerankd.dialects.base import Envelope, Options
+from rerankd.dialects.superset_schema import Body
 
 GOOD: dict[str, Any] = {"query": "q", "documents": ["a", "b"]}
 OPTIONS = Options()
@@ -84,7 +85,7 @@ def test_a_field_means(change: dict[str, Any], expected: dict[str, Any]) -> None
 
 
 def test_null_is_absent_for_every_optional_field() -> None:
-    optional = [f.name for f in msgspec.structs.fields(superset.Body) if not f.required]
+    optional = [f.name for f in msgspec.structs.fields(Body) if not f.required]
     assert len(optional) == 15
     assert parse(**dict.fromkeys(optional)) == parse()
 
@@ -181,21 +182,32 @@ def test_what_is_not_a_request_is_refused(raw: bytes) -> None:
         superset.parse(raw, OPTIONS)
 
 
-@given(st.binary(max_size=200) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["query", "documents", "top_n", "text", "image", "overlap_tokens", "x"]),
-        inner,
-        max_size=5,
-    ),
-    max_leaves=12,
-).map(msgspec.json.encode))
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["query", "documents", "top_n", "text", "image", "overlap_tokens", "x"]
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=12,
+    ).map(msgspec.json.encode)
+)
 def test_any_body_is_a_request_or_a_clear_refusal(raw: bytes) -> None:
     try:
-        assert superset.parse(raw, OPTIONS).documents
+        request = superset.parse(raw, OPTIONS)
     except InvalidRequest as refused:
-        assert str(refused)
+        said = str(refused)
+    else:
+        said = request.query.value
+        assert request.documents
+    assert said
 
 
 @pytest.mark.parametrize("name", sorted(superset.NO_ECHO))
@@ -204,7 +216,9 @@ def test_documents_are_left_out_by_default_for_siliconflow_names(name: str) -> N
     assert parse(model=name, return_documents=True).return_documents is True
 
 
-@pytest.mark.parametrize("name", [None, "qwen3-rerank", "rerankd-lexical", "baai/bge-reranker-v2-m3"])
+@pytest.mark.parametrize(
+    "name", [None, "qwen3-rerank", "rerankd-lexical", "baai/bge-reranker-v2-m3"]
+)
 def test_documents_are_echoed_by_default_for_every_other_name(name: str | None) -> None:
     assert parse(model=name).return_documents is True
 

@@ -7,7 +7,6 @@ import hmac
 import pytest
 
 from rerankd.core.errors import Forbidden, Unauthorized
-
 from rerankd.store.keys import ANYONE, Key, KeyRing, digest
 
 RING = KeyRing([Key(name="a", digest=digest("sk-a")), Key(name="b", digest=digest("schlüssel"))])
@@ -34,7 +33,6 @@ def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
     def compare(a: bytes, b: bytes) -> bool:
         compared.append(b)
         return a == b
-
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     RING.authenticate(b"sk-a")  # the first one matches: the second is compared all the same

@@ -196,7 +196,12 @@ async def test_headers_that_cannot_be_right_are_refused(headers: dict[str, str],
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json; charset=utf-8", "application/json;charset=UTF-8", "application/x+json", "*/*"],
+    [
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "application/x+json",
+        "*/*",
+    ],
 )
 async def test_json_by_any_of_its_names_is_read(content_type: str) -> None:
     content = b'{"query":"q","documents":["a"]}'
@@ -320,4 +325,3 @@ async def test_cors_is_off_unless_configured() -> None:
     assert "access-control-allow-origin" not in off.headers
     assert on.headers["access-control-allow-origin"] == "https://app.example"
     assert "access-control-allow-origin" not in other.headers
-

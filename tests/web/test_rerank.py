@@ -127,7 +127,9 @@ async def test_metrics_count_what_happened() -> None:
     assert 'rerankd_input_tokens_total{model="fake-model"} 7.0' in text
 
 
-async def test_one_event_per_request_without_text_or_key(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_one_event_per_request_without_text_or_key(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     keys: list[dict[str, Any]] = [{"name": "team", "key": "sk-secret"}]
     async with running({"keys": keys}) as (client, _):
         headers = {"authorization": "Bearer sk-secret"}

@@ -85,8 +85,13 @@ def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
     until(lambda: metric(server.url, "rerankd_queue_tokens") == 0)
     answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=30)
     assert answer.status_code == 200
-    assert metric(server.url, 'rerankd_requests_total{dialect="superset",model="rerankd-lexical",'
-                  'status="499"}') == 1
+    assert (
+        metric(
+            server.url,
+            'rerankd_requests_total{dialect="superset",model="rerankd-lexical",status="499"}',
+        )
+        == 1
+    )
 
 
 def test_a_small_request_does_not_wait_for_a_large_one(server: Server) -> None:
@@ -118,10 +123,12 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 
 
 def test_a_body_that_drips_in_is_a_408() -> None:
-    with serving([SLOW], env={"RERANKD_LIMITS_BODY_S": "0.5"}) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as drip:
-            drip.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-            received = b"".join(iter(lambda: drip.recv(65536), b""))
+    with (
+        serving([SLOW], env={"RERANKD_LIMITS_BODY_S": "0.5"}) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as drip,
+    ):
+        drip.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        received = b"".join(iter(lambda: drip.recv(65536), b""))
     assert received.startswith(b"HTTP/1.1 408")
     assert b"limits.body_s" in received
 
@@ -142,7 +149,9 @@ def test_a_flood_of_requests_is_answered_whole_or_refused_whole() -> None:
     env = {"RERANKD_LIMITS_QUEUE_TOKENS": "400"}
     with serving([SLOW], env=env) as server, ThreadPoolExecutor(24) as pool:
         url = f"{server.url}/v1/rerank"
-        posts = [pool.submit(httpx2.post, url, json=body(75, f"{n}-"), timeout=60) for n in range(24)]
+        posts = [
+            pool.submit(httpx2.post, url, json=body(75, f"{n}-"), timeout=60) for n in range(24)
+        ]
         answers = [post.result() for post in posts]
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) == {200, 503}

@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects import base, superset
+from rerankd.dialects import base, superset, superset_schema
 from rerankd.dialects.base import Dialect, Envelope, Options, WireAnswer
 
 NotNegative = Annotated[int, Meta(ge=0)]
 
 
-class Body(superset.Body):
+class Body(superset_schema.Body):
     """A rerank request; top_n 0 means all documents."""
 
     top_n: Annotated[
@@ -28,7 +28,7 @@ class Body(superset.Body):
     top_k: Annotated[NotNegative | None, Meta(description="Same as top_n.")] = None
 
 
-class Answer(superset.Answer):
+class Answer(superset_schema.Answer):
     """The superset's answer with an empty `choices`."""
 
     choices: list[Any]

@@ -24,7 +24,9 @@ class Engine(Protocol):
     """One loaded model on one device. Not thread-safe: the scheduler owns the one thread."""
 
     @property
-    def info(self) -> EngineInfo: ...
+    def info(self) -> EngineInfo:
+        """What the engine is."""
+        ...
 
     def forward(self, batch: Sequence[Row]) -> Logits:
         """Run one batch, blocking.

@@ -30,10 +30,14 @@ class Model(Protocol):
     """A loaded model: pure functions around one engine."""
 
     @property
-    def card(self) -> ModelCard: ...
+    def card(self) -> ModelCard:
+        """The recipe."""
+        ...
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> Engine:
+        """What runs the rows; used by one thread at a time."""
+        ...
 
     def prepare(self, request: RerankRequest) -> Prepared:
         """Turn a request into token rows: template, special tokens, chunks. Thread-safe, CPU only.

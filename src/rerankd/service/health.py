@@ -14,12 +14,14 @@ from rerankd.service.pool import Pool, Served
 
 _EVERY_S = 1.0
 _PATIENCE_S = 10.0  # one batch of the engine may be ahead of the probe
-_PROBE = RerankRequest(query=Content(value="capital of France"), documents=(Content(value="Paris"),))
+_PROBE = RerankRequest(
+    query=Content(value="capital of France"), documents=(Content(value="Paris"),)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """"ok", or what is wrong, per model."""
+    """Per model: "ok", or what is wrong."""
 
     models: dict[str, str]
 

@@ -67,9 +67,7 @@ class Pipeline:
 
         loop = asyncio.get_running_loop()
         started = loop.time()
-        prepared = await loop.run_in_executor(
-            self._preparers, served.model.prepare, request
-        )
+        prepared = await loop.run_in_executor(self._preparers, served.model.prepare, request)
         rows, inverse = distinct(prepared.rows)
         trace.prepare_s = loop.time() - started
         trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens

@@ -36,9 +36,7 @@ from rerankd.web.state import State
 def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> State:
     """The parts of one server; no model is loaded yet, `load` will do it."""
     limits = settings.limits
-    pool = Pool(
-        request_tokens=limits.request_tokens, queue_tokens=limits.queue_tokens, load=load
-    )
+    pool = Pool(request_tokens=limits.request_tokens, queue_tokens=limits.queue_tokens, load=load)
     rates = RateLimits()
     per_request = RequestLimits(
         documents=limits.documents,
@@ -69,7 +67,7 @@ def create_app(state: State, plan: Plan, *, cors_origins: tuple[str, ...] = ()) 
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         try:
             await state.pipeline.pool.start(plan)
         except StartError as error:

@@ -47,8 +47,8 @@ def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
         InvalidRequest: not JSON, not UTF-8, or an encoding that is not gzip.
     """
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit_bytes:
-        raise _too_large(limit_bytes)
+    if length.isdecimal():
+        _check_size(int(length), limit_bytes)
     content_type = headers.get("content-type", "application/json")
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     subtype = media.partition("/")[2]
@@ -72,7 +72,11 @@ def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
 
 
 async def read_body(
-    receive: Receive, headers: Mapping[str, str], *, limit_bytes: int, limit_s: float,
+    receive: Receive,
+    headers: Mapping[str, str],
+    *,
+    limit_bytes: int,
+    limit_s: float,
     inflight: InflightBytes,
 ) -> bytes:
     """The whole body, unpacked, within its limits.
@@ -94,8 +98,7 @@ async def read_body(
     try:
         async with asyncio.timeout(limit_s):
             async for part in parts:
-                if size + len(part) > limit_bytes:
-                    raise _too_large(limit_bytes)
+                _check_size(size + len(part), limit_bytes)
                 inflight.take(len(part))
                 size += len(part)
                 body.append(part)
@@ -137,8 +140,9 @@ async def _unpack(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterat
         raise InvalidRequest(f"The body is not valid gzip: {reason}.") from None
 
 
-def _too_large(limit_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        f"The body is over {limit_bytes} bytes (limits.body_bytes). Send fewer or shorter "
-        "documents, in several requests: scores do not depend on the other documents."
-    )
+def _check_size(size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        raise BodyTooLarge(
+            f"The body is over {limit_bytes} bytes (limits.body_bytes). Send fewer or shorter "
+            "documents, in several requests: scores do not depend on the other documents."
+        )

@@ -13,7 +13,8 @@ h2{margin-top:2.5rem;border-top:1px solid #ddd;padding-top:1rem}
 code,pre{font-family:ui-monospace,monospace;font-size:13px}
 pre{background:#f6f6f4;padding:.8rem;overflow-x:auto}
 table{border-collapse:collapse;width:100%}
-td,th{border-bottom:1px solid #e4e4e0;padding:.3rem .6rem .3rem 0;text-align:left;vertical-align:top}
+td,th{border-bottom:1px solid #e4e4e0;padding:.3rem .6rem .3rem 0}
+td,th{text-align:left;vertical-align:top}
 .m{display:inline-block;min-width:3rem;font-weight:600}
 """
 

@@ -61,8 +61,6 @@ class _Call:
         try:
             with self._state.drain:
                 answer = await self._rank(receive)
-            self._record(200, "")
-            return answer
         except ClientGone:
             self._record(_CLIENT_GONE, "client_gone")
             return None
@@ -72,6 +70,8 @@ class _Call:
             failed = EngineFailed("Internal error.")
             failed.__cause__ = error
             return self._failed(failed)
+        self._record(200, "")
+        return answer
 
     async def _rank(self, receive: Receive) -> WireAnswer:
         state = self._state
@@ -138,8 +138,7 @@ class _Call:
         if error.status == 500:
             log_failure(self._envelope.request_id, error.__cause__ or error)
             error = EngineFailed(
-                "Internal error. Give the operator this request id: "
-                f"{self._envelope.request_id}"
+                f"Internal error. Give the operator this request id: {self._envelope.request_id}"
             )
         self._record(error.status, error.kind)
         return self._dialect.render_error(error, self._envelope, self._state.options)

@@ -200,9 +200,10 @@ class _Server(uvicorn.Server):
                 log_event("reload refused", reason=str(error))
                 return
             self._state.use_keys(settings)
-            log_event("reloaded", models=self._state.pipeline.pool.names, keys=len(self._state.keys))
+            log_event(
+                "reloaded", models=self._state.pipeline.pool.names, keys=len(self._state.keys)
+            )
 
     def _give_up(self, error: StartError) -> None:
         self._state.failure = error
         self.should_exit = True
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.dialects.base import Options
@@ -32,7 +33,7 @@ class Drain:
         """Rerank requests in progress."""
         return self._running
 
-    def __enter__(self) -> Drain:
+    def __enter__(self) -> Self:
         if self.draining:
             raise shutting_down()
         self._running += 1

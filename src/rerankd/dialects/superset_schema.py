@@ -1,0 +1,175 @@
+"""The superset's bodies on the wire: request, answer, errors. What they mean: dialects.superset."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
+YesNo = bool | Literal["true", "false", "True", "False"]
+MediaObject = Annotated[
+    dict[str, Any],
+    Meta(description='{"text": …}, {"image": …} or {"video": …}; other keys are echoed.'),
+]
+
+
+class Body(msgspec.Struct):
+    """A rerank request."""
+
+    query: Annotated[str | MediaObject, Meta(description="What is searched for, at least 1 char.")]
+    documents: Annotated[
+        str | list[str | MediaObject], Meta(description="One string, or a list of at least 1.")
+    ]
+    model: Annotated[str | None, Meta(description="Absent: the server's default model.")] = None
+    top_n: Annotated[
+        AtLeastOne | None, Meta(description="How many results; absent: all documents.")
+    ] = None
+    top_k: Annotated[AtLeastOne | None, Meta(description="Same as top_n.")] = None
+    instruction: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="For models with a place for it, such as Qwen3-Reranker."),
+    ] = None
+    instruct: Annotated[str | None, Meta(description="Same; an empty string is absent.")] = None
+    return_documents: Annotated[
+        YesNo | None, Meta(description="Echo the documents; absent: by the model's name.")
+    ] = None
+    max_chunks_per_doc: Annotated[
+        AtLeastOne | None, Meta(description="Chunks of a long document that count, default 1024.")
+    ] = None
+    max_chunk_per_doc: Annotated[
+        AtLeastOne | None, Meta(description="Same as max_chunks_per_doc.")
+    ] = None
+    overlap_tokens: Annotated[
+        Annotated[int, Meta(ge=0, le=80)] | None,
+        Meta(description="Tokens that neighbouring chunks share, default 80."),
+    ] = None
+    rank_fields: Annotated[
+        list[str] | None, Meta(description="Which keys of document objects are ranked, in order.")
+    ] = None
+    max_tokens_per_doc: Annotated[
+        AtLeastOne | None, Meta(description="Only the first so many tokens of a document count.")
+    ] = None
+    truncation: Annotated[
+        YesNo | None, Meta(description="false: refuse a document of which something would be cut.")
+    ] = None
+    raw_scores: Annotated[
+        YesNo | None, Meta(description="true: relevance_score is the model's logit.")
+    ] = None
+    priority: Annotated[
+        int | None,
+        Meta(description="0 (default) is served first, among requests of the same key."),
+    ] = None
+    user: Annotated[Any, Meta(description="Accepted and ignored.")] = None
+
+
+class Result(msgspec.Struct):
+    """One ranked document."""
+
+    index: Annotated[int, Meta(ge=0, description="Position in the request's documents.")]
+    relevance_score: float
+    document: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    truncated: Annotated[
+        bool | msgspec.UnsetType, Meta(description="Present and true when something was cut.")
+    ] = msgspec.UNSET
+
+
+class PromptTokens(msgspec.Struct):
+    """Where the prompt tokens come from."""
+
+    cached_tokens: int
+    text_tokens: int
+    audio_tokens: int
+    image_tokens: int
+
+
+class CompletionTokens(msgspec.Struct):
+    """A reranker generates nothing: all zero."""
+
+    text_tokens: int = 0
+    audio_tokens: int = 0
+    reasoning_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+
+
+class Usage(msgspec.Struct):
+    """Exact counts of the model's own tokenizer, in every spelling that clients read."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokens
+    completion_tokens_details: CompletionTokens
+    input_tokens: int
+    output_tokens: int
+    input_tokens_details: None
+
+
+class Tokens(msgspec.Struct):
+    """SiliconFlow's token counts."""
+
+    input_tokens: int
+    output_tokens: int
+    image_tokens: int
+
+
+class BilledUnits(msgspec.Struct):
+    """SiliconFlow's and Cohere's units; a search unit is 100 documents."""
+
+    input_tokens: int
+    output_tokens: int
+    image_tokens: int
+    search_units: int
+    classifications: int
+
+
+class AnswerMeta(msgspec.Struct):
+    """Counts, and what the caller should know of this answer."""
+
+    tokens: Tokens
+    billed_units: BilledUnits
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Answer(msgspec.Struct):
+    """A ranking, best first."""
+
+    id: str
+    object: Literal["rerank"]
+    created: int
+    model: Annotated[str, Meta(description="Who answered, never an alias.")]
+    results: list[Result]
+    usage: Usage
+    meta: AnswerMeta
+
+
+class ErrorDetail(msgspec.Struct):
+    """OpenAI's form of an error."""
+
+    message: str
+    type: str
+    param: str | None
+    code: int | None
+
+
+class ErrorBody(msgspec.Struct):
+    """SiliconFlow's keys, and the keys that other clients read."""
+
+    code: int | None
+    message: str
+    data: None
+    error: ErrorDetail
+    detail: str
+    request_id: str
+
+
+class RateLimitBody(msgspec.Struct):
+    """As ErrorBody, without `code`."""
+
+    message: str
+    data: None
+    error: ErrorDetail
+    detail: str
+    request_id: str

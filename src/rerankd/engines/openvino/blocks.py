@@ -1,0 +1,169 @@
+"""Graph pieces that BERT-like encoders share, on packed tokens.
+
+Packed: the tokens of all rows of a batch lie behind one another, (T, h), so that linear layers
+touch no padding. Only attention needs a rectangle: tokens are gathered to (B, S) slots before it
+and back after it. The last layer is computed for the first token of each row only, because the
+heads read nothing else; that is exact.
+
+Shapes: T tokens of the batch, B rows, S longest row, h hidden size, a heads, d = h / a.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rerankd.engines.openvino.encoder import EncoderConfig, Weights
+from rerankd.engines.openvino.runtime import Node, ops, ov
+
+HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
+
+
+def constant(value: Any, dtype: type[np.generic]) -> Node:
+    """A constant from plain numbers."""
+    return ops.constant(np.asarray(value, dtype=dtype))
+
+
+def weight(weights: Weights, name: str) -> Node:
+    """A constant that uses the tensor's own memory: no second copy while the graph is built."""
+    return ov.op.Constant(weights(name), shared_memory=True)
+
+
+def linear(x: Node, weights: Weights, name: str) -> Node:
+    """x W^T + b, (..., inputs) -> (..., outputs)."""
+    product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
+    return ops.add(product, weight(weights, f"{name}.bias"))
+
+
+def layer_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
+    """Layer normalisation over the last axis."""
+    centred = ops.mvn(x, constant([-1], np.int64), True, eps, "INSIDE_SQRT")
+    scaled = ops.multiply(centred, weight(weights, f"{name}.weight"))
+    return ops.add(scaled, weight(weights, f"{name}.bias"))
+
+
+def take(x: Node, indices: Node) -> Node:
+    """x[indices] along the first axis."""
+    return ops.gather(x, indices, constant(0, np.int32))
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The graph's inputs, all int32: what engine.pack() makes of a batch of rows."""
+
+    ids: Node  # (T,) token ids
+    types: Node  # (T,) token types
+    positions: Node  # (T,) rows of the position table
+    slots: Node  # (B, S) packed index of the token in each slot; 0 behind the end of a row
+    tokens: Node  # (T,) flat slot of each packed token
+    lengths: Node  # (B,) tokens per row
+    first: Node  # (B,) packed index of each row's first token
+
+    @classmethod
+    def inputs(cls) -> Packing:
+        """Fresh graph parameters with open sizes."""
+
+        def parameter(name: str, *, rank: int = 1) -> Node:
+            return ops.parameter(ov.PartialShape([-1] * rank), ov.Type.i32, name=name)
+
+        return cls(
+            ids=parameter("ids"),
+            types=parameter("types"),
+            positions=parameter("positions"),
+            slots=parameter("slots", rank=2),
+            tokens=parameter("tokens"),
+            lengths=parameter("lengths"),
+            first=parameter("first"),
+        )
+
+    def parameters(self) -> list[Node]:
+        """All inputs, in the order in which they are declared."""
+        return [
+            self.ids,
+            self.types,
+            self.positions,
+            self.slots,
+            self.tokens,
+            self.lengths,
+            self.first,
+        ]
+
+    def mask(self) -> Node:
+        """What is added to attention scores, (B, 1, 1, S): 0 for a token, HIDDEN_SLOT else."""
+        zero, one = constant(0, np.int32), constant(1, np.int32)
+        width = ops.gather(ops.shape_of(self.slots, "i32"), one, zero)
+        slot = ops.unsqueeze(ops.range(zero, width, one, "i32"), zero)
+        used = ops.less(slot, ops.unsqueeze(self.lengths, one))
+        mask = ops.select(used, constant(0.0, np.float32), constant(HIDDEN_SLOT, np.float32))
+        return ops.unsqueeze(ops.unsqueeze(mask, one), one)
+
+
+def embeddings(packing: Packing, weights: Weights, eps: float) -> Node:
+    """Word + token type + position, normalised, (T, h)."""
+    words = take(weight(weights, "embeddings.word_embeddings.weight"), packing.ids)
+    types = take(weight(weights, "embeddings.token_type_embeddings.weight"), packing.types)
+    places = take(weight(weights, "embeddings.position_embeddings.weight"), packing.positions)
+    x = ops.add(ops.add(words, types), places)
+    return layer_norm(x, weights, "embeddings.LayerNorm", eps)
+
+
+def _attention(q: Node, k: Node, v: Node, mask: Node, config: EncoderConfig) -> Node:
+    """Scaled dot-product attention; q (B, Q, h), k and v (B, S, h) -> (B, Q, h)."""
+    split = constant([0, 0, config.heads, config.hidden // config.heads], np.int64)
+    swap = constant([0, 2, 1, 3], np.int64)
+
+    def heads(x: Node) -> Node:
+        return ops.transpose(ops.reshape(x, split, True), swap)
+
+    mixed = ops.scaled_dot_product_attention(heads(q), heads(k), heads(v), mask, causal=False)
+    join = constant([0, 0, config.hidden], np.int64)
+    return ops.reshape(ops.transpose(mixed, swap), join, True)
+
+
+def _feed_forward(
+    mixed: Node, x: Node, weights: Weights, block: str, config: EncoderConfig
+) -> Node:
+    """The rest of a layer after attention: two residual steps, each normalised after the sum."""
+    eps = config.layer_norm_eps
+    x = ops.add(linear(mixed, weights, f"{block}.attention.output.dense"), x)
+    x = layer_norm(x, weights, f"{block}.attention.output.LayerNorm", eps)
+    inner = ops.gelu(linear(x, weights, f"{block}.intermediate.dense"), "erf")
+    x = ops.add(linear(inner, weights, f"{block}.output.dense"), x)
+    return layer_norm(x, weights, f"{block}.output.LayerNorm", eps)
+
+
+def encoder(x: Node, packing: Packing, weights: Weights, config: EncoderConfig) -> Node:
+    """All layers, (T, h) -> (B, h): the hidden state of the first token of each row.
+
+    Source: Devlin et al. 2019, arXiv:1810.04805, with the layer order of transformers'
+    modeling_bert.BertLayer; XLM-R has the same layers.
+    """
+    mask, one = packing.mask(), constant(1, np.int32)
+    for layer in range(config.layers):
+        block = f"encoder.layer.{layer}"
+        attend = f"{block}.attention.self"
+        k = take(linear(x, weights, f"{attend}.key"), packing.slots)
+        v = take(linear(x, weights, f"{attend}.value"), packing.slots)
+        if layer == config.layers - 1:
+            x = take(x, packing.first)
+            q = ops.unsqueeze(linear(x, weights, f"{attend}.query"), one)
+            mixed = ops.squeeze(_attention(q, k, v, mask, config), one)
+        else:
+            q = take(linear(x, weights, f"{attend}.query"), packing.slots)
+            flat = constant([-1, config.hidden], np.int64)
+            mixed = ops.reshape(_attention(q, k, v, mask, config), flat, False)
+            mixed = take(mixed, packing.tokens)
+        x = _feed_forward(mixed, x, weights, block, config)
+    return x
+
+
+def dense_tanh(x: Node, weights: Weights, name: str) -> Node:
+    """tanh(x W^T + b): BERT's pooler and the first half of RoBERTa's head."""
+    return ops.tanh(linear(x, weights, name))
+
+
+def model(logits: Node, packing: Packing, name: str) -> Any:
+    """The finished graph with one output, logits (B, K)."""
+    return ov.Model([ops.result(logits, name="logits")], packing.parameters(), name)

@@ -1,0 +1,56 @@
+"""Rows as the arrays that the graph takes. Pure.
+
+Shapes: T tokens of the batch, B rows, S longest row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rerankd.core.types import Row
+from rerankd.engines.openvino.encoder import EncoderConfig
+
+Array = npt.NDArray[np.int32]
+
+
+def _positions(ids: Array, places: Array, config: EncoderConfig) -> Array:
+    """Rows of the position table, (T,).
+
+    RoBERTa counts only tokens that are not the pad id, and gives a pad id (which a document may
+    spell out) the pad's own position. Source: transformers,
+    modeling_roberta.create_position_ids_from_input_ids.
+    """
+    if config.architecture == "bert":
+        return places
+    pads = ids == config.pad_id
+    if not pads.any():
+        return places + np.int32(config.first_position)
+    row = np.cumsum(places == 0) - 1
+    seen = np.cumsum(pads)
+    before = (seen - pads)[places == 0]  # pads in earlier rows
+    counted = places + 1 - (seen - before[row])
+    return np.where(pads, config.pad_id, counted + config.pad_id).astype(np.int32)
+
+
+def pack(rows: Sequence[Row], config: EncoderConfig) -> dict[str, Array]:
+    """The graph's inputs by name (engines.openvino.blocks.Packing)."""
+    lengths = np.fromiter((row.tokens for row in rows), dtype=np.int32, count=len(rows))
+    starts = np.zeros_like(lengths)
+    np.cumsum(lengths[:-1], out=starts[1:])
+    ids = np.concatenate([row.ids for row in rows], dtype=np.int32)
+    places = np.arange(ids.size, dtype=np.int32) - np.repeat(starts, lengths)
+    seconds = np.fromiter((row.second for row in rows), dtype=np.int32, count=len(rows))
+    columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
+    used = columns < lengths[:, None]
+    return {
+        "ids": ids,
+        "types": (places >= np.repeat(seconds, lengths)).astype(np.int32),
+        "positions": _positions(ids, places, config),
+        "slots": np.where(used, starts[:, None] + columns, 0).astype(np.int32),
+        "tokens": np.flatnonzero(used).astype(np.int32),
+        "lengths": lengths,
+        "first": starts,
+    }

@@ -1,0 +1,188 @@
+"""A checkpoint folder (config.json, tokenizer.json, *.safetensors) as sizes, tokenizer and tensors.
+
+Nothing in the folder is executed: no pickle is opened, and `auto_map` (remote code) is ignored.
+The family is decided by config.json, never by the folder's name. Tensors: models.weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+from tokenizers import Tokenizer
+
+from rerankd.core.errors import StartError
+from rerankd.engines.openvino.encoder import Architecture, EncoderConfig, tensor_shapes
+from rerankd.models.weights import SafetensorsFolder
+
+Fields = TypeVar("Fields", bound=msgspec.Struct)
+Size = Annotated[int, Meta(ge=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """How one `architectures` entry is read."""
+
+    architecture: Architecture
+    model_type: str
+    prefix: str  # of the encoder's tensors
+    unread: tuple[str, ...] = ()  # canonical tensor prefixes that its head never reads
+
+
+# roberta.pooler is left over from pre-training; the classification head has its own dense layer.
+_FAMILIES = {
+    "BertForSequenceClassification": _Family("bert", "bert", "bert."),
+    "XLMRobertaForSequenceClassification": _Family(
+        "xlm-roberta", "xlm-roberta", "roberta.", ("pooler.",)
+    ),
+    "RobertaForSequenceClassification": _Family("xlm-roberta", "roberta", "roberta.", ("pooler.",)),
+}
+
+
+class _Config(msgspec.Struct):
+    """The fields of config.json that change what is computed; defaults are transformers'."""
+
+    model_type: str
+    architectures: list[str]
+    hidden_size: Size
+    num_hidden_layers: Size
+    num_attention_heads: Size
+    intermediate_size: Size
+    vocab_size: Size
+    max_position_embeddings: Size
+    type_vocab_size: Size = 2
+    layer_norm_eps: Annotated[float, Meta(gt=0)] = 1e-12
+    hidden_act: str = "gelu"
+    position_embedding_type: str = "absolute"
+    is_decoder: bool = False
+    pad_token_id: int | None = None
+    id2label: dict[str, object] | None = None
+    num_labels: Size | None = None
+
+
+class _TokenizerConfig(msgspec.Struct):
+    """The one field of tokenizer_config.json that is used."""
+
+    model_max_length: float | None = None  # absent, or about 1e30, when nobody set it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """An opened folder; tensors are still on disk."""
+
+    folder: Path
+    config: EncoderConfig
+    tokenizer: Tokenizer  # without truncation and padding
+    model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
+    weights: SafetensorsFolder
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read and check a folder.
+
+    Raises:
+        StartError: a file is missing or damaged, the architecture is not supported, or the
+            tensors are not exactly those that it needs; the message says what to do.
+    """
+    if not folder.is_dir():
+        raise StartError(f"{folder} is not a folder; give the folder that holds config.json.")
+    raw = _read_json(folder / "config.json", _Config)
+    family = _family(raw, folder)
+    config = _encoder_config(raw, family, folder)
+    tokenizer = _tokenizer(folder, config)
+    limits = _TokenizerConfig()
+    if (folder / "tokenizer_config.json").exists():
+        limits = _read_json(folder / "tokenizer_config.json", _TokenizerConfig)
+    weights = SafetensorsFolder(folder, prefix=family.prefix)
+    weights.require(tensor_shapes(config), unread=family.unread)
+    declared = limits.model_max_length
+    real_limit = declared is not None and 0 < declared <= 1e9
+    return Checkpoint(
+        folder=folder,
+        config=config,
+        tokenizer=tokenizer,
+        model_max_length=int(declared) if declared is not None and real_limit else None,
+        weights=weights,
+    )
+
+
+def _read_json(path: Path, kind: type[Fields]) -> Fields:
+    if not path.is_file():
+        raise StartError(f"{path} is missing; is {path.parent} a complete checkpoint folder?")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.MsgspecError as error:
+        raise StartError(f"{path} cannot be used: {error}.") from error
+
+
+def _family(raw: _Config, folder: Path) -> _Family:
+    name = raw.architectures[0] if raw.architectures else "(none)"
+    family = _FAMILIES.get(name)
+    if family is None or family.model_type != raw.model_type:
+        known = ", ".join(f"{name} ({each.model_type})" for name, each in _FAMILIES.items())
+        raise StartError(
+            f"{folder}/config.json: architecture {name} with model_type {raw.model_type!r} is not "
+            f"supported; supported are {known}. Code that a checkpoint brings is never run."
+        )
+    return family
+
+
+def _encoder_config(raw: _Config, family: _Family, folder: Path) -> EncoderConfig:
+    labels = len(raw.id2label) if raw.id2label is not None else raw.num_labels or 2
+    pad = raw.pad_token_id if raw.pad_token_id is not None else _default_pad(family)
+    wrong = {
+        f"hidden_act {raw.hidden_act!r} (only 'gelu')": raw.hidden_act != "gelu",
+        f"position_embedding_type {raw.position_embedding_type!r} (only 'absolute')": (
+            raw.position_embedding_type != "absolute"
+        ),
+        "is_decoder true": raw.is_decoder,
+        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": labels not in (1, 2),
+        f"hidden_size {raw.hidden_size}, which num_attention_heads {raw.num_attention_heads} "
+        "does not divide": raw.hidden_size % raw.num_attention_heads != 0,
+        f"pad_token_id {pad}": not 0 <= pad < raw.max_position_embeddings - 1,
+    }
+    found = [what for what, is_wrong in wrong.items() if is_wrong]
+    if found:
+        raise StartError(f"{folder}/config.json is not supported: {'; '.join(found)}.")
+    return EncoderConfig(
+        architecture=family.architecture,
+        hidden=raw.hidden_size,
+        layers=raw.num_hidden_layers,
+        heads=raw.num_attention_heads,
+        intermediate=raw.intermediate_size,
+        vocab=raw.vocab_size,
+        positions=raw.max_position_embeddings,
+        token_types=raw.type_vocab_size,
+        layer_norm_eps=raw.layer_norm_eps,
+        labels=labels,
+        pad_id=pad,
+    )
+
+
+def _default_pad(family: _Family) -> int:
+    return 1 if family.architecture == "xlm-roberta" else 0
+
+
+def _tokenizer(folder: Path, config: EncoderConfig) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise StartError(
+            f"{path} is missing; rerankd reads only that form. With transformers: "
+            f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it."
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise StartError(f"{path} is damaged: {error}. Download it again.") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if largest >= config.vocab:
+        raise StartError(
+            f"{path} makes token ids up to {largest}, but the model has {config.vocab} (vocab_size "
+            "in config.json); the tokenizer belongs to another model."
+        )
+    return tokenizer

@@ -1,0 +1,223 @@
+"""Cross-encoders with a classification head: BERT, XLM-R, RoBERTa.
+
+One row per (query, chunk). The document scores as its best chunk (core.rank). Only the document is
+ever cut; where a published recipe also cuts the query (FlagReranker), ours refuses it instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from rerankd.core.chunk import chunk
+from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
+from rerankd.engines.base import Engine
+from rerankd.models.base import ModelCard
+from rerankd.models.checkpoint import Checkpoint, open_checkpoint
+from rerankd.models.pair_template import PairTemplate, derive_template, token_ids
+
+SCORE = "sigmoid of the logit of the document's best chunk"
+MIN_WINDOW_TOKENS = 16
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e^-x) in float64, without overflow."""
+    if x >= 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    grown = math.exp(x)
+    return grown / (1.0 + grown)
+
+
+class CrossEncoder:
+    """A loaded cross-encoder; see models.base.Model."""
+
+    def __init__(
+        self, card: ModelCard, engine: Engine, tokenizer: Tokenizer, template: PairTemplate
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            card: card.window_tokens is the longest row.
+            engine: answers with K = 1 or 2 labels.
+            tokenizer: truncation and padding off; used by several threads at once.
+            template: of that tokenizer.
+        """
+        if card.window_tokens is None:
+            raise StartError(f"{card.name}: a cross-encoder needs a window.")
+        self.card = card
+        self.engine = engine
+        self._tokenizer = tokenizer
+        self._template = template
+        self._window = card.window_tokens
+
+    def with_window(self, window_tokens: int) -> CrossEncoder:
+        """The same model and engine with another window."""
+        card = dataclasses.replace(self.card, window_tokens=window_tokens)
+        return CrossEncoder(card, self.engine, self._tokenizer, self._template)
+
+    def prepare(self, request: RerankRequest) -> Prepared:
+        """Encode the query once and every document, and cut the documents into chunks."""
+        _check_texts(request, self.card)
+        query = token_ids(self._tokenizer.encode(request.query.value, add_special_tokens=False))
+        room = self._document_window(query.size)
+        encodings = self._tokenizer.encode_batch_fast(
+            [document.value for document in request.documents], add_special_tokens=False
+        )
+        head, second = self._template.head(query)
+        rows: list[Row] = []
+        owners: list[int] = []
+        truncated: set[int] = set()
+        for index, encoding in enumerate(encodings):
+            chunks, is_cut = _chunks(token_ids(encoding), room, request, index)
+            rows += [self._template.row(head, second, ids) for ids in chunks]
+            owners += [index] * len(chunks)
+            if is_cut:
+                truncated.add(index)
+        return Prepared(
+            rows=tuple(rows),
+            owners=tuple(owners),
+            truncated=frozenset(truncated),
+            warnings=self._warnings(request, truncated),
+        )
+
+    def logit(self, logits: Logits) -> Scores:
+        """K = 1: the logit; K = 2: relevant minus irrelevant, so that sigmoid is the softmax."""
+        wide = logits.astype(np.float64)
+        return wide[:, 0] if logits.shape[1] == 1 else wide[:, 1] - wide[:, 0]
+
+    def relevance(self, logit: float) -> float:
+        """The sigmoid of the logit."""
+        return sigmoid(logit)
+
+    def _document_window(self, query_tokens: int) -> int:
+        """Tokens that a chunk may have beside this query; the query may take 3/4 of the window."""
+        specials = self._template.specials
+        limit = min(self._window * 3 // 4, self._window - specials - 1)
+        if query_tokens > limit:
+            raise InvalidRequest(
+                f"query has {query_tokens} tokens; {self.card.name} takes at most {limit} (three "
+                f"quarters of its window of {self._window}). Shorten the query.",
+                param="query",
+            )
+        return self._window - specials - query_tokens
+
+    def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
+        warnings: list[str] = []
+        if request.instruction is not None:
+            warnings.append(f"{self.card.name} has no place for an instruction; it was ignored.")
+        if truncated:
+            warnings.append(
+                f"{len(truncated)} of {len(request.documents)} documents were cut to what "
+                "max_tokens_per_doc and max_chunks_per_doc allow."
+            )
+        return tuple(warnings)
+
+
+def _check_texts(request: RerankRequest, card: ModelCard) -> None:
+    """Every content is text that can be encoded.
+
+    Raises:
+        InvalidRequest: naming the field.
+    """
+    fields = [("query", request.query)]
+    fields += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
+    for name, content in fields:
+        _check_text(name, content, card)
+
+
+def _check_text(name: str, content: Content, card: ModelCard) -> None:
+    param = name.partition("[")[0]
+    if content.modality != "text":
+        raise InvalidRequest(
+            f"{name} is {content.modality}, but {card.name} reads text only.", param=param
+        )
+    try:
+        content.value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"{name} is not valid Unicode: a lone surrogate at position {error.start}.",
+            param=param,
+        ) from None
+
+
+def _chunks(
+    ids: TokenIds, room: int, request: RerankRequest, index: int
+) -> tuple[Sequence[TokenIds], bool]:
+    """A document's chunks, at least one, and whether some of its tokens are in none.
+
+    Raises:
+        InvalidRequest: tokens would be lost and request.truncation is off.
+    """
+    kept = ids if request.max_tokens_per_doc is None else ids[: request.max_tokens_per_doc]
+    cut = chunk(
+        kept.size,
+        window_tokens=room,
+        overlap_tokens=request.overlap_tokens,
+        max_chunks=request.max_chunks_per_doc,
+    )
+    is_cut = cut.truncated or kept.size < ids.size
+    if is_cut and not request.truncation:
+        limit = cut.spans[-1][1]
+        raise InvalidRequest(
+            f"documents[{index}] has {ids.size} tokens, but only {limit} would be read and "
+            "truncation is off. Shorten it, raise max_chunks_per_doc or max_tokens_per_doc, or "
+            "set truncation to true.",
+            param="documents",
+        )
+    return [kept[start:end] for start, end in cut.spans], is_cut
+
+
+def window_of(checkpoint: Checkpoint, window_tokens: int | None) -> int:
+    """The longest row: the catalog's, else the smaller of position limit and model_max_length.
+
+    Raises:
+        StartError: the catalog's window is over the position limit, or too small to be of use.
+    """
+    limit = checkpoint.config.max_length
+    window = window_tokens or min(limit, checkpoint.model_max_length or limit)
+    if not MIN_WINDOW_TOKENS <= window <= limit:
+        raise StartError(
+            f"{checkpoint.folder}: a window of {window} tokens is not possible; the model takes "
+            f"{MIN_WINDOW_TOKENS} to {limit}."
+        )
+    return window
+
+
+def load_cross_encoder(
+    folder: Path,
+    *,
+    name: str,
+    window_tokens: int | None = None,
+    named_by_catalog: bool = False,
+) -> CrossEncoder:
+    """Load a checkpoint folder on the CPU; models.selfcheck is the caller's next step.
+
+    Args:
+        folder: config.json, tokenizer.json, safetensors.
+        name: what it is served under.
+        window_tokens: the catalog's window; None = the checkpoint's own.
+        named_by_catalog: a failed relevance probe then refuses the model.
+
+    Raises:
+        StartError: the folder cannot be served; the message says what to do.
+    """
+    from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
+
+    checkpoint = open_checkpoint(folder)
+    window = window_of(checkpoint, window_tokens)
+    template = derive_template(checkpoint.tokenizer, token_types=checkpoint.config.token_types)
+    card = ModelCard(
+        name=name,
+        family="cross-encoder",
+        window_tokens=window,
+        score=SCORE,
+        named_by_catalog=named_by_catalog,
+    )
+    engine = OpenVinoEngine(checkpoint.config, checkpoint.weights)
+    return CrossEncoder(card, engine, checkpoint.tokenizer, template)

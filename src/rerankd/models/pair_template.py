@@ -1,0 +1,93 @@
+"""Which special tokens stand around a query and a document, as the tokenizer itself says.
+
+Derived once from the tokenizer's post-processor, e.g. `[CLS] q [SEP] d [SEP]` for BERT or
+`<s> q </s></s> d </s>` for XLM-R, so that no model name needs a rule of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from rerankd.core.errors import StartError
+from rerankd.core.types import Row, TokenIds
+
+
+def token_ids(encoding: Encoding) -> TokenIds:
+    """The ids of an encoding, shape (L,)."""
+    return np.asarray(encoding.ids, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairTemplate:
+    """prefix + query + middle + document + suffix."""
+
+    prefix: TokenIds
+    middle: TokenIds
+    suffix: TokenIds
+    second_at: int | None  # index in `middle` (its length: the document) where token type 1 starts
+
+    @property
+    def specials(self) -> int:
+        """Tokens of a row that are neither query nor document."""
+        return self.prefix.size + self.middle.size + self.suffix.size
+
+    def head(self, query: TokenIds) -> tuple[TokenIds, int | None]:
+        """What every row of a query starts with, and where its second segment starts."""
+        second = None
+        if self.second_at is not None:
+            second = self.prefix.size + query.size + self.second_at
+        return np.concatenate([self.prefix, query, self.middle]), second
+
+    def row(self, head: TokenIds, second: int | None, chunk: TokenIds) -> Row:
+        """One row; `head` and `second` from head()."""
+        ids = np.concatenate([head, chunk, self.suffix])
+        return Row(ids, ids.size if second is None else second)
+
+
+def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
+    """Post-process a tiny encoded pair and read off what was put around it.
+
+    Args:
+        tokenizer: its truncation and padding are off.
+        token_types: how many the model knows; with one, the tokenizer's types are not used.
+
+    Raises:
+        StartError: the post-processor does not build query and document, in this order, once.
+    """
+    query = tokenizer.encode("query", add_special_tokens=False)
+    document = tokenizer.encode("a document", add_special_tokens=False)
+    pair = tokenizer.post_process(query, document)
+    mask = np.asarray(pair.special_tokens_mask)
+    ids, types = token_ids(pair), np.asarray(pair.type_ids)
+    text = np.flatnonzero(mask == 0)
+    q, d = len(query.ids), len(document.ids)
+    built = q > 0 and d > 0 and ids[text].tolist() == [*query.ids, *document.ids]
+    if not built or np.ptp(text[:q]) != q - 1 or np.ptp(text[q:]) != d - 1:
+        raise StartError(
+            "tokenizer.json: its post-processor does not place a query and then a document, each "
+            "once and whole; this is no tokenizer of a cross-encoder."
+        )
+    starts, ends = (int(text[0]), int(text[q])), (int(text[q - 1]) + 1, int(text[-1]) + 1)
+    return PairTemplate(
+        prefix=ids[: starts[0]],
+        middle=ids[ends[0] : starts[1]],
+        suffix=ids[ends[1] :],
+        second_at=_second_at(types, ends[0], starts[1]) if token_types > 1 else None,
+    )
+
+
+def _second_at(types: np.typing.NDArray[np.int_], middle: int, document: int) -> int | None:
+    """Where token type 1 starts, counted from the first token after the query."""
+    ones = np.flatnonzero(types)
+    if ones.size == 0:
+        return None
+    start = int(ones[0])
+    if not middle <= start <= document or not (types[start:] == 1).all():
+        raise StartError(
+            f"tokenizer.json: token types {types.tolist()} are not 0 for the query and 1 for the "
+            "document; no supported model reads such a pair."
+        )
+    return start - middle

@@ -1,0 +1,109 @@
+"""Is a loaded model fit to be served? A wrong template or a broken weight shows in its scores.
+
+A few pairs are run as the server would run them. Works for every Model, the lexical one included.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from rerankd.core.errors import StartError
+from rerankd.core.types import Content, RerankRequest, Row, Scores
+from rerankd.models.base import Model
+
+TOLERANCE: Final = 1e-4  # of logits, between one and the same row in different company
+
+# query, relevant document, irrelevant document: easy on purpose, with and without shared words
+_PROBES: Final = (
+    (
+        "What is the capital of France?",
+        "Paris is the capital and largest city of France.",
+        "Whisk the eggs with sugar until the mixture is pale and thick.",
+    ),
+    (
+        "how to boil an egg",
+        "To boil an egg, put the egg in boiling water for eight minutes, then cool it.",
+        (
+            "The treaty was signed by both governments after a decade of negotiation about "
+            "borders, fishing rights and the return of prisoners, and entered into force in May."
+        ),
+    ),
+    (
+        "speed of light in vacuum",
+        "The speed of light in vacuum is 299,792,458 metres per second.",
+        "She bought a red bicycle.",
+    ),
+)
+
+
+def self_check(model: Model) -> tuple[str, ...]:
+    """Score a few pairs in several ways and compare.
+
+    Returns:
+        Warnings for the operator: sentences, usually none.
+
+    Raises:
+        StartError: scores are not finite, constant, saturated, dependent on other rows, or (for
+            a model that the catalog names) rank irrelevant documents first.
+    """
+    name = model.card.name
+    rows = _rows(model)
+    together = _logits(model, rows)
+    if not np.isfinite(together).all():
+        raise StartError(f"{name} gives scores that are not finite; its weights are damaged.")
+    if float(np.ptp(together)) <= TOLERANCE:
+        raise StartError(f"{name} gives every pair the same score; its weights are not trained.")
+    _check_relevance(model, together)
+    alone = np.concatenate([_logits(model, [row]) for row in rows])
+    backwards = _logits(model, rows[::-1])[::-1]
+    for other, what in ((alone, "other rows in its batch"), (backwards, "the order of rows")):
+        worst = float(np.abs(other - together).max())
+        if not worst <= TOLERANCE:
+            raise StartError(
+                f"{name}: the logit of a pair depends on {what} (by {worst:.1e}); this engine "
+                "must not be used on this machine."
+            )
+    wrong = [
+        query for i, (query, _, _) in enumerate(_PROBES) if together[2 * i] <= together[2 * i + 1]
+    ]
+    if not wrong:
+        return ()
+    sentence = (
+        f"{name} does not score a relevant document above an irrelevant one for "
+        f"{len(wrong)} of {len(_PROBES)} test queries (first: {wrong[0]!r})"
+    )
+    if model.card.named_by_catalog:
+        raise StartError(f"{sentence}; the weights are not those of this model.")
+    return (f"{sentence}; is it trained to rerank?",)
+
+
+def _rows(model: Model) -> list[Row]:
+    """Two rows per probe: relevant, irrelevant."""
+    rows: list[Row] = []
+    for query, relevant, irrelevant in _PROBES:
+        documents = (Content(value=relevant), Content(value=irrelevant))
+        request = RerankRequest(
+            query=Content(value=query), documents=documents, max_chunks_per_doc=1
+        )
+        rows += model.prepare(request).rows
+    return rows
+
+
+def _logits(model: Model, rows: list[Row]) -> Scores:
+    return model.logit(model.engine.forward(rows))
+
+
+def _check_relevance(model: Model, logits: Scores) -> None:
+    """Scores lie in [0, 1], grow with the logit, and are not all at one end."""
+    scores = np.array([model.relevance(float(x)) for x in np.sort(logits)])
+    if not (np.isfinite(scores).all() and scores.min() >= 0.0 and scores.max() <= 1.0):
+        raise StartError(f"{model.card.name} gives relevance scores outside [0, 1].")
+    if (np.diff(scores) < 0).any():
+        raise StartError(f"{model.card.name}: a higher logit gives a lower relevance score.")
+    if scores.min() == scores.max():
+        raise StartError(
+            f"{model.card.name} gives every pair the relevance score {scores.max():g}: its logits "
+            f"({logits.min():.3g} to {logits.max():.3g}) saturate."
+        )

@@ -1,0 +1,192 @@
+"""Tensors of a folder's safetensors files, read one by one, as float32.
+
+Names in the wild become canonical: without the encoder's prefix, and LayerNorm's old gamma and
+beta as weight and bias. fp16 and bf16 convert to float32 exactly. Pickle files are never opened.
+Format: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from rerankd.core.errors import StartError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
+_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+
+
+class _Entry(msgspec.Struct):
+    """One tensor in a safetensors header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+class _Index(msgspec.Struct):
+    """model.safetensors.index.json."""
+
+    weight_map: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """Where a tensor lies."""
+
+    file: Path
+    start: int  # bytes from the beginning of the file
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class SafetensorsFolder:
+    """All tensors of a checkpoint by canonical name; an `engines` Weights."""
+
+    def __init__(self, folder: Path, *, prefix: str) -> None:
+        """Read the headers; no tensor yet.
+
+        Raises:
+            StartError: files are missing, damaged, or lie outside the folder.
+        """
+        self._folder = folder
+        self._tensors: dict[str, _Tensor] = {}
+        for file, listed in _files(folder).items():
+            tensors = _header(file)
+            names = tensors.keys() if listed is None else listed
+            for name in names:
+                if name not in tensors:
+                    raise StartError(f"{file} lacks {name}, which {INDEX} says it holds.")
+                canonical = _canonical(name, prefix)
+                if canonical in self._tensors:
+                    raise StartError(f"{folder} holds {canonical} twice, under two names.")
+                self._tensors[canonical] = tensors[name]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """All tensors, buffers aside."""
+        return {
+            name: tensor.shape
+            for name, tensor in self._tensors.items()
+            if not name.endswith(_BUFFERS)
+        }
+
+    def require(
+        self, wanted: Mapping[str, tuple[int, ...]], *, unread: tuple[str, ...] = ()
+    ) -> None:
+        """Check that exactly the wanted tensors are there, in their shapes and a float type.
+
+        Args:
+            wanted: canonical names and shapes.
+            unread: prefixes of tensors that may be there and are not used.
+
+        Raises:
+            StartError: what differs, by name.
+        """
+        have = self.shapes()
+        missing = [name for name in wanted if name not in have]
+        unused = [name for name in have if name not in wanted and not name.startswith(unread)]
+        if missing or unused:
+            parts = [
+                f"{what} {len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+                for what, names in (("missing", missing), ("unused", unused))
+                if names
+            ]
+            raise StartError(
+                f"{self._folder}: the weights do not fit config.json: tensors {'; '.join(parts)}. "
+                "Is it a checkpoint for sequence classification, saved by transformers?"
+            )
+        for name, shape in wanted.items():
+            if have[name] != shape:
+                raise StartError(
+                    f"{self._folder}: {name} has shape {list(have[name])}, but config.json asks "
+                    f"for {list(shape)}; config.json and weights belong to different models."
+                )
+            if self._tensors[name].dtype not in _BYTES:
+                raise StartError(
+                    f"{self._folder}: {name} is {self._tensors[name].dtype}; only F32, F16 and "
+                    "BF16 weights are read. Use the checkpoint that is not quantised."
+                )
+
+    def __call__(self, name: str) -> npt.NDArray[np.float32]:
+        """One tensor, float32, C order, a fresh array."""
+        tensor = self._tensors[name]
+        count = int(np.prod(tensor.shape, dtype=np.int64))
+        stored = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor.dtype]
+        data = np.fromfile(tensor.file, dtype=stored, count=count, offset=tensor.start)
+        if tensor.dtype == "BF16":  # the upper half of a float32
+            data = (data.astype(np.uint32) << 16).view(np.float32)
+        return data.astype(np.float32, copy=False).reshape(tensor.shape)
+
+
+def _canonical(name: str, prefix: str) -> str:
+    name = name.removeprefix(prefix)
+    if name.endswith("LayerNorm.gamma"):
+        return name.removesuffix("gamma") + "weight"
+    if name.endswith("LayerNorm.beta"):
+        return name.removesuffix("beta") + "bias"
+    return name
+
+
+def _files(folder: Path) -> dict[Path, list[str] | None]:
+    """Weight files and the tensors that the index lists for each; None = all that are in it."""
+    if (folder / SINGLE).is_file():
+        return {folder / SINGLE: None}
+    if (folder / INDEX).is_file():
+        return _shards(folder)
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    if pickles:
+        raise StartError(
+            f"{folder} holds {pickles[0]}, but no {SINGLE}. A .bin file is a Python pickle, which "
+            "can run code, so rerankd never opens one. Use a revision that has safetensors, or, "
+            "if you trust the file, convert it with transformers: "
+            "AutoModelForSequenceClassification.from_pretrained(FOLDER).save_pretrained(NEW)."
+        )
+    raise StartError(f"{folder} has no weights: {SINGLE} or {INDEX} is needed.")
+
+
+def _shards(folder: Path) -> dict[Path, list[str] | None]:
+    path = folder / INDEX
+    try:
+        index = msgspec.json.decode(path.read_bytes(), type=_Index)
+    except msgspec.MsgspecError as error:
+        raise StartError(f"{path} cannot be used: {error}.") from error
+    shards: dict[Path, list[str] | None] = {}
+    for name, shard in index.weight_map.items():
+        # by the text of the path: a hub's cache has symbolic links out of the folder
+        parts = PurePosixPath(shard).parts
+        inside = parts and not shard.startswith("/") and ".." not in parts
+        if not inside or "\\" in shard or ":" in shard or not shard.endswith(".safetensors"):
+            raise StartError(f"{path}: {shard!r} is not a .safetensors file inside the folder.")
+        file = folder.joinpath(*parts)
+        if not file.is_file():
+            raise StartError(f"{file} is missing, but {INDEX} names it; download it again.")
+        listed = shards.setdefault(file, [])
+        if listed is not None:
+            listed.append(name)
+    return shards
+
+
+def _header(file: Path) -> dict[str, _Tensor]:
+    """Where each tensor lies, from a file that the safetensors library has found whole."""
+    try:
+        with safe_open(file, framework="numpy"):  # checks sizes, offsets and the file's length
+            pass
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            entries = msgspec.json.decode(stream.read(size), type=dict[str, msgspec.Raw])
+        entries.pop("__metadata__", None)
+        decoded = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in entries.items()}
+    except (SafetensorError, msgspec.MsgspecError, OSError) as error:
+        raise StartError(f"{file} is damaged or cut short ({error}); download it again.") from error
+    return {
+        name: _Tensor(file, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
+        for name, entry in decoded.items()
+    }

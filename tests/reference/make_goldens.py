@@ -1,0 +1,132 @@
+"""Golden logits by torch and transformers on the CPU in fp32, computed the plain way.
+
+`python -m tests.reference.make_goldens` writes golden.json (needs torch 2.13 and transformers
+5.23). Nothing here uses rerankd: pairs go one by one through transformers' own tokenizer, and the
+chunks of a long document are sliced, joined and scored by hand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, TypedDict
+
+from tests.reference.make_checkpoints import GOLDEN_SHAPES, HERE, write
+
+GOLDEN = HERE / "golden.json"
+
+
+class Pair(TypedDict):
+    """One line of pairs.jsonl."""
+
+    source: str
+    query: str
+    document: str
+
+
+class LongDocument(TypedDict):
+    """A document of several chunks, and the window and overlap to cut it with."""
+
+    query: str
+    document: str
+    window_tokens: int
+    overlap_tokens: int
+
+
+class Golden(TypedDict):
+    """Logits of one checkpoint, K labels each."""
+
+    pairs: list[list[float]]  # as pairs()
+    chunks: list[list[list[float]]]  # as long_documents(), then chunk by chunk
+
+
+def pairs() -> list[Pair]:
+    """The pairs that every checkpoint scores."""
+    lines = (HERE / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def long_documents() -> list[LongDocument]:
+    """Documents of about 5 to 20 chunks: what the pairs of one source say, one after another."""
+    by_source: dict[str, list[Pair]] = {}
+    for pair in pairs():
+        by_source.setdefault(pair["source"], []).append(pair)
+    cuts = [(64, 80), (100, 10), (128, 0), (80, 80), (128, 80), (96, 1), (72, 33), (128, 30)]
+    return [
+        {
+            "query": members[2]["query"],
+            "document": " ".join(pair["document"] for pair in members[:16]),
+            "window_tokens": window,
+            "overlap_tokens": overlap,
+        }
+        for members, (window, overlap) in zip(by_source.values(), cuts, strict=True)
+    ]
+
+
+class Reference:
+    """transformers' tokenizer and model of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._torch: Any = importlib.import_module("torch")
+        transformers: Any = importlib.import_module("transformers")
+        self._torch.set_grad_enabled(False)
+        self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+        self._model: Any = model.float().eval()
+
+    def pair(self, query: str, document: str) -> list[float]:
+        """Logits (K,) of one pair, the document cut to the model's maximum."""
+        # as lists: given two strings, transformers takes an empty document for no document
+        inputs = self.tokenizer([query], [document], truncation="only_second", return_tensors="pt")
+        return self._model(**inputs).logits[0].tolist()
+
+    def chunks(self, item: LongDocument) -> list[list[float]]:
+        """Logits (C, K) of a document's chunks, each alone.
+
+        Source of the rule: BCEmbedding/models/utils.py.
+        """
+        plain = {"add_special_tokens": False, "truncation": False}
+        query = self.tokenizer(item["query"], **plain)["input_ids"]
+        document = self.tokenizer(item["document"], **plain)["input_ids"]
+        is_bert = self.tokenizer.cls_token == "[CLS]"
+        sep = self.tokenizer.sep_token_id
+        head = [self.tokenizer.cls_token_id, *query, sep, *([] if is_bert else [sep])]
+        room = item["window_tokens"] - len(head) - 1
+        overlap = min(item["overlap_tokens"], room // 4)
+        found: list[list[float]] = []
+        start = 0
+        while True:
+            tail = [*document[start : start + room], sep]
+            inputs = {"input_ids": self._torch.tensor([head + tail])}
+            if is_bert:
+                types = [0] * len(head) + [1] * len(tail)
+                inputs["token_type_ids"] = self._torch.tensor([types])
+            found.append(self._model(**inputs).logits[0].tolist())
+            if start + room >= len(document):
+                return found
+            start += room - overlap
+
+
+def golden(folder: Path) -> Golden:
+    """All golden logits of one checkpoint."""
+    reference = Reference(folder)
+    return {
+        "pairs": [reference.pair(pair["query"], pair["document"]) for pair in pairs()],
+        "chunks": [reference.chunks(item) for item in long_documents()],
+    }
+
+
+def main() -> None:
+    """Write golden.json."""
+    found: dict[str, Golden] = {}
+    for name, shape in GOLDEN_SHAPES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = golden(write(Path(folder), shape))
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 7))
+    GOLDEN.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
