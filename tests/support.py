@@ -16,7 +16,7 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.cross_encoder import sigmoid
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pool import Plan
+from rerankd.service.pool import Plan, plan
 from rerankd.settings import Settings
 from rerankd.web.app import create_app, make_state
 from rerankd.web.state import State
@@ -79,6 +79,19 @@ async def running(
         httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         yield client, state
+
+
+@contextlib.asynccontextmanager
+async def real_client(aliases: dict[str, str]) -> AsyncGenerator[httpx2.AsyncClient]:
+    """An in-process client of an app that serves the default model."""
+    state = make_state(settings())
+    app: Any = create_app(state, plan((), aliases, {}))
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.app.router.lifespan_context(app.app),
+        httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
 
 
 def body(query: str = "q", documents: Sequence[Any] = ("a", "bb"), **fields: Any) -> Json:

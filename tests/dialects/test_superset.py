@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from rerankd.dialects.superset_schema import Body
 
 GOOD: dict[str, Any] = {"query": "q", "documents": ["a", "b"]}
 OPTIONS = Options()
+Json = dict[str, Any]
 ENVELOPE = Envelope(request_id="r1", created=1700000000)
 
 
@@ -87,7 +89,8 @@ def test_a_field_means(change: dict[str, Any], expected: dict[str, Any]) -> None
 def test_null_is_absent_for_every_optional_field() -> None:
     optional = [f.name for f in msgspec.structs.fields(Body) if not f.required]
     assert len(optional) == 15
-    assert parse(**dict.fromkeys(optional)) == parse()
+    absent: dict[str, Any] = dict.fromkeys(optional)
+    assert parse(**absent) == parse()
 
 
 def test_media_and_object_documents() -> None:
@@ -108,40 +111,39 @@ def test_rank_fields_choose_and_order_the_keys() -> None:
     assert [d.value for d in request.documents] == ["body: B\ntitle: T", "only"]
 
 
-@pytest.mark.parametrize(
-    ("change", "param", "says"),
-    [
-        ({"query": ""}, "query", "at least 1 character"),
-        ({"query": {"text": ""}}, "query", "at least 1 character"),
-        ({"query": None}, "query", "got null"),
-        ({"query": 5}, "query", "expected string"),
-        ({"query": {"t": "x"}}, "query", "needs"),
-        ({"documents": []}, "documents", "at least 1 document"),
-        ({"documents": None}, "documents", "got null"),
-        ({"documents": {"text": "a"}}, "documents", "got object"),
-        ({"documents": ["a", 5]}, "documents[1]", "got int"),
-        ({"documents": ["a", None]}, "documents[1]", "got null"),
-        ({"documents": ["a", ["b"]]}, "documents[1]", "got array"),
-        ({"documents": [{"text": 5}]}, "documents[0].text", "expected a string"),
-        ({"documents": [{}]}, "documents[0]", "needs"),
-        ({"documents": [{"a": "x"}], "rank_fields": ["b"]}, "documents[0]", "rank_fields b"),
-        ({"top_n": 0}, "top_n", "int >= 1"),
-        ({"top_n": -1}, "top_n", "int >= 1"),
-        ({"top_n": "3"}, "top_n", "got string"),
-        ({"top_n": 1.5}, "top_n", "got float"),
-        ({"top_n": True}, "top_n", "got bool"),
-        ({"top_k": 0}, "top_k", "int >= 1"),
-        ({"instruction": ""}, "instruction", "length >= 1"),
-        ({"max_chunks_per_doc": 0}, "max_chunks_per_doc", "int >= 1"),
-        ({"overlap_tokens": 81}, "overlap_tokens", "int <= 80"),
-        ({"overlap_tokens": -1}, "overlap_tokens", "int >= 0"),
-        ({"return_documents": "yes"}, "return_documents", "true or false"),
-        ({"return_documents": 1}, "return_documents", "got int"),
-        ({"model": 5}, "model", "/v1/models"),
-        ({"rank_fields": "a"}, "rank_fields", "expected array"),
-    ],
-    ids=str,
-)
+BAD_FIELDS: list[tuple[Json, str, str]] = [
+    ({"query": ""}, "query", "at least 1 character"),
+    ({"query": {"text": ""}}, "query", "at least 1 character"),
+    ({"query": None}, "query", "got null"),
+    ({"query": 5}, "query", "expected string"),
+    ({"query": {"t": "x"}}, "query", "needs"),
+    ({"documents": []}, "documents", "at least 1 document"),
+    ({"documents": None}, "documents", "got null"),
+    ({"documents": {"text": "a"}}, "documents", "got object"),
+    ({"documents": ["a", 5]}, "documents[1]", "got int"),
+    ({"documents": ["a", None]}, "documents[1]", "got null"),
+    ({"documents": ["a", ["b"]]}, "documents[1]", "got array"),
+    ({"documents": [{"text": 5}]}, "documents[0].text", "expected a string"),
+    ({"documents": [{}]}, "documents[0]", "needs"),
+    ({"documents": [{"a": "x"}], "rank_fields": ["b"]}, "documents[0]", "rank_fields b"),
+    ({"top_n": 0}, "top_n", "int >= 1"),
+    ({"top_n": -1}, "top_n", "int >= 1"),
+    ({"top_n": "3"}, "top_n", "got string"),
+    ({"top_n": 1.5}, "top_n", "got float"),
+    ({"top_n": True}, "top_n", "got bool"),
+    ({"top_k": 0}, "top_k", "int >= 1"),
+    ({"instruction": ""}, "instruction", "length >= 1"),
+    ({"max_chunks_per_doc": 0}, "max_chunks_per_doc", "int >= 1"),
+    ({"overlap_tokens": 81}, "overlap_tokens", "int <= 80"),
+    ({"overlap_tokens": -1}, "overlap_tokens", "int >= 0"),
+    ({"return_documents": "yes"}, "return_documents", "true or false"),
+    ({"return_documents": 1}, "return_documents", "got int"),
+    ({"model": 5}, "model", "/v1/models"),
+    ({"rank_fields": "a"}, "rank_fields", "expected array"),
+]
+
+
+@pytest.mark.parametrize(("change", "param", "says"), BAD_FIELDS, ids=str)
 def test_a_bad_field_is_named(change: dict[str, Any], param: str, says: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse(**change)
@@ -229,15 +231,9 @@ def test_the_operator_can_set_the_default() -> None:
 
 
 def render(request: RerankRequest, **change: Any) -> dict[str, Any]:
-    ranking = Ranking(
-        **{
-            "model": "m",
-            "hits": (Hit(1, 0.75, 1.0986), Hit(0, 0.5, 0.0, True)),
-            "documents": 101,
-            "input_tokens": 42,
-        }
-        | change
-    )
+    hits = (Hit(1, 0.75, 1.0986), Hit(0, 0.5, 0.0, truncated=True))
+    ranking = Ranking(model="m", hits=hits, documents=101, input_tokens=42)
+    ranking = dataclasses.replace(ranking, **change)
     wire = superset.render(request, ranking, ENVELOPE)
     assert (wire.status, wire.content_type) == (200, "application/json")
     return msgspec.json.decode(wire.body)

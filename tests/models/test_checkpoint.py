@@ -136,7 +136,7 @@ def test_shards_are_read_through_the_index(bert: Path) -> None:
 def test_a_shard_outside_of_the_folder_is_refused(bert: Path, file: str) -> None:
     where = shard(bert)
     write_index(bert, where | {FIRST: file})
-    with pytest.raises(StartError, match="not a .safetensors file inside the folder"):
+    with pytest.raises(StartError, match=r"not a \.safetensors file inside the folder"):
         open_checkpoint(bert)
 
 

@@ -61,7 +61,7 @@ GOLDEN_SHAPES = {
 }
 
 
-def _uniform(name: str, shape: tuple[int, ...], std: float) -> npt.NDArray[np.float32]:
+def uniform(name: str, shape: tuple[int, ...], std: float) -> npt.NDArray[np.float32]:
     """Seeded by the tensor's name, mean 0."""
     count = math.prod(shape)
     raw = np.random.PCG64(zlib.crc32(name.encode())).random_raw((count + 1) // 2)
@@ -75,19 +75,19 @@ def tensors(shape: Shape) -> Tensors:
     h, p, made = shape.hidden, shape.prefix, Tensors()
 
     def linear(name: str, outputs: int, inputs: int, gain: float = 1.0) -> None:
-        made[f"{name}.weight"] = _uniform(name, (outputs, inputs), gain / math.sqrt(inputs))
-        made[f"{name}.bias"] = _uniform(f"{name}.bias", (outputs,), 0.1)
+        made[f"{name}.weight"] = uniform(name, (outputs, inputs), gain / math.sqrt(inputs))
+        made[f"{name}.bias"] = uniform(f"{name}.bias", (outputs,), 0.1)
 
     def layer_norm(name: str) -> None:
-        made[f"{name}.weight"] = 1.0 + _uniform(name, (h,), 0.2)
-        made[f"{name}.bias"] = _uniform(f"{name}.bias", (h,), 0.1)
+        made[f"{name}.weight"] = 1.0 + uniform(name, (h,), 0.2)
+        made[f"{name}.bias"] = uniform(f"{name}.bias", (h,), 0.1)
 
     types = 2 if shape.family == "bert" else 1
     for name, rows, std in (("word", VOCAB, 1.0), ("position", shape.positions, 0.3)):
         table = f"{p}embeddings.{name}_embeddings.weight"
-        made[table] = _uniform(table, (rows, h), std)
+        made[table] = uniform(table, (rows, h), std)
     table = f"{p}embeddings.token_type_embeddings.weight"
-    made[table] = _uniform(table, (types, h), 0.5)
+    made[table] = uniform(table, (types, h), 0.5)
     layer_norm(f"{p}embeddings.LayerNorm")
     for layer in range(shape.layers):
         block = f"{p}encoder.layer.{layer}"

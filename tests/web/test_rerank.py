@@ -31,7 +31,8 @@ async def test_a_request_is_ranked_best_first(path: str) -> None:
     assert [r["index"] for r in answer["results"]] == order
     assert [r["document"]["text"] for r in answer["results"]] == [documents[i] for i in order]
     for result in answer["results"]:
-        expected = 1 / (1 + math.exp(-logits[result["index"]]))
+        index = int(result["index"])
+        expected = 1 / (1 + math.exp(-logits[index]))
         assert result["relevance_score"] == pytest.approx(expected, abs=1e-6)
     assert answer["model"] == "fake-model"
     assert answer["usage"]["total_tokens"] == sum(2 + len(d) for d in documents)

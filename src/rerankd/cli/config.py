@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from rerankd.cli.options import AliasFlag, ModelFlag, effective
+from rerankd.cli.terminal import console
 from rerankd.settings import dotted
 
 
@@ -42,4 +42,4 @@ def config(
         parent = name.split(".")[0]
         source = found.sources.get(name) or found.sources.get(parent) or "default"
         table.add_row(name, str(value), source)
-    Console(highlight=False).print(table)
+    console().print(table)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.models import catalog, hub
 
@@ -13,14 +13,14 @@ def models() -> None:
     """List the catalog: what can be served by name, and what is on this machine."""
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "here", "window", "family", "about"):
-        table.add_column(heading, no_wrap=heading == "model")
+        table.add_column(heading, no_wrap=heading != "about")
     for entry in catalog.ENTRIES:
         name = f"{entry.name} (default)" if entry.name == catalog.DEFAULT else entry.name
         window = str(entry.window_tokens or "none")
         table.add_row(name, _presence(entry), window, entry.family, entry.about)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
+    out = console()
+    out.print(table)
+    out.print(
         "\nyes: weights are here. no: `rerankd pull NAME`, or give a folder to --model. "
         "not yet: this version has no engine for it."
     )

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.core.types import Hit
 from rerankd.service.library import Reranker
@@ -29,8 +29,8 @@ class _Ranked(msgspec.Struct):
 
 
 def rank(
-    query: str,
-    documents: str,
+    query: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    documents: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     model: str | None = None,
@@ -66,7 +66,7 @@ def rank(
             sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
         sys.stdout.flush()
     else:
-        Console(highlight=False).print(_table(hits, lines, bars=not raw_scores))
+        console().print(_table(hits, lines, bars=not raw_scores))
 
 
 def _read(source: str) -> list[str]:
@@ -92,10 +92,10 @@ def _read(source: str) -> list[str]:
 def _table(hits: tuple[Hit, ...], documents: list[str], *, bars: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right", style="dim")
-    table.add_column("score", justify="right")
+    table.add_column("score", justify="right", no_wrap=True, min_width=6)
     if bars:
-        table.add_column("", width=16)
-    table.add_column("line", justify="right", style="dim")
+        table.add_column("", width=16, min_width=16)
+    table.add_column("line", justify="right", style="dim", no_wrap=True, min_width=4)
     table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)
     for place, hit in enumerate(hits, 1):
         bar = [ProgressBar(total=1.0, completed=hit.score, width=16)] if bars else []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rerankd import __version__
 from rerankd.cli.options import AliasFlag, ModelFlag, effective
+from rerankd.cli.terminal import console
 from rerankd.web.server import serve as run_server
 from rerankd.web.state import State
 
@@ -58,7 +58,7 @@ def _announce(state: State, url: str) -> None:
     keys = "none: open to this machine only" if state.keys.is_open else f"{len(state.keys)} on"
     table.add_row("keys", keys)
     table.add_row("docs", f"{url}/docs")
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"rerankd {__version__} on {url}")
-    console.print(table)
-    console.file.flush()
+    out = console()
+    out.print(f"rerankd {__version__} on {url}")
+    out.print(table)
+    out.file.flush()

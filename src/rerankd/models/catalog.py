@@ -13,7 +13,9 @@ from rerankd.core.types import Modality
 DEFAULT = "rerankd-lexical"  # what `rerankd serve` answers with; one line, on purpose
 
 Family = Literal["lexical", "cross-encoder", "causal-yes-no", "vision-yes-no"]
-LOADABLE: frozenset[Family] = frozenset({"lexical", "cross-encoder"})  # by this version
+LOADABLE: frozenset[Family] = frozenset(  # by this version
+    {"lexical", "cross-encoder", "causal-yes-no"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,33 +89,45 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise StartError(f"{folder} is not a folder; give the folder that holds config.json.")
-    raw = _read_json(folder / "config.json", _Config)
+    raw = read_json(folder / "config.json", _Config)
     family = _family(raw, folder)
     config = _encoder_config(raw, family, folder)
-    tokenizer = _tokenizer(folder, config)
-    limits = _TokenizerConfig()
-    if (folder / "tokenizer_config.json").exists():
-        limits = _read_json(folder / "tokenizer_config.json", _TokenizerConfig)
+    tokenizer = read_tokenizer(folder, config.vocab)
     weights = SafetensorsFolder(folder, prefix=family.prefix)
     weights.require(tensor_shapes(config), unread=family.unread)
-    declared = limits.model_max_length
-    real_limit = declared is not None and 0 < declared <= 1e9
     return Checkpoint(
         folder=folder,
         config=config,
         tokenizer=tokenizer,
-        model_max_length=int(declared) if declared is not None and real_limit else None,
+        model_max_length=read_model_max_length(folder),
         weights=weights,
     )
 
 
-def _read_json(path: Path, kind: type[Fields]) -> Fields:
+def read_json(path: Path, kind: type[Fields]) -> Fields:
+    """One JSON file of a folder, checked.
+
+    Raises:
+        StartError: it is missing, or not of that kind.
+    """
     if not path.is_file():
         raise StartError(f"{path} is missing; is {path.parent} a complete checkpoint folder?")
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.MsgspecError as error:
         raise StartError(f"{path} cannot be used: {error}.") from error
+
+
+def read_model_max_length(folder: Path) -> int | None:
+    """The tokenizer's own limit in tokens, when it is a real one.
+
+    Raises:
+        StartError: tokenizer_config.json is there and damaged.
+    """
+    if not (folder / "tokenizer_config.json").exists():
+        return None
+    declared = read_json(folder / "tokenizer_config.json", _TokenizerConfig).model_max_length
+    return int(declared) if declared is not None and 0 < declared <= 1e9 else None
 
 
 def _family(raw: _Config, folder: Path) -> _Family:
@@ -166,7 +178,12 @@ def _default_pad(family: _Family) -> int:
     return 1 if family.architecture == "xlm-roberta" else 0
 
 
-def _tokenizer(folder: Path, config: EncoderConfig) -> Tokenizer:
+def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
+    """tokenizer.json, without truncation and padding.
+
+    Raises:
+        StartError: it is missing or damaged, or makes ids that a model of `vocab` ids lacks.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise StartError(
@@ -180,9 +197,9 @@ def _tokenizer(folder: Path, config: EncoderConfig) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-    if largest >= config.vocab:
+    if largest >= vocab:
         raise StartError(
-            f"{path} makes token ids up to {largest}, but the model has {config.vocab} (vocab_size "
+            f"{path} makes token ids up to {largest}, but the model has {vocab} (vocab_size "
             "in config.json); the tokenizer belongs to another model."
         )
     return tokenizer

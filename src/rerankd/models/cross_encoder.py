@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,7 @@ class CrossEncoder:
 
     def prepare(self, request: RerankRequest) -> Prepared:
         """Encode the query once and every document, and cut the documents into chunks."""
-        _check_texts(request, self.card)
+        check_texts(request, self.card)
         query = token_ids(self._tokenizer.encode(request.query.value, add_special_tokens=False))
         room = self._document_window(query.size)
         encodings = self._tokenizer.encode_batch_fast(
@@ -74,7 +74,7 @@ class CrossEncoder:
         owners: list[int] = []
         truncated: set[int] = set()
         for index, encoding in enumerate(encodings):
-            chunks, is_cut = _chunks(token_ids(encoding), room, request, index)
+            chunks, is_cut = cut_document(token_ids(encoding), room, request, index)
             rows += [self._template.row(head, second, ids) for ids in chunks]
             owners += [index] * len(chunks)
             if is_cut:
@@ -111,15 +111,21 @@ class CrossEncoder:
         warnings: list[str] = []
         if request.instruction is not None:
             warnings.append(f"{self.card.name} has no place for an instruction; it was ignored.")
-        if truncated:
-            warnings.append(
-                f"{len(truncated)} of {len(request.documents)} documents were cut to what "
-                "max_tokens_per_doc and max_chunks_per_doc allow."
-            )
-        return tuple(warnings)
+        return (*warnings, *cut_warnings(request, truncated))
 
 
-def _check_texts(request: RerankRequest, card: ModelCard) -> None:
+def cut_warnings(request: RerankRequest, truncated: Collection[int]) -> tuple[str, ...]:
+    """What the caller is told when documents were cut."""
+    if not truncated:
+        return ()
+    warning = (
+        f"{len(truncated)} of {len(request.documents)} documents were cut to what "
+        "max_tokens_per_doc and max_chunks_per_doc allow."
+    )
+    return (warning,)
+
+
+def check_texts(request: RerankRequest, card: ModelCard) -> None:
     """Every content is text that can be encoded.
 
     Raises:
@@ -128,10 +134,11 @@ def _check_texts(request: RerankRequest, card: ModelCard) -> None:
     fields = [("query", request.query)]
     fields += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
     for name, content in fields:
-        _check_text(name, content, card)
+        check_text(name, content, card)
 
 
-def _check_text(name: str, content: Content, card: ModelCard) -> None:
+def check_text(name: str, content: Content, card: ModelCard) -> None:
+    """One content, as check_texts()."""
     param = name.partition("[")[0]
     if content.modality != "text":
         raise InvalidRequest(
@@ -146,7 +153,7 @@ def _check_text(name: str, content: Content, card: ModelCard) -> None:
         ) from None
 
 
-def _chunks(
+def cut_document(
     ids: TokenIds, room: int, request: RerankRequest, index: int
 ) -> tuple[Sequence[TokenIds], bool]:
     """A document's chunks, at least one, and whether some of its tokens are in none.

@@ -31,7 +31,12 @@ def cached_folder(repository: str) -> Path:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        found = huggingface_hub.snapshot_download(repository, local_files_only=True)  # pyright: ignore[reportUnknownMemberType] - tqdm has no types
+        found = huggingface_hub.snapshot_download(  # pyright: ignore[reportUnknownMemberType] - tqdm has no types
+            repository,
+            local_files_only=True,
+            allow_patterns=list(_WANTED),
+            ignore_patterns=list(_UNWANTED),
+        )
         folder = Path(found)
     except (LocalEntryNotFoundError, HFValidationError):
         folder = None
@@ -53,6 +58,8 @@ def pull(repository: str) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    if not looks_like_repository(repository):
+        raise StartError(f"{repository!r} is not a repository name: owner/name is expected.")
     try:
         path = huggingface_hub.snapshot_download(  # pyright: ignore[reportUnknownMemberType] - as above
             repository, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)

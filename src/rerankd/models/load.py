@@ -8,6 +8,7 @@ from pathlib import Path
 from rerankd.core.errors import StartError
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
+from rerankd.models.lexical import LexicalModel
 from rerankd.models.selfcheck import self_check
 
 
@@ -85,12 +86,13 @@ def load(spec: Spec) -> Loaded:
 
 def _open(spec: Spec) -> Model:
     if spec.folder is None:
-        from rerankd.models.lexical import load_lexical
-
-        return load_lexical()
+        return LexicalModel()
+    from rerankd.models.causal_yes_no import load_causal_yes_no
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
+    from rerankd.models.decoder_checkpoint import is_decoder
 
-    return load_cross_encoder(
+    load_folder = load_causal_yes_no if is_decoder(spec.folder) else load_cross_encoder
+    return load_folder(
         spec.folder,
         name=spec.name,
         window_tokens=spec.window_tokens,

@@ -101,7 +101,7 @@ class SafetensorsFolder:
             ]
             raise StartError(
                 f"{self._folder}: the weights do not fit config.json: tensors {'; '.join(parts)}. "
-                "Is it a checkpoint for sequence classification, saved by transformers?"
+                "Is it a whole checkpoint of that architecture, as transformers saves it?"
             )
         for name, shape in wanted.items():
             if have[name] != shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,10 +67,10 @@ class Pipeline:
         served.scheduler.check_room()
 
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.perf_counter()
         prepared = await loop.run_in_executor(self._preparers, served.model.prepare, request)
         rows, inverse = distinct(prepared.rows)
-        trace.prepare_s = loop.time() - started
+        trace.prepare_s = time.perf_counter() - started
         trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens
 
         served.scheduler.check_room(sum(row.tokens for row in rows))

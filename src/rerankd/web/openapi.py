@@ -9,14 +9,13 @@ from typing import Any
 import msgspec
 
 from rerankd.dialects.base import JSON, Dialect
+from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
 
 _REF = "#/components/schemas/{name}"
 
 
 def document(dialects: Sequence[Dialect], version: str) -> dict[str, Any]:
     """OpenAPI 3.1 of all dialects and of the operations' endpoints."""
-    from rerankd.web.operations import HealthReport, ModelInfo, ModelList, ReadyReport
-
     kinds: list[Any] = [HealthReport, ReadyReport, ModelList, ModelInfo]
     for dialect in dialects:
         kinds += [dialect.body, dialect.answer, *dialect.errors.values()]

@@ -16,45 +16,10 @@ from rerankd.dialects.base import bearer
 from rerankd.dialects.registry import DIALECTS
 from rerankd.store.keys import Key
 from rerankd.web import docs, openapi
+from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
 from rerankd.web.state import State
 
 _JSON = "application/json"
-
-
-class ModelInfo(msgspec.Struct):
-    """One served name, in OpenAI's form of a model list."""
-
-    id: str
-    object: str
-    created: int
-    owned_by: str
-    root: str  # the model that answers: differs from id for an alias
-    window_tokens: int | None
-    modalities: list[str]
-    engine: str | None  # None while it loads
-    default: bool
-
-
-class ModelList(msgspec.Struct):
-    """All served names, the default first."""
-
-    object: str
-    data: list[ModelInfo]
-
-
-class HealthReport(msgspec.Struct):
-    """Whether each model really scores."""
-
-    status: str
-    models: dict[str, str]
-
-
-class ReadyReport(msgspec.Struct):
-    """Whether to send requests here."""
-
-    status: str
-    models: list[str]
-    warnings: dict[str, list[str]]
 
 
 class Operations:

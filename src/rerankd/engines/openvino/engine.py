@@ -66,10 +66,12 @@ class OpenVinoEngine:
         """
         self._config = config
         self._streams = streams or usable_cores()
-        self._compiled: Any = _compile(
-            _BUILDERS[config.architecture](config, weights), self._streams
+        self._compiled: Any = compile_fp32(
+            _BUILDERS[config.architecture](config, weights),
+            streams=self._streams,
+            threads=self._streams,
         )
-        # Threads that block in infer(), not AsyncInferQueue: its callbacks need the GIL, and a queue
+        # Threads that block in infer(), not AsyncInferQueue: its callbacks need the GIL; a queue
         # that is dropped with work in flight waits for them while holding it (2026.4.1).
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._streams):
@@ -128,11 +130,15 @@ class OpenVinoEngine:
         self._compiled = None
 
 
-def _compile(model: Model, streams: int) -> Any:
-    """The graph compiled for `streams` one-thread streams in fp32."""
+def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
+    """The graph compiled in fp32 for `streams` calls at once that share `threads`.
+
+    Raises:
+        StartError: OpenVINO cannot do that here.
+    """
     options = {
         "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": streams,
+        "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": "f32",
         "EXECUTION_MODE_HINT": "ACCURACY",

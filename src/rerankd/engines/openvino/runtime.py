@@ -24,7 +24,7 @@ _CONVERTER = "openvino.tools.ovc"
 
 
 def _import_quietly() -> tuple[ModuleType, ModuleType]:
-    """openvino and its newest stable opset; a host that imported openvino before us keeps its own."""
+    """openvino and its newest stable opset; a host that imported it before us keeps its own."""
     hidden: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
     if "openvino" not in sys.modules:
         hidden.setdefault(_TELEMETRY, None)  # None makes `import` raise ImportError

@@ -1,0 +1,100 @@
+"""What the graph needs to know of a decoder that answers yes or no: sizes, and its tensors.
+
+Tensor names are canonical: transformers' without the `model.` prefix.
+Sources: transformers, configuration_qwen3.Qwen3Config and configuration_qwen2.Qwen2Config.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rerankd.engines.openvino.encoder import Weights
+
+Architecture = Literal["qwen3", "qwen2"]
+EMBEDDINGS = "embed_tokens.weight"
+HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """Sizes of one decoder."""
+
+    architecture: Architecture
+    hidden: int
+    layers: int
+    heads: int  # of queries
+    kv_heads: int  # of keys and values; each serves heads / kv_heads query heads
+    head_dim: int  # even
+    intermediate: int
+    vocab: int
+    max_length: int  # tokens per row
+    rms_norm_eps: float
+    rope_theta: float
+    attention_bias: bool  # of the query, key and value projections
+    output_bias: bool  # of the projection behind attention
+    tied: bool  # the head is the embedding table
+
+    @property
+    def query_width(self) -> int:
+        """Values per token that attention takes and gives."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Values per token of a layer's keys; the values are as many."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def kv_token_bytes(self) -> int:
+        """Bytes of the keys and values of one token in all layers, fp32."""
+        return 2 * self.layers * self.kv_width * 4
+
+    @property
+    def has_head_norms(self) -> bool:
+        """Whether each query and key head is normalised before it is rotated."""
+        return self.architecture == "qwen3"
+
+
+def tensor_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor that is read, with its shape."""
+    h, inner = config.hidden, config.intermediate
+    projections = {
+        "q_proj": (config.query_width, h, config.attention_bias),
+        "k_proj": (config.kv_width, h, config.attention_bias),
+        "v_proj": (config.kv_width, h, config.attention_bias),
+        "o_proj": (h, config.query_width, config.output_bias),
+    }
+    shapes: dict[str, tuple[int, ...]] = {EMBEDDINGS: (config.vocab, h), "norm.weight": (h,)}
+    if not config.tied:
+        shapes[HEAD] = (config.vocab, h)
+    for layer in range(config.layers):
+        block = f"layers.{layer}"
+        for name, (outputs, inputs, has_bias) in projections.items():
+            shapes[f"{block}.self_attn.{name}.weight"] = (outputs, inputs)
+            if has_bias:
+                shapes[f"{block}.self_attn.{name}.bias"] = (outputs,)
+        if config.has_head_norms:
+            shapes[f"{block}.self_attn.q_norm.weight"] = (config.head_dim,)
+            shapes[f"{block}.self_attn.k_norm.weight"] = (config.head_dim,)
+        shapes[f"{block}.input_layernorm.weight"] = (h,)
+        shapes[f"{block}.post_attention_layernorm.weight"] = (h,)
+        shapes[f"{block}.mlp.gate_proj.weight"] = (inner, h)
+        shapes[f"{block}.mlp.up_proj.weight"] = (inner, h)
+        shapes[f"{block}.mlp.down_proj.weight"] = (h, inner)
+    return shapes
+
+
+def yes_no_row(
+    config: DecoderConfig, weights: Weights, *, yes: int, no: int
+) -> npt.NDArray[np.float32]:
+    """The one row of the head that is needed, w_yes - w_no, (1, h): yes minus no is one product.
+
+    Source: softmax over two logits is the sigmoid of their difference.
+    """
+    table = weights(EMBEDDINGS if config.tied else HEAD)
+    difference = table[yes].astype(np.float64) - table[no].astype(np.float64)
+    return difference.astype(np.float32)[None, :]

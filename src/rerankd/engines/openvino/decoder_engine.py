@@ -1,0 +1,169 @@
+"""`DecoderEngine`: one yes-or-no decoder on the CPU, fp32.
+
+What rows have in common at their start is computed once and kept for the next batch
+(shared_prefix); a row that is too long for one call is run piece by piece, each piece behind the
+keys and values of those before it. Both are the same step: own tokens behind a past.
+
+Memory beside the weights: one call's activations (MICRO_BATCH_TOKENS and SCORE_BYTES), the kept
+prefixes (cache_bytes), and the past of the group in work, at most max_length times
+DecoderConfig.kv_token_bytes (229 KB per token for Qwen3-Reranker-0.6B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from rerankd.core.batch import plan_batches
+from rerankd.core.errors import EngineFailed
+from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.engines.base import EngineInfo
+from rerankd.engines.openvino import qwen
+from rerankd.engines.openvino.decoder import DecoderConfig, yes_no_row
+from rerankd.engines.openvino.decoder_pack import pack
+from rerankd.engines.openvino.encoder import Weights
+from rerankd.engines.openvino.engine import compile_fp32, usable_cores
+from rerankd.engines.openvino.shared_prefix import Floats, Group, PrefixCache, plan_groups
+
+# Padded tokens of one call; the matrix products gain nothing from more.
+MICRO_BATCH_TOKENS: Final = 1024
+# Tokens of one call that continues a long row: their keys and values exist three times for a while.
+PIECE_TOKENS: Final = 512
+# Attention scores of one call and layer, which are the one thing that grows with a row's square.
+SCORE_BYTES: Final = 256 << 20
+# 2340 tokens of Qwen3-Reranker-0.6B: some 30 queries with their template.
+CACHE_BYTES: Final = 512 << 20
+MAX_ROWS: Final = 256  # planned together
+
+# What the scheduler hands over at once, prefixes counted in every row: two calls or fewer, so that
+# a small request does not wait long. The next batch finds its prefix in the cache.
+BATCH_TOKENS: Final = 2 * MICRO_BATCH_TOKENS
+
+
+class DecoderEngine:
+    """Ids in, yes minus no out; see engines.base.Engine."""
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        weights: Weights,
+        *,
+        yes: int,
+        no: int,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Build the graph and compile it: one call at a time, on all usable cores.
+
+        Args:
+            config: sizes of the model.
+            weights: its tensors; read once, and not kept.
+            yes: the token id whose logit counts for a document.
+            no: the one that counts against it.
+            cache_bytes: of keys and values that are kept from call to call; 0 = none.
+
+        Raises:
+            StartError: OpenVINO cannot compile the graph in fp32 here.
+        """
+        self._config = config
+        head = yes_no_row(config, weights, yes=yes, no=no)
+        compiled = compile_fp32(
+            qwen.build(config, weights, head), streams=1, threads=usable_cores()
+        )
+        self._request: Any = compiled.create_infer_request()
+        self._cache = PrefixCache(cache_bytes)
+        self._info = EngineInfo(
+            name="openvino",
+            device="cpu",
+            precision="fp32",
+            max_length=config.max_length,
+            batch_tokens=BATCH_TOKENS,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """Name, device, precision and limits."""
+        return self._info
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        """Logits (B, 1) of B rows; see engines.base.Engine.forward."""
+        if self._request is None:
+            raise EngineFailed("the engine is closed")
+        logits = np.empty((len(batch), 1), dtype=np.float32)
+        try:
+            for start in range(0, len(batch), MAX_ROWS):
+                rows = [row.ids for row in batch[start : start + MAX_ROWS]]
+                self._run_rows(rows, logits[start : start + MAX_ROWS])
+        except Exception as error:
+            raise EngineFailed(f"OpenVINO could not run the batch: {error}") from error
+        return logits
+
+    def forget(self) -> None:
+        """Drop the kept prefixes; nothing but time depends on them."""
+        self._cache.clear()
+
+    def close(self) -> None:
+        """Drop the compiled graph, its weights and the kept prefixes."""
+        self._request = None
+        self._cache.clear()
+
+    def _run_rows(self, rows: Sequence[TokenIds], logits: Logits) -> None:
+        """Logits (B, 1) of all rows, group by group."""
+        held = [self._cache.match(ids[:-1]) for ids in rows]
+        for group in plan_groups(rows, held):
+            self._run_group(group, rows, logits)
+
+    def _run_group(self, group: Group, rows: Sequence[TokenIds], logits: Logits) -> None:
+        past = self._past(rows[group.members[0]][: group.prefix_tokens])
+        own = {i: rows[i][group.prefix_tokens :] for i in group.members}
+        piece = self._piece(len(past))
+        short = [i for i in group.members if own[i].size <= piece]
+        if short:
+            width = len(past) + max(own[i].size for i in short)
+            budget = min(MICRO_BATCH_TOKENS, self._scored_tokens(width))
+            lengths = [int(own[i].size) for i in short]
+            for places in plan_batches(lengths, max_tokens=budget, max_rows=MAX_ROWS):
+                members = [short[place] for place in places]
+                logits[members] = self._call([own[i] for i in members], past)
+        for i in group.members:
+            if own[i].size > piece:
+                logits[i] = self._run_long(rows[i])
+
+    def _run_long(self, ids: TokenIds) -> Logits:
+        """One row alone, all but its last piece as its past."""
+        before = ids[: -min(self._piece(ids.size), ids.size - 1)]
+        return self._call([ids[before.size :]], self._past(before))[0]
+
+    def _past(self, ids: TokenIds) -> Floats:
+        """Keys and values of a prefix, (P, 2 layers, k, d), from the cache as far as it goes."""
+        config = self._config
+        known = self._cache.get(ids)
+        done = 0 if known is None else len(known)
+        if known is not None and done == ids.size:
+            return known
+        shape = (ids.size, 2 * config.layers, config.kv_heads, config.head_dim)
+        past = np.empty(shape, dtype=np.float32)
+        if known is not None:
+            past[:done] = known
+        while done < ids.size:
+            piece = ids[done : done + self._piece(done)]
+            self._call([piece], past[:done], keep=True)
+            past[done : done + piece.size] = self._request.get_output_tensor(1).data
+            done += piece.size
+        self._cache.put(ids, past)
+        return past
+
+    def _call(self, rows: Sequence[TokenIds], past: Floats, *, keep: bool = False) -> Logits:
+        """Run own tokens behind a past: logits (B, 1)."""
+        inputs = pack(rows, self._config, past=past, keep=keep)
+        self._request.infer(inputs, share_inputs=True)
+        return self._request.get_output_tensor(0).data.copy()
+
+    def _scored_tokens(self, width: int) -> int:
+        """Tokens whose attention scores over `width` tokens fit SCORE_BYTES; at least one."""
+        return max(1, SCORE_BYTES // (4 * self._config.heads * max(width, 1)))
+
+    def _piece(self, past_tokens: int) -> int:
+        """Tokens of one row that one call takes behind so long a past."""
+        return min(PIECE_TOKENS, self._scored_tokens(past_tokens + PIECE_TOKENS))

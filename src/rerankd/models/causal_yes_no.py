@@ -1,0 +1,218 @@
+"""Decoders that answer a question about a pair with one token: Qwen3-Reranker, mxbai-rerank v2.
+
+A row is the published prompt up to where the answer would stand; its logit is yes minus no. The
+document scores as its best chunk (core.rank). Only the document is ever cut; where a published
+recipe also cuts the query, ours refuses it instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import starmap
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
+from rerankd.engines.base import Engine
+from rerankd.models.base import ModelCard
+from rerankd.models.cross_encoder import (
+    check_text,
+    check_texts,
+    cut_document,
+    cut_warnings,
+    sigmoid,
+)
+from rerankd.models.pair_template import token_ids
+from rerankd.models.yes_no_recipes import RECIPES, Recipe
+
+WINDOW_TOKENS = 8192  # of both published recipes; the models themselves take more
+
+
+class CausalYesNo:
+    """A loaded decoder reranker; see models.base.Model."""
+
+    def __init__(
+        self, card: ModelCard, engine: Engine, tokenizer: Tokenizer, recipe: Recipe
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            card: card.window_tokens is the longest row.
+            engine: answers with K = 1 label, yes minus no.
+            tokenizer: truncation and padding off; used by several threads at once.
+            recipe: the prompt.
+
+        Raises:
+            StartError: the window has no room for the template.
+        """
+        self.card = card
+        self.engine = engine
+        self._tokenizer = tokenizer
+        self._recipe = recipe
+        self._shift = recipe.shifts.get(card.name, 0.0) if card.named_by_catalog else 0.0
+        self._after = self._apart(recipe.after)
+        self._window = card.window_tokens or WINDOW_TOKENS
+        fixed = self._fixed_tokens(None)
+        if fixed > self._window * 3 // 4:
+            raise StartError(
+                f"{card.name}: a window of {self._window} tokens is too small; the template alone "
+                f"takes {fixed}, and may take three quarters of it at most."
+            )
+
+    def with_window(self, window_tokens: int) -> CausalYesNo:
+        """The same model and engine with another window."""
+        card = replace(self.card, window_tokens=window_tokens)
+        return CausalYesNo(card, self.engine, self._tokenizer, self._recipe)
+
+    def prepare(self, request: RerankRequest) -> Prepared:
+        """Encode every document behind its query, and cut the documents into chunks.
+
+        Special tokens that a text spells out are read as such, as the published code does.
+        """
+        check_texts(request, self.card)
+        if request.instruction is not None:
+            check_text("instruction", Content(value=request.instruction), self.card)
+        self._check_query(request)
+        before, body = self._recipe.texts(request.query.value, request.instruction)
+        start = self._apart(before)
+        encodings = self._tokenizer.encode_batch(
+            [body + document.value for document in request.documents], add_special_tokens=False
+        )
+        rows: list[Row] = []
+        owners: list[int] = []
+        truncated: set[int] = set()
+        for index, encoding in enumerate(encodings):
+            ids, first = token_ids(encoding), _first_token(encoding, len(body))
+            head = np.concatenate([start, ids[:first]])
+            room = self._window - head.size - self._after.size
+            if room < 1:
+                raise self._query_too_long(request, self._window - self._after.size - 1)
+            chunks, is_cut = cut_document(ids[first:], room, request, index)
+            rows += [self._row(head, chunk) for chunk in chunks]
+            owners += [index] * len(chunks)
+            if is_cut:
+                truncated.add(index)
+        return Prepared(
+            rows=tuple(rows),
+            owners=tuple(owners),
+            truncated=frozenset(truncated),
+            warnings=cut_warnings(request, truncated),
+        )
+
+    def logit(self, logits: Logits) -> Scores:
+        """Yes minus no."""
+        return logits[:, 0].astype(np.float64)
+
+    def relevance(self, logit: float) -> float:
+        """The sigmoid of the logit, shifted where the recipe's publisher does so."""
+        return sigmoid(logit - self._shift)
+
+    def _row(self, head: TokenIds, chunk: TokenIds) -> Row:
+        ids = np.concatenate([head, chunk, self._after])
+        return Row(ids, ids.size)
+
+    def _apart(self, parts: Sequence[str]) -> TokenIds:
+        """Parts tokenised one by one, then joined."""
+        return np.concatenate([token_ids(self._encode(part)) for part in parts])
+
+    def _encode(self, text: str) -> Encoding:
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def _fixed_tokens(self, instruction: str | None) -> int:
+        """Tokens of a row without query and document."""
+        before, body = self._recipe.texts("", instruction)
+        return self._apart([*before, body]).size + self._after.size
+
+    def _check_query(self, request: RerankRequest) -> None:
+        """The query may take 3/4 of the window, and the instruction what that leaves.
+
+        Raises:
+            InvalidRequest: naming the field, the limit and the way out.
+        """
+        fixed = self._fixed_tokens(request.instruction)
+        if fixed > self._window * 3 // 4:
+            tokens = len(self._encode(request.instruction or "").ids)
+            limit = self._window * 3 // 4 - (fixed - tokens)
+            raise InvalidRequest(
+                f"instruction has {tokens} tokens; {self.card.name} takes at most {limit} (with "
+                f"its template, three quarters of its window of {self._window}). Shorten the "
+                "instruction.",
+                param="instruction",
+            )
+        limit = min(self._window * 3 // 4, self._window - fixed - 1)
+        if len(self._encode(request.query.value).ids) > limit:
+            raise self._query_too_long(request, limit)
+
+    def _query_too_long(self, request: RerankRequest, limit: int) -> InvalidRequest:
+        tokens = len(self._encode(request.query.value).ids)
+        return InvalidRequest(
+            f"query has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
+            f"of its window of {self._window}, less beside a long instruction). Shorten the query.",
+            param="query",
+        )
+
+
+def _first_token(encoding: Encoding, at: int) -> int:
+    """Index of the first token that reaches behind character `at`; their number if none does.
+
+    A space of the template that is one token with the document's first word is the document's.
+    """
+    ends = (end for _, end in encoding.offsets)
+    return next((i for i, end in enumerate(ends) if end > at), len(encoding.ids))
+
+
+def answer_id(tokenizer: Tokenizer, answer: str, folder: Path) -> int:
+    """The id of an answer.
+
+    Raises:
+        StartError: it is not a single token.
+    """
+    ids = tokenizer.encode(answer, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise StartError(
+            f"{folder}/tokenizer.json makes {len(ids)} tokens of {answer!r}, which a yes-or-no "
+            "reranker answers with; the tokenizer belongs to another model."
+        )
+    return ids[0]
+
+
+def load_causal_yes_no(
+    folder: Path,
+    *,
+    name: str,
+    window_tokens: int | None = None,
+    named_by_catalog: bool = False,
+) -> CausalYesNo:
+    """Load a checkpoint folder on the CPU; models.selfcheck is the caller's next step.
+
+    Args and errors: as models.cross_encoder.load_cross_encoder().
+    """
+    from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
+    from rerankd.models.decoder_checkpoint import open_decoder
+
+    checkpoint = open_decoder(folder)
+    config, tokenizer = checkpoint.config, checkpoint.tokenizer
+    recipe = RECIPES[config.architecture]
+    yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (recipe.yes, recipe.no)))
+    limit = config.max_length
+    window = window_tokens or min(WINDOW_TOKENS, limit, checkpoint.model_max_length or limit)
+    if window > limit:
+        raise StartError(
+            f"{folder}: a window of {window} tokens is not possible; the model takes {limit}."
+        )
+    shift = recipe.shifts.get(name, 0.0) if named_by_catalog else 0.0
+    score = f"{recipe.score}{f' minus {shift:g}, as published' if shift else ''}"
+    card = ModelCard(
+        name=name,
+        family="causal-yes-no",
+        window_tokens=window,
+        score=f"{score}, of the document's best chunk",
+        takes_instruction=True,
+        named_by_catalog=named_by_catalog,
+    )
+    engine = DecoderEngine(config, checkpoint.weights, yes=yes, no=no)
+    return CausalYesNo(card, engine, tokenizer, recipe)

@@ -1,0 +1,112 @@
+"""`rerankd-lexical`: the scorer that is always there, in every language, without a download."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores, TokenIds
+from rerankd.engines.base import Engine
+from rerankd.engines.lexical import NOTHING, LexicalEngine
+from rerankd.models.base import ModelCard
+from rerankd.models.segment import Segmenter
+
+MAX_QUERY_TERMS: Final = 8192  # every row repeats the query: bounds rows x query in memory
+
+# Logistic regression over the training pairs, printed by training/calibrate_lexical.py.
+SLOPE: Final = 6.18
+INTERCEPT: Final = -2.73
+
+CARD: Final = ModelCard(
+    name="rerankd-lexical",
+    family="lexical",
+    window_tokens=None,
+    score=(
+        "Probability that the passage was written for the query rather than one of its closest "
+        "or a random other passage, half and half, judged by shared words and phrases only."
+    ),
+    revision="1",
+)
+
+
+class LexicalModel:
+    """Segmentation, BM25 with a shipped IDF table, one row per document, calibrated.
+
+    A whole document is one row: BM25 discounts length itself, and the best of several windows
+    (MaxP) gained nothing clear on long documents (builtin/lexical/CARD.md).
+    """
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self._engine: Engine = LexicalEngine() if engine is None else engine
+        self._segmenter = Segmenter()
+
+    @property
+    def card(self) -> ModelCard:
+        """CARD."""
+        return CARD
+
+    @property
+    def engine(self) -> Engine:
+        """The BM25 behind this model."""
+        return self._engine
+
+    def prepare(self, request: RerankRequest) -> Prepared:
+        """One row per document: query terms, then document terms. Thread-safe.
+
+        A token is a term of models.segment: a word counts two (word and stem). max_chunks_per_doc
+        and overlap_tokens do nothing, as there are no chunks.
+
+        Raises:
+            InvalidRequest: truncation is off and a document has more than max_tokens_per_doc terms.
+        """
+        warnings: list[str] = []
+        if request.instruction is not None:
+            warnings.append(f"{CARD.name} has no place for an instruction; it was ignored.")
+        query = self._segmenter.ids(request.query.value)
+        if query.size > MAX_QUERY_TERMS:
+            warnings.append(
+                f"The query has {query.size} terms; {CARD.name} used its first {MAX_QUERY_TERMS}."
+            )
+            query = query[:MAX_QUERY_TERMS]
+        rows: list[Row] = []
+        truncated: set[int] = set()
+        limit = request.max_tokens_per_doc
+        for i, document in enumerate(request.documents):
+            terms = self._segmenter.ids(document.value)
+            if limit is not None and terms.size > limit:
+                if not request.truncation:
+                    raise InvalidRequest(
+                        f"documents[{i}] has {terms.size} tokens; max_tokens_per_doc is {limit}. "
+                        "Shorten it, raise max_tokens_per_doc, or set truncation=true.",
+                        param=f"documents[{i}]",
+                    )
+                terms = terms[:limit]
+                truncated.add(i)
+            rows.append(_row(query, terms))
+        return Prepared(
+            rows=tuple(rows),
+            owners=tuple(range(len(rows))),
+            truncated=frozenset(truncated),
+            warnings=tuple(warnings),
+        )
+
+    def logit(self, logits: Logits) -> Scores:
+        """Log-odds of the card's probability, shape (B, 1) -> (B,); INTERCEPT: nothing shared."""
+        return SLOPE * logits[:, 0].astype(np.float64) + INTERCEPT
+
+    def relevance(self, logit: float) -> float:
+        """The logistic function of the log-odds, in (0, 1), float64, without overflow."""
+        if logit >= 0.0:
+            return 1.0 / (1.0 + math.exp(-logit))
+        grown = math.exp(logit)
+        return grown / (1.0 + grown)
+
+
+def _row(query: TokenIds, document: TokenIds) -> Row:
+    ids = np.concatenate((query, document))
+    if ids.size == 0:
+        ids = np.array([NOTHING], dtype=np.int32)
+    return Row(ids=ids, second=int(query.size))

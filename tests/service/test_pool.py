@@ -1,0 +1,129 @@
+"""Which model answers which name, and what a plan that cannot work says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import BytesModel
+
+from rerankd.core.errors import Overloaded, StartError, UnknownModel
+from rerankd.models.load import Loaded, Spec
+from rerankd.service.pool import Plan, Pool, plan
+
+
+def loaded(spec: Spec) -> Loaded:
+    return Loaded(model=BytesModel(spec.name), warnings=())
+
+
+def pool_of() -> Pool:
+    return Pool(request_tokens=1000, queue_tokens=4000, load=loaded)
+
+
+def spec(name: str, folder: str | None = None, *aliases: str) -> Spec:
+    return Spec(name=name, folder=Path(folder) if folder else None, aliases=aliases)
+
+
+def test_without_models_the_default_is_served() -> None:
+    made = plan((), {}, {})
+    assert [s.name for s in made.specs] == ["rerankd-lexical"]
+
+
+def test_a_folder_is_served_under_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "my-reranker"
+    folder.mkdir()
+    made = plan((str(folder), "rerankd-lexical"), {"a": "my-reranker"}, {str(folder): 77})
+    assert [s.name for s in made.specs] == ["my-reranker", "rerankd-lexical"]
+    assert made.specs[0].window_tokens == 77
+    assert made.aliases == {"a": "my-reranker"}
+
+
+def test_an_alias_may_carry_a_catalog_name_and_brings_what_ships_inside(tmp_path: Path) -> None:
+    made = plan((str(tmp_path),), {"BAAI/bge-reranker-v2-m3": "rerankd-lexical"}, {})
+    assert [s.name for s in made.specs] == [tmp_path.name, "rerankd-lexical"]
+    assert made.aliases == {"BAAI/bge-reranker-v2-m3": "rerankd-lexical"}
+
+
+@pytest.mark.parametrize(
+    ("models", "aliases", "says"),
+    [
+        (("/no/such/folder",), {}, "no such folder"),
+        (("nonsense",), {}, "rerankd models"),
+        (("BAAI/bge-reranker-base",), {}, "rerankd pull BAAI/bge-reranker-base"),
+        (("someone/some-model",), {}, "rerankd pull someone/some-model"),
+        (("Qwen/Qwen3-VL-Reranker-8B",), {}, "no engine for it yet"),
+        ((), {"a": "b"}, "--alias a=b: b is not served"),
+        ((), {"rerankd-lexical": "rerankd-lexical"}, "served already"),
+    ],
+    ids=str,
+)
+def test_a_plan_that_cannot_work_says_what_to_do(
+    models: tuple[str, ...],
+    aliases: dict[str, str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(StartError, match=says):
+        plan(models, aliases, {})
+
+
+def test_two_folders_of_one_name_clash(tmp_path: Path) -> None:
+    for parent in ("a", "b"):
+        (tmp_path / parent / "same").mkdir(parents=True)
+    with pytest.raises(StartError, match="served already"):
+        plan((str(tmp_path / "a" / "same"), str(tmp_path / "b" / "same")), {}, {})
+
+
+async def test_what_ships_inside_is_loaded_at_once_and_checkpoints_behind() -> None:
+    pool = pool_of()
+    await pool.start(Plan(specs=(spec("inside"), spec("folder", "/x")), aliases={"a": "folder"}))
+    assert (list(pool.served), pool.is_ready) == (["inside"], False)
+    assert pool.answering("a") == "folder"
+    with pytest.raises(Overloaded, match="still loading"):
+        pool.get("folder")
+    await pool.load()
+    assert pool.is_ready
+    assert pool.get("folder").model.card.name == "folder"
+    await pool.close()
+
+
+async def test_the_default_answers_without_a_name_and_an_unknown_name_is_refused() -> None:
+    pool = pool_of()
+    await pool.start(Plan(specs=(spec("first"), spec("second")), aliases={}))
+    assert pool.answering(None) == "first"
+    assert pool.answering("second") == "second"
+    for name in ("", "FIRST", "x" * 100_000):
+        with pytest.raises(UnknownModel, match="first, second") as refused:
+            pool.answering(name)
+        assert len(str(refused.value)) < 1000
+    await pool.close()
+
+
+async def test_a_swap_keeps_what_stays_and_closes_what_goes() -> None:
+    pool = pool_of()
+    await pool.start(Plan(specs=(spec("stays"), spec("goes")), aliases={}))
+    stays, goes = pool.get("stays"), pool.get("goes")
+    await pool.swap(Plan(specs=(spec("comes"), spec("stays")), aliases={"x": "comes"}))
+    assert pool.get("stays") is stays
+    assert pool.answering(None) == "comes"
+    assert pool.answering("x") == "comes"
+    assert goes.model.engine.closed  # type: ignore[attr-defined]
+    with pytest.raises(UnknownModel):
+        pool.answering("goes")
+    await pool.close()
+
+
+async def test_a_swap_that_cannot_load_changes_nothing() -> None:
+    def broken(wanted: Spec) -> Loaded:
+        if wanted.name == "broken":
+            raise StartError("damaged")
+        return loaded(wanted)
+
+    pool = Pool(request_tokens=1000, queue_tokens=4000, load=broken)
+    await pool.start(Plan(specs=(spec("first"),), aliases={}))
+    with pytest.raises(StartError, match="damaged"):
+        await pool.swap(Plan(specs=(spec("broken"),), aliases={}))
+    assert pool.answering(None) == "first"
+    await pool.close()

@@ -1,0 +1,57 @@
+"""rerankd without a server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rerankd
+from rerankd import Reranker
+from rerankd.core.errors import StartError
+from tests.reference import make_checkpoints as checkpoints
+
+
+def test_three_lines_rank() -> None:
+    hits = Reranker().rank("capital of France", ["Berlin is in Germany.", "Paris, France"])
+    assert [hit.index for hit in hits] == [1, 0]
+    assert 0 <= hits[1].score < hits[0].score <= 1
+
+
+def test_top_n_raw_scores_and_no_documents() -> None:
+    with Reranker() as reranker:
+        documents = ["a b", "b c", "c d"]
+        full = reranker.rank("b", documents)
+        assert reranker.rank("b", documents, top_n=2) == full[:2]
+        raw = reranker.rank("b", documents, raw_scores=True)
+        assert [hit.score for hit in raw] == [hit.logit for hit in full]
+        assert reranker.rank("b", []) == ()
+
+
+def test_a_checkpoint_folder_ranks_too(tmp_path: Path) -> None:
+    folder = checkpoints.write(tmp_path / "tiny", checkpoints.TINY_BERT)
+    documents = [f"word {n} " * (n % 7) for n in range(300)]
+    with Reranker(str(folder)) as reranker:
+        together = {hit.index: hit.logit for hit in reranker.rank("word", documents)}
+        alone = reranker.rank("word", documents[5:6])[0].logit
+    assert together[5] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_model_that_is_not_there_says_so() -> None:
+    with pytest.raises(StartError, match="no such folder"):
+        Reranker("/no/such/folder")
+
+
+def test_importing_rerankd_is_light() -> None:
+    heavy = "('numpy', 'openvino', 'starlette')"
+    code = f"import rerankd, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names() -> None:
+    assert rerankd.__all__ == ["Reranker", "__version__"]
+    with pytest.raises(AttributeError):
+        rerankd.nonsense  # type: ignore[attr-defined]  # noqa: B018 - the access is the test

@@ -1,0 +1,100 @@
+"""Health, readiness, models, OpenAPI, docs: what they say and who may ask."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from support import body, running
+
+KEYS: dict[str, Any] = {"keys": [{"name": "all", "key": "sk-all"}]}
+GOOD = {"authorization": "Bearer sk-all"}
+BASIC = {"authorization": "Basic " + base64.b64encode(b"me:sk-all").decode()}
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+async def test_operations_need_no_key(path: str) -> None:
+    async with running(KEYS) as (client, _):
+        assert (await client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/fake-model", "/openapi.json", "/docs"])
+async def test_the_rest_needs_one_when_keys_are_on(path: str) -> None:
+    async with running(KEYS) as (client, _):
+        assert (await client.get(path)).status_code == 401
+        assert (await client.get(path, headers=GOOD)).status_code == 200
+    async with running() as (client, _):
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_a_browser_may_give_the_key_as_password_for_the_docs() -> None:
+    async with running(KEYS) as (client, _):
+        asked = await client.get("/docs")
+        let_in = await client.get("/docs", headers=BASIC)
+        wrong = await client.get("/docs", headers={"authorization": "Basic !!!"})
+    assert asked.headers["www-authenticate"].startswith("Basic")
+    assert let_in.status_code == 200
+    assert wrong.status_code == 401
+
+
+async def test_models_lists_the_default_first_then_aliases() -> None:
+    async with running(aliases={"BAAI/bge": "fake-model"}) as (client, _):
+        listed = (await client.get("/v1/models")).json()
+        one = (await client.get("/v1/models/BAAI/bge")).json()
+        none = await client.get("/v1/models/nobody")
+    assert listed["object"] == "list"
+    assert [(m["id"], m["root"], m["default"]) for m in listed["data"]] == [
+        ("fake-model", "fake-model", True),
+        ("BAAI/bge", "fake-model", False),
+    ]
+    assert one == listed["data"][1]
+    assert (none.status_code, none.json()["code"]) == (400, 20012)
+
+
+async def test_ready_says_no_while_draining() -> None:
+    async with running() as (client, state):
+        assert (await client.get("/ready")).json()["status"] == "ready"
+        state.drain.draining = True
+        answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+
+
+async def test_openapi_names_every_path_and_types_every_answer() -> None:
+    async with running() as (client, _):
+        document = (await client.get("/openapi.json")).json()
+        answer = (await client.post("/v1/rerank", json=body())).json()
+    assert {"/v1/rerank", "/rerank", "/gateway/v1/rerank", "/v1/models"} <= set(document["paths"])
+    operation = document["paths"]["/v1/rerank"]["post"]
+    assert {"200", "400", "401", "403", "413", "429", "503", "504"} <= set(operation["responses"])
+    reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    assert set(answer) <= set(schema["properties"])
+    assert set(schema["required"]) <= set(answer)
+
+
+async def test_every_reference_of_the_openapi_document_resolves() -> None:
+    async with running() as (client, _):
+        document = (await client.get("/openapi.json")).json()
+
+    def references(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            found = {str(node["$ref"])} if "$ref" in node else set[str]()  # pyright: ignore[reportUnknownArgumentType] - JSON
+            return found.union(*(references(child) for child in node.values()))  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType] - JSON
+        if isinstance(node, list):
+            return set[str]().union(*(references(child) for child in node))  # pyright: ignore[reportUnknownVariableType] - JSON
+        return set()
+
+    names = {reference.rpartition("/")[2] for reference in references(document)}
+    assert names
+    assert names <= set(document["components"]["schemas"])
+
+
+async def test_the_docs_page_shows_fields_and_fetches_nothing() -> None:
+    async with running() as (client, _):
+        page = await client.get("/docs")
+        moved = await client.get("/")
+    assert "max_chunks_per_doc" in page.text
+    assert "<script" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert moved.headers["location"] == "/docs"

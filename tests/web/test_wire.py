@@ -1,0 +1,75 @@
+"""The published requests of the original API pages, answered by the real app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from support import real_client
+
+WIRE = Path(__file__).parents[1] / "wire"
+PATHS = {"superset": "/v1/rerank", "gateway": "/gateway/v1/rerank"}
+RECORDED = sorted(WIRE.glob("*/*.json"))
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+NAMES = sorted({read(path)["request"]["model"] for path in RECORDED})
+
+
+async def post(path: Path, aliases: dict[str, str]) -> httpx2.Response:
+    async with real_client(aliases) as client:
+        return await client.post(PATHS[path.parent.name], json=read(path)["request"])
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+async def test_a_published_request_is_answered(path: Path) -> None:
+    expect = read(path)["expect"]
+    response = await post(path, dict.fromkeys(NAMES, "rerankd-lexical"))
+    answer = response.json()
+    assert response.status_code == expect["status"], answer
+    if expect["status"] != 200:
+        assert answer["code"] == expect["code"]
+        assert answer["error"]["param"] == expect["param"]
+        return
+    results = answer["results"]
+    order = [result["index"] for result in results]
+    assert answer["model"] == "rerankd-lexical"
+    assert ("choices" in answer) == expect.get("choices", False)
+    if "first" in expect:
+        assert order[0] == expect["first"]
+        assert len(order) == expect["count"]
+        return
+    assert order == expect["order"]
+    if expect["documents"] is None:
+        assert all("document" not in result for result in results)
+    else:
+        assert [result["document"]["text"] for result in results] == expect["documents"]
+    assert all(0 <= result["relevance_score"] <= 1 for result in results)
+    assert expect.get("warns", "") in str(answer["meta"].get("warnings", ""))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+async def test_without_the_alias_it_is_a_400_that_says_how_to_get_the_model(path: Path) -> None:
+    request = read(path)["request"]
+    response = await post(path, {})
+    answer = response.json()
+    assert response.status_code == 400
+    if request.get("top_n") == 0 and path.parent.name == "superset":
+        assert answer["code"] == 20015
+        return
+    assert answer["code"] == 20012
+    command = "rerankd serve --alias" if request["model"] == "string" else "rerankd pull "
+    assert command in answer["message"]
+
+
+async def test_an_image_request_names_the_models_that_could_answer() -> None:
+    for aliases in ({}, dict.fromkeys(NAMES, "rerankd-lexical")):
+        response = await post(WIRE / "superset" / "siliconflow-vl.json", aliases)
+        assert response.status_code == 400
+        assert "Qwen/Qwen3-VL-Reranker-2B, Qwen/Qwen3-VL-Reranker-8B" in response.json()["message"]
