@@ -48,7 +48,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_bytes: Annotated[int, Meta(ge=1, description="Request body, unpacked. Above: 413.")] = (
         33_554_432
     )
-    body_s: Annotated[float, Meta(gt=0, description="Time for the body to arrive. Above: 408.")] = (
+    body_s: Annotated[float, Meta(gt=0, description="Time for headers, then for the body, to arrive. Above: 408.")] = (
         60.0
     )
     inflight_bytes: Annotated[

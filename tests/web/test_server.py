@@ -133,6 +133,18 @@ def test_a_body_that_drips_in_is_a_408() -> None:
     assert b"limits.body_s" in received
 
 
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /v1/rer", b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nA"]
+)
+def test_headers_that_drip_in_lose_their_connection(sent: bytes) -> None:
+    with (
+        serving([SLOW], env={"RERANKD_LIMITS_BODY_S": "0.5"}) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as drip,
+    ):
+        drip.sendall(sent)
+        assert drip.recv(65536) == b""
+
+
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Server) -> None:
     head = b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:

@@ -19,6 +19,8 @@ from rerankd.service.pool import Pool
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 
+_PREPARERS = 4  # threads that tokenise; the tokenizers themselves use all cores
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
@@ -49,7 +51,7 @@ class Pipeline:
         self.pool = pool
         self.limits = limits
         self.rates = rates
-        self._preparers = ThreadPoolExecutor(8, thread_name_prefix="prepare")
+        self._preparers = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
 
     async def rerank(self, request: RerankRequest, key: Key, trace: Trace) -> Ranking:
         """Rank a request's documents.
@@ -61,15 +63,14 @@ class Pipeline:
         name = self._answering(request)
         trace.model = name
         key.check_model(name, *([request.model] if request.model is not None else []))
-        check_limits(request, self.limits)
         served = self.pool.get(name)
-        check_modalities(request, served.model.card)
         served.scheduler.check_room()
 
         loop = asyncio.get_running_loop()
         started = time.perf_counter()
-        prepared = await loop.run_in_executor(self._preparers, served.model.prepare, request)
-        rows, inverse = distinct(prepared.rows)
+        prepared, rows, inverse = await loop.run_in_executor(
+            self._preparers, self._prepare, request, served.model
+        )
         trace.prepare_s = time.perf_counter() - started
         trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens
 
@@ -83,6 +84,15 @@ class Pipeline:
             raise
         trace.queue_s, trace.engine_s = scored.queue_s, scored.engine_s
         return rank(request, prepared, scored.logits[inverse], served.model)
+
+    def _prepare(
+        self, request: RerankRequest, model: Model
+    ) -> tuple[Prepared, list[Row], list[int]]:
+        """What costs CPU before the queue: on a thread, so that the event loop stays free."""
+        check_limits(request, self.limits)
+        check_modalities(request, model.card)
+        prepared = model.prepare(request)
+        return prepared, *distinct(prepared.rows)
 
     def _answering(self, request: RerankRequest) -> str:
         try:

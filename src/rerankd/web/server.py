@@ -19,6 +19,7 @@ from rerankd.service.pool import Plan, plan
 from rerankd.settings import Settings
 from rerankd.telemetry import configure_logging, log_event
 from rerankd.web.app import create_app, make_state
+from rerankd.web.protocol import timed_headers
 from rerankd.web.state import State
 
 _KEEP_ALIVE_S = 75  # longer than the usual proxies', so that they close first
@@ -52,6 +53,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=timed_headers(settings.limits.body_s),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,  # by then only idle connections are left
@@ -177,6 +179,9 @@ class _Server(uvicorn.Server):
         task.add_done_callback(self._tasks.discard)
 
     async def _load(self) -> None:
+        pool = self._state.pipeline.pool
+        if missing := [name for name in pool.names if name not in pool.served]:
+            log_event("loading", models=missing)
         try:
             await self._state.pipeline.pool.load()
         except StartError as error:
