@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rerankd.service.library import Reranker
+    from rerankd.service.reranker import Reranker
 
 __version__ = version("rerankd")
 __all__ = ["Reranker", "__version__"]
@@ -19,7 +19,7 @@ __all__ = ["Reranker", "__version__"]
 def __getattr__(name: str) -> object:
     """Reranker on first use: `import rerankd` stays light for the command line."""
     if name == "Reranker":
-        from rerankd.service.library import Reranker
+        from rerankd.service.reranker import Reranker
 
         return Reranker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from rich.text import Text
 from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.core.types import Hit
-from rerankd.service.library import Reranker
+from rerankd.service.reranker import Reranker
 
 
 class _Line(msgspec.Struct):

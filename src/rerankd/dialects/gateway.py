@@ -19,7 +19,7 @@ from rerankd.dialects.base import Dialect, Envelope, Options, WireAnswer
 NotNegative = Annotated[int, Meta(ge=0)]
 
 
-class Body(superset_schema.Body):
+class GatewayBody(superset_schema.Body):
     """A rerank request; top_n 0 means all documents."""
 
     top_n: Annotated[
@@ -28,7 +28,7 @@ class Body(superset_schema.Body):
     top_k: Annotated[NotNegative | None, Meta(description="Same as top_n.")] = None
 
 
-class Answer(superset_schema.Answer):
+class GatewayAnswer(superset_schema.Answer):
     """The superset's answer with an empty `choices`."""
 
     choices: list[Any]
@@ -36,7 +36,7 @@ class Answer(superset_schema.Answer):
 
 def parse(raw: bytes, options: Options) -> RerankRequest:
     """As the superset; `top_n: 0` is all documents. Raises InvalidRequest."""
-    body = base.decode_body(raw, Body, superset.HINTS)
+    body = base.decode_body(raw, GatewayBody, superset.HINTS)
     body.top_n, body.top_k = body.top_n or None, body.top_k or None
     return superset.canonical(body, options)
 
@@ -44,15 +44,15 @@ def parse(raw: bytes, options: Options) -> RerankRequest:
 def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
     """The superset's answer plus `choices: []`."""
     answer = msgspec.structs.asdict(superset.answer(request, ranking, envelope))
-    return WireAnswer(status=200, body=msgspec.json.encode(Answer(**answer, choices=[])))
+    return WireAnswer(status=200, body=msgspec.json.encode(GatewayAnswer(**answer, choices=[])))
 
 
 DIALECT = Dialect(
     name="gateway",
     paths=("/gateway/v1/rerank", "/gateway/rerank"),
     summary="The same for clients generated from the gateways' chat-shaped schema.",
-    body=Body,
-    answer=Answer,
+    body=GatewayBody,
+    answer=GatewayAnswer,
     errors=superset.DIALECT.errors,
     parse=parse,
     render=render,
