@@ -96,6 +96,25 @@ def test_models_shows_the_catalog() -> None:
     assert "BAAI/bge-reranker-v2-m3" in done.stdout
 
 
+def test_doctor_says_what_a_model_is_and_that_it_scores(tmp_path: Path) -> None:
+    done = run("doctor")
+    assert done.returncode == 0, done.stderr
+    assert "rerankd-lexical" in done.stdout
+    assert "warning" not in done.stdout
+    folder = checkpoints.write(tmp_path / "random", checkpoints.TINY_BERT)
+    done = run("doctor", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "openvino cpu fp32" in done.stdout
+
+
+def test_doctor_refuses_a_damaged_model(tmp_path: Path) -> None:
+    zero = {name: made * 0 for name, made in checkpoints.tensors(checkpoints.TINY_BERT).items()}
+    folder = checkpoints.write(tmp_path / "zero", checkpoints.TINY_BERT, zero)
+    done = run("doctor", str(folder))
+    assert done.returncode == 1
+    assert "same score" in done.stderr
+
+
 def test_config_shows_where_a_value_came_from_and_no_key() -> None:
     env = {"RERANKD_LIMITS_DOCUMENTS": "77", "RERANKD_API_KEYS": "sk-secret"}
     done = run("config", "--port", "9", env=env)

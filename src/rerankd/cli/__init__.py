@@ -18,6 +18,7 @@ app.command("rerankd.cli.serve:serve")
 app.command("rerankd.cli.rank:rank")
 app.command("rerankd.cli.models:models")
 app.command("rerankd.cli.models:pull")
+app.command("rerankd.cli.doctor:doctor")
 app.command("rerankd.cli.config:config")
 
 

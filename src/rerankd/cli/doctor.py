@@ -1,0 +1,45 @@
+"""`rerankd doctor`."""
+
+from __future__ import annotations
+
+import time
+
+from rich.table import Table
+from rich.text import Text
+
+from rerankd.cli.terminal import console
+from rerankd.models import catalog
+from rerankd.models.load import load, resolve
+
+
+def doctor(model: str = catalog.DEFAULT, /) -> None:
+    """Load a model as the server would and check its scores; status 1 when it must not be served.
+
+    Parameters
+    ----------
+    model
+        Catalog name or checkpoint folder; default: the model that ships inside.
+    """
+    spec = resolve(model)
+    started = time.perf_counter()
+    loaded = load(spec)
+    seconds = time.perf_counter() - started
+    card, info = loaded.model.card, loaded.model.engine.info
+    loaded.model.engine.close()
+    table = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("model", card.name),
+        ("from", str(spec.folder or "ships with rerankd")),
+        ("family", card.family),
+        ("window", f"{card.window_tokens} tokens" if card.window_tokens else "none"),
+        ("score", card.score),
+        ("engine", f"{info.name} {info.device} {info.precision}"),
+        ("loaded in", f"{seconds:.1f} s, self-check included"),
+        ("checked", "finite, not constant, not saturated, independent of batch and order"),
+    ):
+        table.add_row(name, value)
+    for warning in loaded.warnings:
+        table.add_row("warning", Text(warning, style="yellow"))
+    if not loaded.warnings:
+        table.add_row("relevance", "relevant documents score above irrelevant ones")
+    console().print(table)
