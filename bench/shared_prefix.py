@@ -188,20 +188,22 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, default=60)
     parser.add_argument("--sweep-documents", type=int, default=8)
     parser.add_argument("--sweep-rounds", type=int, default=1)
+    parser.add_argument("--only-sweep", action="store_true", help="the second table alone")
     parser.add_argument("--png", type=Path)
     args = parser.parse_args()
     config = shape(args.layers)
     weights = MadeUp(config)
     engine = DecoderEngine(config, weights, yes=YES, no=NO)
     last, shared = Full(config, weights, naive=False), Shared(engine, batched=False)
-    ways: dict[str, Way] = {
-        "naive": Full(config, weights, naive=True),
-        "last logits only": last,
-        "shared prefix": shared,
-        "shared, in the scheduler's batches": Shared(engine, batched=True),
-    }
-    first_table(ways, args)
-    del ways  # the naive graph's weights
+    if not args.only_sweep:
+        ways: dict[str, Way] = {
+            "naive": Full(config, weights, naive=True),
+            "last logits only": last,
+            "shared prefix": shared,
+            "shared, in the scheduler's batches": Shared(engine, batched=True),
+        }
+        first_table(ways, args)
+        del ways  # the naive graph's weights
     sweep(last, shared, args)
 
 
@@ -231,7 +233,8 @@ def sweep(last: Way, shared: Way, args: argparse.Namespace) -> None:
     """Gain over last-logit-only full forwards, by the length of the prefix."""
     documents, tokens = args.sweep_documents, args.tokens
     print(
-        f"\n{documents} documents of {tokens} tokens, {args.sweep_rounds} rounds\n\n"
+        f"\n{args.layers} layers, {documents} documents of {tokens} tokens, "
+        f"{args.sweep_rounds} rounds\n\n"
         "| prefix tokens | last only, CPU s | shared, CPU s | gain | of tokens |\n"
         "|---|---|---|---|---|"
     )

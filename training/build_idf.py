@@ -4,8 +4,8 @@ r"""Build src/rerankd/builtin/lexical/idf.npz, the IDF table of rerankd-lexical.
         --out src/rerankd/builtin/lexical/idf.npz
 
 --wordfreq: the `data` folder of the PyPI package wordfreq 3.1.1 (data: CC BY-SA 4.0).
---train: a folder of <name>/pairs.jsonl.gz: Chinese, Japanese, Thai and Korean texts for bigrams,
-  TECHNICAL for the words that technical text repeats.
+--train: a folder of <name>/pairs.jsonl.gz: UNSPACED for bigrams and characters, passages and
+  questions; TECHNICAL for the words that technical text repeats.
 --code: the standard library of CPython 3.11 (PSF licence): the words that program text repeats.
 Only counts leave this script. The same input gives the same bytes.
 """
@@ -29,10 +29,16 @@ PASSAGE_CHARACTERS = 250
 TECHNICAL = ("powershell-docs", "tldr-en")
 DOMAIN_SHARE = 0.5  # a word common in code or manuals counts as half as common everywhere
 UNSPACED_LANGUAGES = ("zh", "ja")
-LEAST = {WORD: 1e-5, STEM: 4.5e-6, BIGRAM: 8e-6, CHARACTER: 8e-6}  # rarer terms get the default
+UNSPACED = (  # one language each; Traditional and simplified Chinese are counted together
+    ("drcd-dev", "cmrc2018-trial"),
+    ("jaquad-train", "jsquad-test"),
+    ("iapp-th-train",),
+)
+# Rarer terms get the default. Words and stems: share of the terms; the others: of the passages.
+LEAST = {WORD: 1e-5, STEM: 4.5e-6, BIGRAM: 2e-3, CHARACTER: 2e-3}
 # p of a term that is in no list. A word: below the least that is listed, above a typo's. A bigram:
 # the least that is listed, as a rare one mostly spans two words by accident.
-UNSEEN = {WORD: 2e-6, STEM: 1e-6, BIGRAM: 8e-6, CHARACTER: 8e-6, 4: 1.0}
+UNSEEN = {WORD: 2e-6, STEM: 1e-6, BIGRAM: 2e-3, CHARACTER: 2e-3, 4: 1.0}
 
 
 class Pair(msgspec.Struct):
@@ -40,7 +46,6 @@ class Pair(msgspec.Struct):
 
     query: str
     positive: str
-    lang: str
 
 
 def word_lists(folder: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
@@ -51,19 +56,14 @@ def word_lists(folder: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
         yield file.name[len("small_") :].split(".")[0], words
 
 
-def passages(folder: Path) -> tuple[list[str], list[str]]:
-    """(texts of unspaced scripts and Korean, technical texts): each text once, in a fixed order."""
-    unspaced: dict[str, None] = {}
-    technical: dict[str, None] = {}
+def read(folder: Path, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """(questions, passages) of some sets: each text once, in a fixed order."""
     decode = msgspec.json.Decoder(Pair).decode
-    for file in sorted(folder.glob("*/pairs.jsonl.gz")):
-        for line in gzip.decompress(file.read_bytes()).splitlines():
-            pair = decode(line)
-            if pair.lang[:2] in ("zh", "ja", "th", "ko"):
-                unspaced[pair.positive] = None
-            elif file.parent.name in TECHNICAL:
-                technical[pair.positive] = None
-    return list(unspaced), list(technical)
+    files = [folder / name / "pairs.jsonl.gz" for name in names]
+    pairs = [decode(x) for f in files for x in gzip.decompress(f.read_bytes()).splitlines()]
+    return list(dict.fromkeys(p.query for p in pairs)), list(
+        dict.fromkeys(p.positive for p in pairs)
+    )
 
 
 def source_files(folder: Path) -> list[str]:
@@ -104,12 +104,36 @@ def shares(texts: list[str], channels: tuple[int, ...], segmenter: Segmenter) ->
     return share
 
 
-def idf(p: float, length: int) -> int:
-    """-ln(share of passages of `length` terms that hold a term of probability p), in 1/16 nat.
+def gram_shares(
+    folder: Path, words: dict[int, float], segmenter: Segmenter
+) -> Iterator[tuple[int, float]]:
+    """(bigram or character, share of texts that hold it), from word lists, passages and questions.
 
+    What many questions hold ("什么", "ですか") says as little as what many passages hold.
+    """
+    for term, p in words.items():
+        if term >> CHANNEL_BITS in (BIGRAM, CHARACTER):
+            yield term, -float(np.expm1(-p * PASSAGE_CHARACTERS))
+    for names in UNSPACED:
+        questions, passages = read(folder, names)
+        for texts, least in ((passages, 2), (questions, 3)):
+            held: Counter[int] = Counter()
+            for text in texts:
+                held.update(set(segmenter.ids(text).tolist()))
+            for term, count in held.items():
+                if count >= least and term >> CHANNEL_BITS in (BIGRAM, CHARACTER):
+                    yield term, count / len(texts)
+
+
+def idf(p: float, channel: int) -> int:
+    """-ln(share of passages that hold the term), in 1/16 nat.
+
+    The p of a word or stem is its share of the terms: 1 - exp(-p PASSAGE_WORDS) of the passages
+    hold it.
     At least 1, so that a query of nothing but common words still finds them.
     """
-    return min(255, max(1, round(-16.0 * float(np.log(-np.expm1(-p * length))))))
+    share = -float(np.expm1(-p * PASSAGE_WORDS)) if channel in (WORD, STEM) else p
+    return min(255, max(1, round(-16.0 * float(np.log(share)))))
 
 
 def main() -> None:
@@ -121,22 +145,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     segmenter = Segmenter()
-    probability = word_probabilities(args.wordfreq, segmenter)
-    unspaced, technical = passages(args.train)
-    for texts, channels, weight in (
-        (unspaced, (BIGRAM, CHARACTER), 1.0),
-        (technical, (WORD, STEM), DOMAIN_SHARE),
-        (source_files(args.code), (WORD, STEM), DOMAIN_SHARE),
-    ):
-        for term, p in shares(texts, channels, segmenter).items():
-            probability[term] = max(probability.get(term, 0.0), weight * p)
-    length = {WORD: PASSAGE_WORDS, STEM: PASSAGE_WORDS}
+    words = word_probabilities(args.wordfreq, segmenter)
+    probability = {t: p for t, p in words.items() if t >> CHANNEL_BITS in (WORD, STEM)}
+    for texts in (read(args.train, TECHNICAL)[1], source_files(args.code)):
+        for term, p in shares(texts, (WORD, STEM), segmenter).items():
+            probability[term] = max(probability.get(term, 0.0), DOMAIN_SHARE * p)
+    for term, p in gram_shares(args.train, words, segmenter):
+        probability[term] = max(probability.get(term, 0.0), p)
     kept = sorted(
-        (term, idf(p, length.get(term >> CHANNEL_BITS, PASSAGE_CHARACTERS)))
+        (term, idf(p, term >> CHANNEL_BITS))
         for term, p in probability.items()
         if p >= LEAST[term >> CHANNEL_BITS]
     )
-    default = [idf(UNSEEN[c], length.get(c, PASSAGE_CHARACTERS)) for c in range(5)]
+    default = [idf(UNSEEN[channel], channel) for channel in range(5)]
     np.savez(
         args.out,
         ids=np.array([term for term, _ in kept], np.uint32),

@@ -136,10 +136,12 @@ def test_logits_do_not_depend_on_where_a_prefix_ends(loaded: Loaded) -> None:
 
 def test_a_row_in_pieces_scores_as_in_one(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = list(loaded.rows[150:154])
-    monkeypatch.setattr("rerankd.engines.openvino.decoder_engine.PIECE_TOKENS", 37)
+    module = "rerankd.engines.openvino.decoder_engine"
+    monkeypatch.setattr(f"{module}.PIECE_TOKENS", 37)
+    monkeypatch.setattr(f"{module}.MICRO_BATCH_TOKENS", 50)
     pieces = engine(loaded.folder, cache_bytes=0).forward(rows)
     assert np.abs(pieces - loaded.logits[150:154]).max() < INDEPENDENCE
-    monkeypatch.setattr("rerankd.engines.openvino.decoder_engine.SCORE_BYTES", 4 * 6 * 600 * 9)
+    monkeypatch.setattr(f"{module}.ATTENTION_BYTES", 4 * 6 * 600 * 9)  # 9 tokens behind 550
     narrow = engine(loaded.folder, cache_bytes=1 << 28).forward(rows)
     assert np.abs(narrow - loaded.logits[150:154]).max() < INDEPENDENCE
 

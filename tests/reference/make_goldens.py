@@ -82,10 +82,11 @@ class Reference:
         inputs = self.tokenizer([query], [document], truncation="only_second", return_tensors="pt")
         return self._model(**inputs).logits[0].tolist()
 
-    def chunks(self, item: LongDocument) -> list[list[float]]:
+    def chunks(self, item: LongDocument, *, right_align_last: bool = False) -> list[list[float]]:
         """Logits (C, K) of a document's chunks, each alone.
 
-        Source of the rule: BCEmbedding/models/utils.py.
+        Sources of the rules: BCEmbedding/models/utils.py; for `right_align_last`
+        jinaai/jina-reranker-v2-base-multilingual, modeling_xlm_roberta.reranker_tokenize_preproc.
         """
         plain = {"add_special_tokens": False, "truncation": False}
         query = self.tokenizer(item["query"], **plain)["input_ids"]
@@ -98,13 +99,16 @@ class Reference:
         found: list[list[float]] = []
         start = 0
         while True:
+            is_last = start + room >= len(document)
+            if is_last and right_align_last:
+                start = max(0, len(document) - room)
             tail = [*document[start : start + room], sep]
             inputs = {"input_ids": self._torch.tensor([head + tail])}
-            if is_bert:
+            if "token_type_ids" in self.tokenizer.model_input_names:
                 types = [0] * len(head) + [1] * len(tail)
                 inputs["token_type_ids"] = self._torch.tensor([types])
             found.append(self._model(**inputs).logits[0].tolist())
-            if start + room >= len(document):
+            if is_last:
                 return found
             start += room - overlap
 

@@ -6,6 +6,9 @@ A document scores as its best chunk (core.rank); here only the spans are made.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+ChunkRule = Literal["bce", "jina"]  # "jina": the last chunk is right-aligned (chunk())
 
 
 @dataclass(frozen=True, slots=True)

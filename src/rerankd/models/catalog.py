@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rerankd.core.chunk import ChunkRule
 from rerankd.core.types import Modality
 
 DEFAULT = "rerankd-lexical"  # what `rerankd serve` answers with; one line, on purpose
@@ -28,13 +29,13 @@ class Entry:
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     modalities: frozenset[Modality] = frozenset({"text"})
     takes_instruction: bool = False
-    has_engine: bool = True  # False: of a known family, but this version cannot build its graph
+    chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
     about: str = ""
 
     @property
     def loadable(self) -> bool:
         """Whether this version of rerankd has the model's recipe and engine."""
-        return self.has_engine and self.family in LOADABLE
+        return self.family in LOADABLE
 
     @property
     def ships_inside(self) -> bool:
@@ -85,16 +86,10 @@ ENTRIES: tuple[Entry, ...] = (
         family="cross-encoder",
         window_tokens=1024,
         aliases=("jina-reranker-v2-base-multilingual",),
-        has_engine=False,
+        chunk_rule="jina",
         about="278M, multilingual, CC BY-NC",
     ),
-    Entry(
-        name="Alibaba-NLP/gte-reranker-modernbert-base",
-        family="cross-encoder",
-        window_tokens=8192,
-        has_engine=False,
-        about="149M, en",
-    ),
+    _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192, "149M, en"),
     _causal("Qwen/Qwen3-Reranker-0.6B", "0.6B, multilingual"),
     _causal("Qwen/Qwen3-Reranker-4B", "4B, multilingual"),
     _causal("Qwen/Qwen3-Reranker-8B", "8B, multilingual"),

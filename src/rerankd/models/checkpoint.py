@@ -6,47 +6,59 @@ The family is decided by config.json, never by the folder's name. Tensors: model
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
+from rerankd.engines.openvino import modernbert_config as modernbert
 from rerankd.engines.openvino.encoder import Architecture, EncoderConfig, tensor_shapes
+from rerankd.models.flash_names import plain_names
+from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
 from rerankd.models.weights import SafetensorsFolder
 
 Fields = TypeVar("Fields", bound=msgspec.Struct)
 Size = Annotated[int, Meta(ge=1)]
+_DEFAULT_PAD: dict[Architecture, int] = {"bert": 0, "xlm-roberta": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
     """How one `architectures` entry is read."""
 
-    architecture: Architecture
+    architecture: Architecture | Literal["modernbert"]
     model_type: str
     prefix: str  # of the encoder's tensors
     unread: tuple[str, ...] = ()  # canonical tensor prefixes that its head never reads
+    rename: Callable[[str], tuple[str, ...]] | None = None  # of tensors (SafetensorsFolder)
 
 
 # roberta.pooler is left over from pre-training; the classification head has its own dense layer.
 _FAMILIES = {
     "BertForSequenceClassification": _Family("bert", "bert", "bert."),
     "XLMRobertaForSequenceClassification": _Family(
-        "xlm-roberta", "xlm-roberta", "roberta.", ("pooler.",)
+        "xlm-roberta", "xlm-roberta", "roberta.", ("pooler.",), plain_names
     ),
     "RobertaForSequenceClassification": _Family("xlm-roberta", "roberta", "roberta.", ("pooler.",)),
+    "ModernBertForSequenceClassification": _Family("modernbert", "modernbert", "model."),
 }
+
+
+class _Kind(msgspec.Struct):
+    """The fields of config.json that name the family."""
+
+    architectures: list[str]
+    model_type: str | None = None  # jina-reranker-v2 is published without
 
 
 class _Config(msgspec.Struct):
     """The fields of config.json that change what is computed; defaults are transformers'."""
 
-    model_type: str
-    architectures: list[str]
     hidden_size: Size
     num_hidden_layers: Size
     num_attention_heads: Size
@@ -74,7 +86,7 @@ class Checkpoint:
     """An opened folder; tensors are still on disk."""
 
     folder: Path
-    config: EncoderConfig
+    config: EncoderConfig | modernbert.ModernBertConfig
     tokenizer: Tokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
@@ -89,12 +101,17 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise StartError(f"{folder} is not a folder; give the folder that holds config.json.")
-    raw = read_json(folder / "config.json", _Config)
-    family = _family(raw, folder)
-    config = _encoder_config(raw, family, folder)
+    path = folder / "config.json"
+    family = _family(read_json(path, _Kind), folder)
+    if family.architecture == "modernbert":
+        config = modernbert_config(read_json(path, ModernBertFields), folder)
+        shapes = modernbert.tensor_shapes(config)
+    else:
+        config = _encoder_config(read_json(path, _Config), family.architecture, folder)
+        shapes = tensor_shapes(config)
     tokenizer = read_tokenizer(folder, config.vocab)
-    weights = SafetensorsFolder(folder, prefix=family.prefix)
-    weights.require(tensor_shapes(config), unread=family.unread)
+    weights = SafetensorsFolder(folder, prefix=family.prefix, rename=family.rename)
+    weights.require(shapes, unread=family.unread)
     return Checkpoint(
         folder=folder,
         config=config,
@@ -130,10 +147,10 @@ def read_model_max_length(folder: Path) -> int | None:
     return int(declared) if declared is not None and 0 < declared <= 1e9 else None
 
 
-def _family(raw: _Config, folder: Path) -> _Family:
+def _family(raw: _Kind, folder: Path) -> _Family:
     name = raw.architectures[0] if raw.architectures else "(none)"
     family = _FAMILIES.get(name)
-    if family is None or family.model_type != raw.model_type:
+    if family is None or raw.model_type not in (family.model_type, None):
         known = ", ".join(f"{name} ({each.model_type})" for name, each in _FAMILIES.items())
         raise StartError(
             f"{folder}/config.json: architecture {name} with model_type {raw.model_type!r} is not "
@@ -142,9 +159,9 @@ def _family(raw: _Config, folder: Path) -> _Family:
     return family
 
 
-def _encoder_config(raw: _Config, family: _Family, folder: Path) -> EncoderConfig:
+def _encoder_config(raw: _Config, architecture: Architecture, folder: Path) -> EncoderConfig:
     labels = len(raw.id2label) if raw.id2label is not None else raw.num_labels or 2
-    pad = raw.pad_token_id if raw.pad_token_id is not None else _default_pad(family)
+    pad = raw.pad_token_id if raw.pad_token_id is not None else _DEFAULT_PAD[architecture]
     wrong = {
         f"hidden_act {raw.hidden_act!r} (only 'gelu')": raw.hidden_act != "gelu",
         f"position_embedding_type {raw.position_embedding_type!r} (only 'absolute')": (
@@ -160,7 +177,7 @@ def _encoder_config(raw: _Config, family: _Family, folder: Path) -> EncoderConfi
     if found:
         raise StartError(f"{folder}/config.json is not supported: {'; '.join(found)}.")
     return EncoderConfig(
-        architecture=family.architecture,
+        architecture=architecture,
         hidden=raw.hidden_size,
         layers=raw.num_hidden_layers,
         heads=raw.num_attention_heads,
@@ -172,10 +189,6 @@ def _encoder_config(raw: _Config, family: _Family, folder: Path) -> EncoderConfi
         labels=labels,
         pad_id=pad,
     )
-
-
-def _default_pad(family: _Family) -> int:
-    return 1 if family.architecture == "xlm-roberta" else 0
 
 
 def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""Cross-encoders with a classification head: BERT, XLM-R, RoBERTa.
+"""Cross-encoders with a classification head: BERT, XLM-R, RoBERTa, ModernBERT.
 
 One row per (query, chunk). The document scores as its best chunk (core.rank). Only the document is
 ever cut; where a published recipe also cuts the query (FlagReranker), ours refuses it instead.
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from rerankd.core.chunk import chunk
+from rerankd.core.chunk import ChunkRule, chunk
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
@@ -38,7 +38,12 @@ class CrossEncoder:
     """A loaded cross-encoder; see models.base.Model."""
 
     def __init__(
-        self, card: ModelCard, engine: Engine, tokenizer: Tokenizer, template: PairTemplate
+        self,
+        card: ModelCard,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        template: PairTemplate,
+        chunk_rule: ChunkRule = "bce",
     ) -> None:
         """Put the parts together.
 
@@ -47,6 +52,7 @@ class CrossEncoder:
             engine: answers with K = 1 or 2 labels.
             tokenizer: truncation and padding off; used by several threads at once.
             template: of that tokenizer.
+            chunk_rule: where the last chunk of a long document lies.
         """
         if card.window_tokens is None:
             raise StartError(f"{card.name}: a cross-encoder needs a window.")
@@ -54,12 +60,13 @@ class CrossEncoder:
         self.engine = engine
         self._tokenizer = tokenizer
         self._template = template
+        self._chunk_rule: ChunkRule = chunk_rule
         self._window = card.window_tokens
 
     def with_window(self, window_tokens: int) -> CrossEncoder:
         """The same model and engine with another window."""
         card = dataclasses.replace(self.card, window_tokens=window_tokens)
-        return CrossEncoder(card, self.engine, self._tokenizer, self._template)
+        return CrossEncoder(card, self.engine, self._tokenizer, self._template, self._chunk_rule)
 
     def prepare(self, request: RerankRequest) -> Prepared:
         """Encode the query once and every document, and cut the documents into chunks."""
@@ -74,7 +81,9 @@ class CrossEncoder:
         owners: list[int] = []
         truncated: set[int] = set()
         for index, encoding in enumerate(encodings):
-            chunks, is_cut = cut_document(token_ids(encoding), room, request, index)
+            chunks, is_cut = cut_document(
+                token_ids(encoding), room, request, index, rule=self._chunk_rule
+            )
             rows += [self._template.row(head, second, ids) for ids in chunks]
             owners += [index] * len(chunks)
             if is_cut:
@@ -154,7 +163,7 @@ def check_text(name: str, content: Content, card: ModelCard) -> None:
 
 
 def cut_document(
-    ids: TokenIds, room: int, request: RerankRequest, index: int
+    ids: TokenIds, room: int, request: RerankRequest, index: int, *, rule: ChunkRule = "bce"
 ) -> tuple[Sequence[TokenIds], bool]:
     """A document's chunks, at least one, and whether some of its tokens are in none.
 
@@ -167,6 +176,7 @@ def cut_document(
         window_tokens=room,
         overlap_tokens=request.overlap_tokens,
         max_chunks=request.max_chunks_per_doc,
+        right_align_last=rule == "jina",
     )
     is_cut = cut.truncated or kept.size < ids.size
     if is_cut and not request.truncation:
@@ -201,6 +211,7 @@ def load_cross_encoder(
     *,
     name: str,
     window_tokens: int | None = None,
+    chunk_rule: ChunkRule = "bce",
     named_by_catalog: bool = False,
 ) -> CrossEncoder:
     """Load a checkpoint folder on the CPU; models.selfcheck is the caller's next step.
@@ -209,6 +220,7 @@ def load_cross_encoder(
         folder: config.json, tokenizer.json, safetensors.
         name: what it is served under.
         window_tokens: the catalog's window; None = the checkpoint's own.
+        chunk_rule: the catalog's.
         named_by_catalog: a failed relevance probe then refuses the model.
 
     Raises:
@@ -227,4 +239,4 @@ def load_cross_encoder(
         named_by_catalog=named_by_catalog,
     )
     engine = OpenVinoEngine(checkpoint.config, checkpoint.weights)
-    return CrossEncoder(card, engine, checkpoint.tokenizer, template)
+    return CrossEncoder(card, engine, checkpoint.tokenizer, template, chunk_rule)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
@@ -20,6 +21,7 @@ class Spec:
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     folder: Path | None = None  # None = it ships inside
     window_tokens: int | None = None
+    chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False
 
 
@@ -51,6 +53,7 @@ def resolve(name_or_folder: str, *, window_tokens: int | None = None) -> Spec:
             aliases=entry.aliases,
             folder=folder,
             window_tokens=window_tokens or entry.window_tokens,
+            chunk_rule=entry.chunk_rule,
             named_by_catalog=True,
         )
     folder = Path(name_or_folder).expanduser()
@@ -91,10 +94,17 @@ def _open(spec: Spec) -> Model:
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import is_decoder
 
-    load_folder = load_causal_yes_no if is_decoder(spec.folder) else load_cross_encoder
-    return load_folder(
+    if is_decoder(spec.folder):
+        return load_causal_yes_no(
+            spec.folder,
+            name=spec.name,
+            window_tokens=spec.window_tokens,
+            named_by_catalog=spec.named_by_catalog,
+        )
+    return load_cross_encoder(
         spec.folder,
         name=spec.name,
         window_tokens=spec.window_tokens,
+        chunk_rule=spec.chunk_rule,
         named_by_catalog=spec.named_by_catalog,
     )

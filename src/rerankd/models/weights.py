@@ -1,13 +1,15 @@
 """Tensors of a folder's safetensors files, read one by one, as float32.
 
-Names in the wild become canonical: without the encoder's prefix, and LayerNorm's old gamma and
-beta as weight and bias. fp16 and bf16 convert to float32 exactly. Pickle files are never opened.
+Names in the wild become canonical: without the encoder's prefix, LayerNorm's old gamma and beta as
+weight and bias, and what a family calls or joins differently (`rename`) under its usual names. fp16
+and bf16 convert to float32 exactly. Pickle files are never opened.
 Format: https://github.com/huggingface/safetensors#format
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,12 +49,32 @@ class _Tensor:
     dtype: str
     shape: tuple[int, ...]
 
+    def cut(self, count: int) -> list[_Tensor]:
+        """Equal parts along the first axis, which lie behind one another in the file.
+
+        A tensor that does not divide comes back cut short, with a shape that no model asks for.
+        """
+        if count == 1:
+            return [self]
+        rows = self.shape[0] // count if self.shape else 0
+        shape = (rows, *self.shape[1:])
+        step = math.prod(shape) * _BYTES.get(self.dtype, 1)
+        return [_Tensor(self.file, self.start + i * step, self.dtype, shape) for i in range(count)]
+
 
 class SafetensorsFolder:
     """All tensors of a checkpoint by canonical name; an `engines` Weights."""
 
-    def __init__(self, folder: Path, *, prefix: str) -> None:
+    def __init__(
+        self, folder: Path, *, prefix: str, rename: Callable[[str], tuple[str, ...]] | None = None
+    ) -> None:
         """Read the headers; no tensor yet.
+
+        Args:
+            folder: holds model.safetensors, or an index and shards.
+            prefix: of the encoder's tensors; dropped.
+            rename: from a name without the prefix to the canonical names of the equal parts that
+                the tensor joins along its first axis, mostly one.
 
         Raises:
             StartError: files are missing, damaged, or lie outside the folder.
@@ -65,10 +87,12 @@ class SafetensorsFolder:
             for name in names:
                 if name not in tensors:
                     raise StartError(f"{file} lacks {name}, which {INDEX} says it holds.")
-                canonical = _canonical(name, prefix)
-                if canonical in self._tensors:
-                    raise StartError(f"{folder} holds {canonical} twice, under two names.")
-                self._tensors[canonical] = tensors[name]
+                plain = _canonical(name, prefix)
+                parts = (plain,) if rename is None else rename(plain)
+                for canonical, part in zip(parts, tensors[name].cut(len(parts)), strict=True):
+                    if canonical in self._tensors:
+                        raise StartError(f"{folder} holds {canonical} twice, under two names.")
+                    self._tensors[canonical] = part
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """All tensors, buffers aside."""

@@ -31,22 +31,37 @@ def weight(weights: Weights, name: str) -> Node:
     return ov.op.Constant(weights(name), shared_memory=True)
 
 
-def linear(x: Node, weights: Weights, name: str) -> Node:
+def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
     product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
-    return ops.add(product, weight(weights, f"{name}.bias"))
+    return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
 
 
-def layer_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
+def layer_norm(x: Node, weights: Weights, name: str, eps: float, *, bias: bool = True) -> Node:
     """Layer normalisation over the last axis."""
     centred = ops.mvn(x, constant([-1], np.int64), True, eps, "INSIDE_SQRT")
     scaled = ops.multiply(centred, weight(weights, f"{name}.weight"))
-    return ops.add(scaled, weight(weights, f"{name}.bias"))
+    return ops.add(scaled, weight(weights, f"{name}.bias")) if bias else scaled
 
 
 def take(x: Node, indices: Node) -> Node:
     """x[indices] along the first axis."""
     return ops.gather(x, indices, constant(0, np.int32))
+
+
+def used_slots(slots: Node, lengths: Node) -> Node:
+    """Whether a slot holds a token, (B, S) bool, of slots (B, S) and lengths (B,)."""
+    zero, one = constant(0, np.int32), constant(1, np.int32)
+    width = ops.gather(ops.shape_of(slots, "i32"), one, zero)
+    slot = ops.unsqueeze(ops.range(zero, width, one, "i32"), zero)
+    return ops.less(slot, ops.unsqueeze(lengths, one))
+
+
+def slot_mask(used: Node) -> Node:
+    """What is added to attention scores, (B, 1, 1, S): 0 for a token, HIDDEN_SLOT else."""
+    one = constant(1, np.int32)
+    mask = ops.select(used, constant(0.0, np.float32), constant(HIDDEN_SLOT, np.float32))
+    return ops.unsqueeze(ops.unsqueeze(mask, one), one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +106,8 @@ class Packing:
         ]
 
     def mask(self) -> Node:
-        """What is added to attention scores, (B, 1, 1, S): 0 for a token, HIDDEN_SLOT else."""
-        zero, one = constant(0, np.int32), constant(1, np.int32)
-        width = ops.gather(ops.shape_of(self.slots, "i32"), one, zero)
-        slot = ops.unsqueeze(ops.range(zero, width, one, "i32"), zero)
-        used = ops.less(slot, ops.unsqueeze(self.lengths, one))
-        mask = ops.select(used, constant(0.0, np.float32), constant(HIDDEN_SLOT, np.float32))
-        return ops.unsqueeze(ops.unsqueeze(mask, one), one)
+        """As slot_mask()."""
+        return slot_mask(used_slots(self.slots, self.lengths))
 
 
 def embeddings(packing: Packing, weights: Weights, eps: float) -> Node:

@@ -4,7 +4,7 @@ What rows have in common at their start is computed once and kept for the next b
 (shared_prefix); a row that is too long for one call is run piece by piece, each piece behind the
 keys and values of those before it. Both are the same step: own tokens behind a past.
 
-Memory beside the weights: one call's activations (MICRO_BATCH_TOKENS and SCORE_BYTES), the kept
+Memory beside the weights: one call's activations (MICRO_BATCH_TOKENS and ATTENTION_BYTES), the kept
 prefixes (cache_bytes), and the past of the group in work, at most max_length times
 DecoderConfig.kv_token_bytes (229 KB per token for Qwen3-Reranker-0.6B).
 """
@@ -31,8 +31,8 @@ from rerankd.engines.openvino.shared_prefix import Floats, Group, PrefixCache, p
 MICRO_BATCH_TOKENS: Final = 1024
 # Tokens of one call that continues a long row: their keys and values exist three times for a while.
 PIECE_TOKENS: Final = 512
-# Attention scores of one call and layer, which are the one thing that grows with a row's square.
-SCORE_BYTES: Final = 256 << 20
+# Of one call and layer: its attention scores, and its keys, which repeat the past for every row.
+ATTENTION_BYTES: Final = 256 << 20
 # 2340 tokens of Qwen3-Reranker-0.6B: some 30 queries with their template.
 CACHE_BYTES: Final = 512 << 20
 MAX_ROWS: Final = 256  # planned together
@@ -117,28 +117,37 @@ class DecoderEngine:
     def _run_group(self, group: Group, rows: Sequence[TokenIds], logits: Logits) -> None:
         past = self._past(rows[group.members[0]][: group.prefix_tokens])
         own = {i: rows[i][group.prefix_tokens :] for i in group.members}
-        piece = self._piece(len(past))
-        short = [i for i in group.members if own[i].size <= piece]
+        limit = self._call_tokens(len(past), MICRO_BATCH_TOKENS)
+        short = [i for i in group.members if own[i].size <= limit]
         if short:
             width = len(past) + max(own[i].size for i in short)
-            budget = min(MICRO_BATCH_TOKENS, self._scored_tokens(width))
             lengths = [int(own[i].size) for i in short]
-            for places in plan_batches(lengths, max_tokens=budget, max_rows=MAX_ROWS):
+            most = max(1, ATTENTION_BYTES // (4 * self._config.kv_width * width))
+            for places in plan_batches(lengths, max_tokens=limit, max_rows=most):
                 members = [short[place] for place in places]
                 logits[members] = self._call([own[i] for i in members], past)
         for i in group.members:
-            if own[i].size > piece:
-                logits[i] = self._run_long(rows[i])
+            if own[i].size > limit:
+                logits[i] = self._run_long(rows[i], past, is_alone=len(group.members) == 1)
 
-    def _run_long(self, ids: TokenIds) -> Logits:
-        """One row alone, all but its last piece as its past."""
-        before = ids[: -min(self._piece(ids.size), ids.size - 1)]
-        return self._call([ids[before.size :]], self._past(before))[0]
+    def _run_long(self, ids: TokenIds, past: Floats, *, is_alone: bool) -> Logits:
+        """One row, all but its last piece as its past; the next row may start like one alone."""
+        end = min(self._call_tokens(ids.size, PIECE_TOKENS), ids.size - len(past) - 1)
+        before = ids[:-end]
+        past = self._extended(past, before)
+        if is_alone:
+            self._cache.put(before, past)
+        return self._call([ids[before.size :]], past)[0]
 
     def _past(self, ids: TokenIds) -> Floats:
         """Keys and values of a prefix, (P, 2 layers, k, d), from the cache as far as it goes."""
+        past = self._extended(self._cache.get(ids), ids)
+        self._cache.put(ids, past)
+        return past
+
+    def _extended(self, known: Floats | None, ids: TokenIds) -> Floats:
+        """Keys and values of all of `ids`, of which the first ones are known; piece by piece."""
         config = self._config
-        known = self._cache.get(ids)
         done = 0 if known is None else len(known)
         if known is not None and done == ids.size:
             return known
@@ -147,11 +156,10 @@ class DecoderEngine:
         if known is not None:
             past[:done] = known
         while done < ids.size:
-            piece = ids[done : done + self._piece(done)]
+            piece = ids[done : done + self._call_tokens(done, PIECE_TOKENS)]
             self._call([piece], past[:done], keep=True)
             past[done : done + piece.size] = self._request.get_output_tensor(1).data
             done += piece.size
-        self._cache.put(ids, past)
         return past
 
     def _call(self, rows: Sequence[TokenIds], past: Floats, *, keep: bool = False) -> Logits:
@@ -160,10 +168,10 @@ class DecoderEngine:
         self._request.infer(inputs, share_inputs=True)
         return self._request.get_output_tensor(0).data.copy()
 
-    def _scored_tokens(self, width: int) -> int:
-        """Tokens whose attention scores over `width` tokens fit SCORE_BYTES; at least one."""
-        return max(1, SCORE_BYTES // (4 * self._config.heads * max(width, 1)))
+    def _call_tokens(self, past_tokens: int, most: int) -> int:
+        """Padded tokens that one call takes behind so long a past: `most`, or fewer, or one.
 
-    def _piece(self, past_tokens: int) -> int:
-        """Tokens of one row that one call takes behind so long a past."""
-        return min(PIECE_TOKENS, self._scored_tokens(past_tokens + PIECE_TOKENS))
+        Their attention scores, over the past and themselves, fit ATTENTION_BYTES.
+        """
+        score_bytes = 4 * self._config.heads * (past_tokens + most)
+        return max(1, min(most, ATTENTION_BYTES // score_bytes))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
@@ -18,8 +19,9 @@ from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
-from rerankd.engines.openvino import bert, xlm_roberta
+from rerankd.engines.openvino import bert, modernbert, modernbert_pack, xlm_roberta
 from rerankd.engines.openvino.encoder import Architecture, EncoderConfig, Weights
+from rerankd.engines.openvino.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.pack import pack
 from rerankd.engines.openvino.runtime import Model, ov
 
@@ -52,7 +54,11 @@ class OpenVinoEngine:
     """Ids in, logits out; see engines.base.Engine."""
 
     def __init__(
-        self, config: EncoderConfig, weights: Weights, *, streams: int | None = None
+        self,
+        config: EncoderConfig | ModernBertConfig,
+        weights: Weights,
+        *,
+        streams: int | None = None,
     ) -> None:
         """Build the graph and compile it.
 
@@ -66,8 +72,15 @@ class OpenVinoEngine:
         """
         self._config = config
         self._streams = streams or usable_cores()
+        self._pack: Callable[[Sequence[Row]], dict[str, Any]]
+        if config.architecture == "modernbert":
+            graph = modernbert.build(config, weights)
+            self._pack = partial(modernbert_pack.pack, config=config)
+        else:
+            graph = _BUILDERS[config.architecture](config, weights)
+            self._pack = partial(pack, config=config)
         self._compiled: Any = compile_fp32(
-            _BUILDERS[config.architecture](config, weights),
+            graph,
             streams=self._streams,
             threads=self._streams,
         )
@@ -112,7 +125,7 @@ class OpenVinoEngine:
         """One micro-batch on an idle infer request; there are as many as threads."""
         request = self._idle.get()
         try:
-            request.infer(pack(rows, self._config))
+            request.infer(self._pack(rows))
             return request.get_output_tensor(0).data.copy()
         finally:
             self._idle.put(request)

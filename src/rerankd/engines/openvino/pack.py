@@ -35,22 +35,31 @@ def _positions(ids: Array, places: Array, config: EncoderConfig) -> Array:
     return np.where(pads, config.pad_id, counted + config.pad_id).astype(np.int32)
 
 
-def pack(rows: Sequence[Row], config: EncoderConfig) -> dict[str, Array]:
-    """The graph's inputs by name (engines.openvino.blocks.Packing)."""
+def pack_rows(rows: Sequence[Row]) -> dict[str, Array]:
+    """What every packed graph takes, and `places`, (T,): each token's place in its row."""
     lengths = np.fromiter((row.tokens for row in rows), dtype=np.int32, count=len(rows))
     starts = np.zeros_like(lengths)
     np.cumsum(lengths[:-1], out=starts[1:])
     ids = np.concatenate([row.ids for row in rows], dtype=np.int32)
-    places = np.arange(ids.size, dtype=np.int32) - np.repeat(starts, lengths)
-    seconds = np.fromiter((row.second for row in rows), dtype=np.int32, count=len(rows))
     columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
     used = columns < lengths[:, None]
     return {
         "ids": ids,
-        "types": (places >= np.repeat(seconds, lengths)).astype(np.int32),
-        "positions": _positions(ids, places, config),
+        "places": np.arange(ids.size, dtype=np.int32) - np.repeat(starts, lengths),
         "slots": np.where(used, starts[:, None] + columns, 0).astype(np.int32),
         "tokens": np.flatnonzero(used).astype(np.int32),
         "lengths": lengths,
         "first": starts,
+    }
+
+
+def pack(rows: Sequence[Row], config: EncoderConfig) -> dict[str, Array]:
+    """The graph's inputs by name (engines.openvino.blocks.Packing)."""
+    packed = pack_rows(rows)
+    places = packed.pop("places")
+    seconds = np.fromiter((row.second for row in rows), dtype=np.int32, count=len(rows))
+    return {
+        **packed,
+        "types": (places >= np.repeat(seconds, packed["lengths"])).astype(np.int32),
+        "positions": _positions(packed["ids"], places, config),
     }

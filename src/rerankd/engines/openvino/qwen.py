@@ -142,11 +142,7 @@ class Layers:
         rows = ops.slice(
             ops.shape_of(inputs.slots, "i64"), *(constant([i], np.int64) for i in (0, 1, 1))
         )
-        shape = ops.concat(
-            [rows, ops.shape_of(past, "i64")],
-            0,
-        )
-        past = ops.broadcast(past, shape)
+        past = ops.broadcast(past, ops.concat([rows, ops.shape_of(past, "i64")], 0))
         both = ops.concat([past, own], 2)
         return ops.unsqueeze(both, constant(2, np.int32))
 

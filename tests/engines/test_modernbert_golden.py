@@ -1,0 +1,159 @@
+"""ModernBERT's and jina's logits against transformers' (tests/reference/golden-modernbert.json)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.engines.openvino.modernbert_pack import blocks
+from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
+from rerankd.models.load import Spec, load
+from rerankd.models.selfcheck import self_check
+from tests.reference import make_checkpoints
+from tests.reference.make_checkpoints import TINY_XLMR
+from tests.reference.make_goldens import LongDocument, long_documents, pairs
+from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, TINY, write, write_jina
+from tests.reference.make_modernbert_goldens import GOLDEN, Goldens
+
+TOLERANCE = 1e-3  # to torch, on other kernels
+INDEPENDENCE = 1e-5  # to ourselves, in other company
+GOLDENS: Goldens = json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model, and our rows and logits of all pairs."""
+
+    name: str
+    model: CrossEncoder
+    rows: tuple[Row, ...]
+    logits: Logits
+
+
+def score(name: str, folder: Path, *, step: int = 1) -> Scored:
+    """Every so manieth pair."""
+    model = load_cross_encoder(folder, name=name)
+    rows: list[Row] = []
+    for pair in pairs()[::step]:
+        request = RerankRequest(
+            query=Content(value=pair["query"]),
+            documents=(Content(value=pair["document"]),),
+            max_chunks_per_doc=1,
+        )
+        rows += model.prepare(request).rows
+    return Scored(name, model, tuple(rows), model.engine.forward(rows))
+
+
+def chunk_rows(model: CrossEncoder, item: LongDocument) -> tuple[Row, ...]:
+    request = RerankRequest(
+        query=Content(value=item["query"]),
+        documents=(Content(value=item["document"]),),
+        overlap_tokens=item["overlap_tokens"],
+    )
+    return model.with_window(item["window_tokens"]).prepare(request).rows
+
+
+@pytest.fixture(scope="module", params=list(GOLDEN_SHAPES))
+def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    name: str = request.param
+    return score(name, write(tmp_path_factory.mktemp(name), GOLDEN_SHAPES[name]))
+
+
+def test_every_pair_scores_as_transformers_scores_it(scored: Scored) -> None:
+    golden = np.array(GOLDENS["shapes"][scored.name]["pairs"])
+    assert len(golden) >= 200
+    assert golden.std(axis=0).min() > 0.3  # else agreement says little
+    assert max(row.tokens for row in scored.rows) == scored.model.card.window_tokens
+    assert np.abs(scored.logits - golden).max() < TOLERANCE
+
+
+def test_chunks_of_long_documents_score_as_those_cut_by_hand(scored: Scored) -> None:
+    for item, chunks in zip(
+        long_documents(), GOLDENS["shapes"][scored.name]["chunks"], strict=True
+    ):
+        ours = scored.model.engine.forward(chunk_rows(scored.model, item))
+        np.testing.assert_allclose(ours, chunks, rtol=0, atol=TOLERANCE)
+
+
+def test_logits_do_not_depend_on_batch_mates_or_their_order(scored: Scored) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(12):
+        members = [int(i) for i in rng.permutation(len(scored.rows))[: rng.integers(1, 9)]]
+        again = scored.model.engine.forward([scored.rows[i] for i in members])
+        assert np.abs(again - scored.logits[members]).max() < INDEPENDENCE
+
+
+def test_the_self_check_passes(scored: Scored) -> None:
+    warnings = self_check(scored.model)  # made-up weights may rank badly
+    assert all("relevant document" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"local_attention": 18},
+        {"global_attn_every_n_layers": 2},
+        {"global_rope_theta": 1e4},
+        {"local_rope_theta": 1e3},
+        {"classifier_pooling": "cls"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_golden_pairs_would_show_a_wrong_setting(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    wrong = score("wrong", write(tmp_path, TINY, **change), step=8)
+    golden = np.array(GOLDENS["shapes"]["tiny-modernbert"]["pairs"][::8])
+    assert np.abs(wrong.logits - golden).max() > 0.1
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 12))
+def test_blocks_show_each_token_its_neighbours_of_the_same_row(
+    lengths: list[int], reach: int
+) -> None:
+    positions = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+    of_row = np.repeat(np.arange(len(lengths)), lengths)
+    made = blocks(positions, reach)
+    queries, keys = made["local_queries"].ravel(), made["local_keys"]
+    seen = made["local_mask"][:, 0] == 0
+    for token in range(positions.size):
+        assert queries[token] == token
+        block, at = divmod(token, reach)
+        near = np.flatnonzero(
+            (of_row == of_row[token]) & (np.abs(np.arange(positions.size) - token) <= reach)
+        )
+        assert keys[block][seen[block, at]].tolist() == near.tolist()
+
+
+@pytest.fixture(scope="module")
+def jina(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    return score("jina", write_jina(tmp_path_factory.mktemp("jina")))
+
+
+def test_jinas_names_score_exactly_as_the_plain_names(jina: Scored, tmp_path: Path) -> None:
+    plain = score("plain", make_checkpoints.write(tmp_path, TINY_XLMR))
+    np.testing.assert_array_equal(jina.logits, plain.logits)
+
+
+def test_jinas_chunks_are_those_cut_by_hand(jina: Scored, tmp_path: Path) -> None:
+    spec = Spec(name="jina", folder=write_jina(tmp_path), chunk_rule="jina")
+    model = load(spec).model
+    assert isinstance(model, CrossEncoder)
+    moved = 0
+    for item, chunks in zip(long_documents(), GOLDENS["jina"], strict=True):
+        rows = chunk_rows(model, item)
+        assert {row.tokens for row in rows} == {item["window_tokens"]}  # the last is full, too
+        ours = model.engine.forward(rows)
+        np.testing.assert_allclose(ours, chunks, rtol=0, atol=TOLERANCE)
+        left = jina.model.engine.forward(chunk_rows(jina.model, item))
+        np.testing.assert_allclose(left[:-1], ours[:-1], rtol=0, atol=INDEPENDENCE)
+        moved += int(np.abs(left[-1] - ours[-1]).max() > 0.01)
+    assert moved >= 5

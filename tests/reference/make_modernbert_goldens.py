@@ -1,0 +1,51 @@
+"""Golden logits of the tiny ModernBERTs, and of jina's chunks, by torch and transformers in fp32.
+
+`python -m tests.reference.make_modernbert_goldens` writes golden-modernbert.json (needs torch 2.13
+and transformers 5.23). As make_goldens: one by one, and nothing here uses rerankd.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TypedDict
+
+from tests.reference import make_checkpoints
+from tests.reference.make_checkpoints import HERE, TINY_XLMR
+from tests.reference.make_goldens import Golden, Reference, golden, long_documents
+from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, write
+
+GOLDEN = HERE / "golden-modernbert.json"
+
+
+class Goldens(TypedDict):
+    """What golden-modernbert.json holds."""
+
+    shapes: dict[str, Golden]  # by name of the shape
+    jina: list[list[list[float]]]  # as Golden's chunks, by jina's rule; plain names, same numbers
+
+
+def jina_chunks(folder: Path) -> list[list[list[float]]]:
+    """Logits of every long document's chunks, the last right-aligned, of a plain TINY_XLMR."""
+    reference = Reference(make_checkpoints.write(folder, TINY_XLMR))
+    return [reference.chunks(item, right_align_last=True) for item in long_documents()]
+
+
+def main() -> None:
+    """Write golden-modernbert.json."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found: Goldens = {
+            "shapes": {
+                shape: golden(write(folder / shape, GOLDEN_SHAPES[shape]))
+                for shape in GOLDEN_SHAPES
+            },
+            "jina": jina_chunks(folder / "jina"),
+        }
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 7))
+    GOLDEN.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
