@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 import numpy as np
 
+from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
@@ -36,9 +37,13 @@ class BytesModel:
         self.card = ModelCard(name=name, family="fake", window_tokens=None, score="test")
         self.engine: Engine = engine or FakeEngine(max_length=None)
 
-    def prepare(self, request: RerankRequest) -> Prepared:
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """One row per document."""
-        rows = tuple(self._row(request.query, document) for document in request.documents)
+        meter, rows = (
+            meter or Meter(),
+            tuple(self._row(request.query, d) for d in request.documents),
+        )
+        meter.add(sum(row.tokens for row in rows))
         return Prepared(rows=rows, owners=tuple(range(len(rows))))
 
     def logit(self, logits: Logits) -> Scores:

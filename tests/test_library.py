@@ -10,7 +10,7 @@ import pytest
 
 import rerankd
 from rerankd import Reranker
-from rerankd.core.errors import StartError
+from rerankd.core.errors import InvalidRequest, StartError
 from tests.reference import make_checkpoints as checkpoints
 
 
@@ -55,3 +55,12 @@ def test_public_names() -> None:
     assert rerankd.__all__ == ["Reranker", "__version__"]
     with pytest.raises(AttributeError):
         rerankd.nonsense  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+
+
+def test_one_string_is_one_document_and_wrong_input_is_said() -> None:
+    reranker = Reranker()
+    assert len(reranker.rank("a", "abc")) == 1
+    with pytest.raises(InvalidRequest, match="top_n is -1"):
+        reranker.rank("a", ["a", "b"], top_n=-1)
+    with pytest.raises(InvalidRequest, match=r"documents\[1\] is a dict"):
+        reranker.rank("a", ["a", {"text": "b"}])  # type: ignore[list-item]

@@ -140,3 +140,15 @@ def test_a_variable_sets(name: str, value: str, path: tuple[str, ...], expected:
     for part in path:
         found = getattr(found, part)
     assert found == expected
+
+
+def test_the_same_key_twice_is_an_error_since_its_limits_would_be_anyones_guess(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(StartError, match="'team' and 'env-1' are the same key"):
+        load(config(tmp_path, TOML), {"RERANKD_API_KEYS": "sk-1"}, {})
+
+
+def test_a_misspelt_variable_is_an_error() -> None:
+    with pytest.raises(StartError, match="RERANKD_LIMITS_DOCUMNETS"):
+        load(None, {"RERANKD_LIMITS_DOCUMNETS": "5"}, {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
@@ -48,9 +49,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_bytes: Annotated[int, Meta(ge=1, description="Request body, unpacked. Above: 413.")] = (
         33_554_432
     )
-    body_s: Annotated[float, Meta(gt=0, description="Time for headers, then for the body, to arrive. Above: 408.")] = (
-        60.0
-    )
+    body_s: Annotated[
+        float, Meta(gt=0, description="Time for headers, then for the body, to arrive.")
+    ] = 60.0
     inflight_bytes: Annotated[
         int, Meta(ge=1, description="Bodies of all requests in progress. Above: 503.")
     ] = 268_435_456
@@ -123,6 +124,7 @@ class Effective(msgspec.Struct, frozen=True):
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerSettings, "limits": Limits}
 _TOP_LEVEL = ("models", "aliases")
 _API_KEYS = "RERANKD_API_KEYS"
+_PREFIXES = tuple(f"RERANKD_{section.upper()}_" for section in _SECTIONS)
 
 
 def variables() -> dict[str, tuple[str, ...]]:
@@ -155,7 +157,11 @@ def load(
     sources: dict[str, str] = {}
     if config is not None:
         _merge(merged, sources, _read_toml(config), str(config))
-    for name, path in variables().items():
+    known = variables()
+    for name in env:
+        if name.startswith(_PREFIXES) and name not in known:
+            raise StartError(f"{name}: no such setting. `rerankd config` lists them.")
+    for name, path in known.items():
         if name in env:
             _set(merged, sources, path, _from_text(path, env[name], name), name)
     if env.get(_API_KEYS, "").strip():
@@ -306,6 +312,7 @@ def _explain(message: str, sources: Mapping[str, str]) -> str:
 
 def _check_keys(keys: tuple[KeySettings, ...]) -> None:
     names: set[str] = set()
+    hashes: dict[str, str] = {}
     for key in keys:
         if key.name in names:
             raise StartError(f"keys: the name {key.name!r} is given twice.")
@@ -316,6 +323,10 @@ def _check_keys(keys: tuple[KeySettings, ...]) -> None:
             raise StartError(f"keys: {key.name!r} has an empty key.")
         if key.sha256 is not None and not _is_sha256(key.sha256):
             raise StartError(f"keys: sha256 of {key.name!r} is not 64 hexadecimal digits.")
+        hashed = key.sha256 or sha256(str(key.key).strip().encode()).hexdigest()
+        twin = hashes.setdefault(hashed.lower(), key.name)
+        if twin != key.name:
+            raise StartError(f"keys: {twin!r} and {key.name!r} are the same key.")
 
 
 def _is_sha256(text: str) -> bool:

@@ -184,3 +184,14 @@ def test_a_port_that_is_taken_is_said() -> None:
         done = run("serve", "--port", str(server.port))
     assert done.returncode == 1
     assert "Cannot listen" in done.stderr
+
+
+def test_rank_keeps_line_numbers_and_breaks_lines_at_newlines_only(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_text("\n\nBananas\u2028are\x0cyellow\r\n\nthe capital of France\n")
+    done = run("rank", "capital of France", str(path), "--json")
+    ranked = [json.loads(line) for line in done.stdout.split("\n") if line]
+    assert [(r["line"], r["index"]) for r in ranked] == [(5, 1), (3, 0)]
+    path = tmp_path / "d.jsonl"
+    path.write_text(json.dumps({"text": "a\u2028b"}, ensure_ascii=False) + "\n")
+    assert run("rank", "a", str(path)).returncode == 0

@@ -18,7 +18,10 @@ ALL = 10**6
 
 @given(lengths, windows, overlaps, st.booleans())
 def test_chunks_cover_every_token_and_none_is_over_the_window(
-    length: int, window: int, overlap: int, right: bool  # noqa: FBT001 - drawn by hypothesis
+    length: int,
+    window: int,
+    overlap: int,
+    right: bool,  # noqa: FBT001 - drawn by hypothesis
 ) -> None:
     cut = chunk(
         length,

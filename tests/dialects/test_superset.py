@@ -390,3 +390,15 @@ def test_headers_of_errors() -> None:
     assert error(Overloaded("x", retry_after_s=0.2))[2] == {"retry-after": "1"}
     assert error(Unauthorized("x"))[2] == {"www-authenticate": "Bearer"}
     assert error(MethodNotAllowed("x", allow="POST"))[2] == {"allow": "POST"}
+
+
+def test_an_object_nests_as_deep_as_an_answer_can_echo_it() -> None:
+    deep: Any = "x"
+    for _ in range(60):
+        deep = [deep]
+    assert parse(documents=[{"text": "a", "more": deep}])
+    for _ in range(200):
+        deep = [deep]
+    with pytest.raises(InvalidRequest, match="nested deeper than 64") as refused:
+        parse(documents=["s", {"text": "a", "more": deep}])
+    assert refused.value.param == "documents[1]"

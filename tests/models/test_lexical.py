@@ -183,10 +183,10 @@ def test_an_instruction_is_a_warning_and_changes_nothing() -> None:
     assert MODEL.prepare(plain).warnings == ()
 
 
-def test_a_huge_query_is_cut_with_a_warning() -> None:
-    prepared = MODEL.prepare(request("w " * MAX_QUERY_TERMS, ["d"]))
-    assert prepared.rows[0].second == MAX_QUERY_TERMS
-    assert str(MAX_QUERY_TERMS) in prepared.warnings[0]
+def test_a_huge_query_is_refused_not_cut() -> None:
+    with pytest.raises(InvalidRequest, match=str(MAX_QUERY_TERMS)) as refused:
+        MODEL.prepare(request("w " * MAX_QUERY_TERMS, ["d"]))
+    assert refused.value.param == "query"
 
 
 def test_the_card_is_what_is_served() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import StartError
+from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.fake import FakeEngine
@@ -29,7 +30,7 @@ class Stub:
         self._forward = forward
         self._relevance = relevance
 
-    def prepare(self, request: RerankRequest) -> Prepared:
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         texts = [f"{request.query.value}|{document.value}" for document in request.documents]
         ids = [np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int32) for text in texts]
         rows = tuple(Row(each, int(np.flatnonzero(each == ord("|"))[0])) for each in ids)

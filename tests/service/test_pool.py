@@ -127,3 +127,9 @@ async def test_a_swap_that_cannot_load_changes_nothing() -> None:
         await pool.swap(Plan(specs=(spec("broken"),), aliases={}))
     assert pool.answering(None) == "first"
     await pool.close()
+
+
+def test_model_settings_go_by_the_served_name_too_and_must_match(tmp_path: Path) -> None:
+    assert plan((str(tmp_path),), {}, {tmp_path.name: 99}).specs[0].window_tokens == 99
+    with pytest.raises(StartError, match=r"model\.other: no such model is served"):
+        plan((str(tmp_path),), {}, {"other": 99})

@@ -189,3 +189,44 @@ async def test_closing_ends_what_waits_and_frees_the_engine() -> None:
     await closing
     assert engine.closed
     first.cancel()
+
+
+async def test_finish_waits_for_requests_that_are_still_being_prepared() -> None:
+    async with scheduling() as scheduler:
+        with scheduler.hold():
+            finishing = asyncio.create_task(scheduler.finish())
+            await asyncio.sleep(0)
+            assert not finishing.done()
+            await scheduler.submit(rows(4))
+            assert not finishing.done()
+        await asyncio.wait_for(finishing, 20)
+
+
+async def test_a_closed_scheduler_refuses_instead_of_waiting_for_ever() -> None:
+    scheduler = Scheduler(FakeEngine(), request_tokens=10_000, queue_tokens=40_000)
+    await scheduler.close()
+    with pytest.raises(Overloaded, match="unloaded"):
+        await asyncio.wait_for(scheduler.submit(rows(4)), 20)
+
+
+async def test_closing_ends_what_runs_too() -> None:
+    engine = GatedEngine()
+    scheduler = Scheduler(engine, request_tokens=10_000, queue_tokens=40_000)
+    running = asyncio.create_task(scheduler.submit(rows(100)))
+    await engine.has_started()
+    closing = asyncio.create_task(scheduler.close())
+    with pytest.raises(Overloaded, match="unloaded"):
+        await asyncio.wait_for(running, 20)
+    engine.gate.release(1)
+    await closing
+
+
+async def test_an_estimate_is_refused_before_it_is_counted() -> None:
+    async with scheduling(queue_tokens=100) as scheduler:
+        with scheduler.reserve(80):
+            with pytest.raises(Overloaded), scheduler.reserve(30):
+                pass
+            with scheduler.reserve(20):
+                pass
+        with scheduler.reserve(90):
+            pass

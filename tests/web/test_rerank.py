@@ -143,3 +143,20 @@ async def test_one_event_per_request_without_text_or_key(
     assert "team" in text
     for secret in ("sk-secret", "sk-wrong", "the query", "the document"):
         assert secret not in text
+
+
+async def test_a_gzip_body_of_several_members_is_read_whole() -> None:
+    raw = msgspec.json.encode(body())
+    packed = gzip.compress(raw[:9]) + gzip.compress(raw[9:])
+    headers = {"content-encoding": "gzip"}
+    async with running() as (client, _):
+        good = await client.post("/v1/rerank", content=packed, headers=headers)
+        bad = await client.post("/v1/rerank", content=packed + b"garbage", headers=headers)
+    assert (good.status_code, bad.status_code) == (200, 400)
+
+
+async def test_a_lone_request_always_has_room_for_its_body() -> None:
+    async with running({"limits": {"inflight_bytes": 10}}) as (client, state):
+        answer = await client.post("/v1/rerank", json=body())
+        assert answer.status_code == 200
+        assert state.inflight.used == 0

@@ -226,3 +226,72 @@ def test_many_idle_connections_do_not_stop_an_answer(server: Server) -> None:
         for connection in idle:
             connection.close()
     assert answer.status_code == 200
+
+
+def test_a_half_sent_body_does_not_hold_up_the_exit() -> None:
+    env = {"RERANKD_LIMITS_DRAIN_S": "0.3"}
+    with (
+        serving([SLOW], env=env) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as half,
+    ):
+        half.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert half.recv(65536).startswith(b"HTTP/1.1 503")
+        assert server.process.wait(PATIENCE_S) == 0
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"POST /v1/rerank HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400"),
+        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * 200_000, b"431"),
+    ],
+    ids=["method", "length", "tls", "header"],
+)
+def test_what_is_not_http_gets_a_trace_id_and_an_error_body(
+    server: Server, sent: bytes, status: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as odd:
+        odd.sendall(sent)
+        received = odd.recv(65536)
+    assert received.startswith(b"HTTP/1.1 " + status)
+    assert b"x-siliconcloud-trace-id: rerank-" in received
+    assert b'"code":20015' in received
+
+
+def test_a_reload_cannot_open_a_server_that_others_can_reach(tmp_path: Path) -> None:
+    config = tmp_path / "rerankd.toml"
+    keys = CONFIG.format(name="a", key="sk-a")
+    config.write_text('[server]\nhost = "0.0.0.0"\n' + keys)
+    with serving([SLOW, str(config)], log=tmp_path / "log") as server:
+        url = f"http://127.0.0.1:{server.port}/v1/models"
+        assert httpx2.get(url).status_code == 401
+        config.write_text('[server]\nhost = "127.0.0.1"\n')
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "reload refused" in (tmp_path / "log").read_text())
+        assert httpx2.get(url).status_code == 401
+
+
+def test_clients_that_leave_while_their_text_is_tokenised_do_not_stop_others(
+    tmp_path: Path,
+) -> None:
+    words = " ".join(f"wörd{n}_{n % 7}" for n in range(300))
+    raw = json.dumps({"query": "q", "documents": [f"{n} {words}" for n in range(700)]}).encode()
+    head = f"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+    with serving(["-m", "rerankd", "serve", "--port", "0"], log=tmp_path / "log") as server:
+        gone = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+        for connection in gone:
+            connection.sendall(head + raw)
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 4)
+        small = {"query": "a", "documents": ["b"]}
+        answer = httpx2.post(f"{server.url}/v1/rerank", json=small, timeout=30)
+        assert answer.status_code == 200
+        for connection in gone:
+            connection.close()
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 0)
+        assert server.stop() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from cyclopts import App
@@ -29,3 +30,5 @@ def main() -> None:
     except (StartError, InvalidRequest) as error:
         print(f"rerankd: {error}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:  # `rerankd rank … | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,7 +32,7 @@ def pull(name: str, /) -> None:
     Parameters
     ----------
     name
-        A catalog name, or owner/name of any BERT or XLM-R cross-encoder on the hub.
+        A catalog name, or owner/name of any cross-encoder of a family that rerankd serves.
     """
     entry = catalog.find(name)
     if entry is not None and entry.ships_inside:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
@@ -18,12 +18,18 @@ from rerankd.core.types import Hit
 from rerankd.service.reranker import Reranker
 
 
+class _Numbered(NamedTuple):
+    number: int  # in the file, from 1
+    text: str
+
+
 class _Line(msgspec.Struct):
     text: str
 
 
 class _Ranked(msgspec.Struct):
-    index: int
+    index: int  # among the documents, from 0
+    line: int
     relevance_score: float
     document: str
 
@@ -59,37 +65,49 @@ def rank(
         raise StartError(f"--top-n {top_n}: at least 1, or leave it out for all.")
     lines = _read(documents)
     with Reranker(model) as reranker:
-        hits = reranker.rank(query, lines, top_n=top_n, raw_scores=raw_scores)
+        texts = [line.text for line in lines]
+        hits = reranker.rank(query, texts, top_n=top_n, raw_scores=raw_scores)
     if json:
         for hit in hits:
-            line = _Ranked(hit.index, hit.score, lines[hit.index])
-            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            line = lines[hit.index]
+            ranked = _Ranked(hit.index, line.number, hit.score, line.text)
+            sys.stdout.buffer.write(msgspec.json.encode(ranked) + b"\n")
         sys.stdout.flush()
     else:
         console().print(_table(hits, lines, bars=not raw_scores))
 
 
-def _read(source: str) -> list[str]:
-    """The documents: non-blank lines. Raises StartError."""
+def _read(source: str) -> list[_Numbered]:
+    """The documents: non-blank lines with their line numbers. Raises StartError."""
     try:
         raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        lines = raw.decode("utf-8-sig").splitlines()
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise StartError(f"Cannot read {source}: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise StartError(f"{source} is not UTF-8 (byte {error.start}).") from None
-    documents = [line for line in lines if line.strip()]
+    lines = [
+        _Numbered(number, line.rstrip("\r"))
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    ]
     if source.endswith(".jsonl"):
-        try:
-            documents = [msgspec.json.decode(line, type=_Line).text for line in documents]
-        except msgspec.MsgspecError as error:
-            raise StartError(f'{source}: every line must be {{"text": …}}: {error}.') from None
-    if not documents:
+        lines = [_Numbered(line.number, _text_of(line, source)) for line in lines]
+    if not lines:
         raise StartError(f"{source} has no documents: one per line is expected.")
-    return documents
+    return lines
 
 
-def _table(hits: tuple[Hit, ...], documents: list[str], *, bars: bool) -> Table:
+def _text_of(line: _Numbered, source: str) -> str:
+    try:
+        return msgspec.json.decode(line.text, type=_Line).text
+    except msgspec.MsgspecError as error:
+        raise StartError(
+            f'{source}, line {line.number}: {{"text": …}} is expected: {error}.'
+        ) from None
+
+
+def _table(hits: tuple[Hit, ...], documents: list[_Numbered], *, bars: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right", style="dim")
     table.add_column("score", justify="right", no_wrap=True, min_width=6)
@@ -99,6 +117,7 @@ def _table(hits: tuple[Hit, ...], documents: list[str], *, bars: bool) -> Table:
     table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)
     for place, hit in enumerate(hits, 1):
         bar = [ProgressBar(total=1.0, completed=hit.score, width=16)] if bars else []
-        text = Text(" ".join(documents[hit.index].split()))
-        table.add_row(str(place), f"{hit.score:.4f}", *bar, str(hit.index + 1), text)
+        line = documents[hit.index]
+        text = Text(" ".join(line.text.split()))
+        table.add_row(str(place), f"{hit.score:.4f}", *bar, str(line.number), text)
     return table

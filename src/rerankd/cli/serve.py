@@ -47,7 +47,8 @@ def _announce(state: State, url: str) -> None:
     """What is served, where, with which engine, and whether keys are on."""
     pool = state.pipeline.pool
     table = Table.grid(padding=(0, 2))
-    for position, (name, served) in enumerate(pool.served.items()):
+    for position, name in enumerate(pool.names):
+        served = pool.served[name]
         info = served.model.engine.info
         default = " (default)" if position == 0 else ""
         table.add_row("model", f"{name}{default}", f"{info.name} {info.device} {info.precision}")

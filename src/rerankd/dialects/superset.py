@@ -9,7 +9,7 @@ null counts as absent, unknown keys are ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -64,6 +64,7 @@ NO_ECHO = frozenset(
 
 _UNKNOWN_MODEL, _BAD_FIELD, _OVERLOADED = 20012, 20015, 50505
 _OVERLOADED_MESSAGE = "Model service overloaded. Please try again later."
+_ECHO_DEPTH = 64  # levels of a document object
 _MODALITIES: tuple[Modality, ...] = ("image", "video", "text")
 
 
@@ -230,6 +231,8 @@ def _content(value: str | Mapping[str, Any], name: str, rank_fields: tuple[str, 
     """A string or an object as Content; `name` is the field's name for errors."""
     if isinstance(value, str):
         return Content(value=value)
+    if _deeper_than(value, _ECHO_DEPTH):
+        raise InvalidRequest(f"{name}: nested deeper than {_ECHO_DEPTH}.", param=name)
     if rank_fields:
         return Content(value=_ranked_text(value, name, rank_fields), echo=value)
     for modality in _MODALITIES:
@@ -245,6 +248,15 @@ def _content(value: str | Mapping[str, Any], name: str, rank_fields: tuple[str, 
         f'{name}: an object needs "text", "image" or "video"; or name its keys in rank_fields.',
         param=name,
     )
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    """Whether JSON nests deeper than what an answer echoes."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = cast("dict[str, object] | list[object]", value)
+    children = inner.values() if isinstance(inner, dict) else inner
+    return levels == 0 or any(_deeper_than(child, levels - 1) for child in children)
 
 
 def _ranked_text(value: Mapping[str, Any], name: str, rank_fields: tuple[str, ...]) -> str:

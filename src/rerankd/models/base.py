@@ -5,9 +5,11 @@ The engine below knows ids and logits only; the ranking above (core.rank) knows 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Modality, Prepared, RerankRequest, Scores
 from rerankd.engines.base import Engine
 
@@ -39,10 +41,16 @@ class Model(Protocol):
         """What runs the rows; used by one thread at a time."""
         ...
 
-    def prepare(self, request: RerankRequest) -> Prepared:
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Turn a request into token rows: template, special tokens, chunks. Thread-safe, CPU only.
 
+        Args:
+            request: text, or whatever the card's modalities say.
+            meter: told of every document's tokens as they are made, so that a request over its
+                limit, or one that nobody waits for, stops early.
+
         Raises:
+            Abandoned: the meter was cancelled.
             InvalidRequest: the query does not fit the window, or truncation is off and a
                 document would be cut; the message names the field, the limit and the way out.
         """
@@ -55,3 +63,17 @@ class Model(Protocol):
     def relevance(self, logit: float) -> float:
         """The published score of a logit, in [0, 1], monotone, computed in float64."""
         ...
+
+
+_SLICE_CHARACTERS = 262_144  # what a tokenizer is given at once: some tens of milliseconds
+
+
+def in_slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Texts in runs of bounded size, in order; a longer text goes alone."""
+    start, characters = 0, 0
+    for end, text in enumerate(texts):
+        if end > start and characters + len(text) > _SLICE_CHARACTERS:
+            yield texts[start:end]
+            start, characters = end, 0
+        characters += len(text)
+    yield texts[start:]

@@ -7,7 +7,7 @@ recipe also cuts the query, ours refuses it instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
@@ -16,9 +16,10 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
-from rerankd.models.base import ModelCard
+from rerankd.models.base import ModelCard, in_slices
 from rerankd.models.cross_encoder import (
     check_text,
     check_texts,
@@ -68,31 +69,31 @@ class CausalYesNo:
         card = replace(self.card, window_tokens=window_tokens)
         return CausalYesNo(card, self.engine, self._tokenizer, self._recipe)
 
-    def prepare(self, request: RerankRequest) -> Prepared:
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode every document behind its query, and cut the documents into chunks.
 
         Special tokens that a text spells out are read as such, as the published code does.
         """
+        meter = meter or Meter()
         check_texts(request, self.card)
         if request.instruction is not None:
             check_text("instruction", Content(value=request.instruction), self.card)
         self._check_query(request)
         before, body = self._recipe.texts(request.query.value, request.instruction)
         start = self._apart(before)
-        encodings = self._tokenizer.encode_batch(
-            [body + document.value for document in request.documents], add_special_tokens=False
-        )
         rows: list[Row] = []
         owners: list[int] = []
         truncated: set[int] = set()
-        for index, encoding in enumerate(encodings):
+        for index, encoding in enumerate(self._encodings(request, body, meter)):
             ids, first = token_ids(encoding), _first_token(encoding, len(body))
             head = np.concatenate([start, ids[:first]])
             room = self._window - head.size - self._after.size
             if room < 1:
                 raise self._query_too_long(request, self._window - self._after.size - 1)
             chunks, is_cut = cut_document(ids[first:], room, request, index)
-            rows += [self._row(head, chunk) for chunk in chunks]
+            made = [self._row(head, chunk) for chunk in chunks]
+            meter.add(sum(row.tokens for row in made))
+            rows += made
             owners += [index] * len(chunks)
             if is_cut:
                 truncated.add(index)
@@ -102,6 +103,12 @@ class CausalYesNo:
             truncated=frozenset(truncated),
             warnings=cut_warnings(request, truncated),
         )
+
+    def _encodings(self, request: RerankRequest, body: str, meter: Meter) -> Iterator[Encoding]:
+        """Every document behind its query, encoded as one string, a slice at a time."""
+        for part in in_slices([body + document.value for document in request.documents]):
+            meter.add(0)  # stops here when nobody waits
+            yield from self._tokenizer.encode_batch(list(part), add_special_tokens=False)
 
     def logit(self, logits: Logits) -> Scores:
         """Yes minus no."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.chunk import ChunkRule, chunk
 from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
-from rerankd.models.base import ModelCard
+from rerankd.models.base import ModelCard, in_slices
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.pair_template import PairTemplate, derive_template, token_ids
 
@@ -68,23 +69,23 @@ class CrossEncoder:
         card = dataclasses.replace(self.card, window_tokens=window_tokens)
         return CrossEncoder(card, self.engine, self._tokenizer, self._template, self._chunk_rule)
 
-    def prepare(self, request: RerankRequest) -> Prepared:
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode the query once and every document, and cut the documents into chunks."""
+        meter = meter or Meter()
         check_texts(request, self.card)
         query = token_ids(self._tokenizer.encode(request.query.value, add_special_tokens=False))
         room = self._document_window(query.size)
-        encodings = self._tokenizer.encode_batch_fast(
-            [document.value for document in request.documents], add_special_tokens=False
-        )
         head, second = self._template.head(query)
         rows: list[Row] = []
         owners: list[int] = []
         truncated: set[int] = set()
-        for index, encoding in enumerate(encodings):
+        for index, encoding in enumerate(self._encodings(request, meter)):
             chunks, is_cut = cut_document(
                 token_ids(encoding), room, request, index, rule=self._chunk_rule
             )
-            rows += [self._template.row(head, second, ids) for ids in chunks]
+            made = [self._template.row(head, second, ids) for ids in chunks]
+            meter.add(sum(row.tokens for row in made))
+            rows += made
             owners += [index] * len(chunks)
             if is_cut:
                 truncated.add(index)
@@ -94,6 +95,12 @@ class CrossEncoder:
             truncated=frozenset(truncated),
             warnings=self._warnings(request, truncated),
         )
+
+    def _encodings(self, request: RerankRequest, meter: Meter) -> Iterator[Encoding]:
+        """The documents' encodings without special tokens, a slice at a time."""
+        for part in in_slices([document.value for document in request.documents]):
+            meter.add(0)  # stops here when nobody waits
+            yield from self._tokenizer.encode_batch_fast(list(part), add_special_tokens=False)
 
     def logit(self, logits: Logits) -> Scores:
         """K = 1: the logit; K = 2: relevant minus irrelevant, so that sigmoid is the softmax."""

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from rerankd.core.errors import InvalidRequest
+from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, LexicalEngine
@@ -53,24 +54,27 @@ class LexicalModel:
         """The BM25 behind this model."""
         return self._engine
 
-    def prepare(self, request: RerankRequest) -> Prepared:
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """One row per document: query terms, then document terms. Thread-safe.
 
         A token is a term of models.segment: a word counts two (word and stem). max_chunks_per_doc
         and overlap_tokens do nothing, as there are no chunks.
 
         Raises:
-            InvalidRequest: truncation is off and a document has more than max_tokens_per_doc terms.
+            InvalidRequest: truncation is off and a document has more than max_tokens_per_doc
+                terms; or the query has more than MAX_QUERY_TERMS.
         """
+        meter = meter or Meter()
         warnings: list[str] = []
         if request.instruction is not None:
             warnings.append(f"{CARD.name} has no place for an instruction; it was ignored.")
         query = self._segmenter.ids(request.query.value)
         if query.size > MAX_QUERY_TERMS:
-            warnings.append(
-                f"The query has {query.size} terms; {CARD.name} used its first {MAX_QUERY_TERMS}."
+            raise InvalidRequest(
+                f"query has {query.size} terms; {CARD.name} takes at most {MAX_QUERY_TERMS}. "
+                "Shorten the query.",
+                param="query",
             )
-            query = query[:MAX_QUERY_TERMS]
         rows: list[Row] = []
         truncated: set[int] = set()
         limit = request.max_tokens_per_doc
@@ -86,6 +90,7 @@ class LexicalModel:
                 terms = terms[:limit]
                 truncated.add(i)
             rows.append(_row(query, terms))
+            meter.add(rows[-1].tokens)
         return Prepared(
             rows=tuple(rows),
             owners=tuple(range(len(rows))),

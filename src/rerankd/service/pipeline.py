@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
+from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
 from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
 from rerankd.models import catalog
 from rerankd.models.base import Model, ModelCard
-from rerankd.service.pool import Pool
+from rerankd.service.pool import Pool, Served
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 
-_PREPARERS = 4  # threads that tokenise; the tokenizers themselves use all cores
+_SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
+_BYTES_PER_TOKEN = 4  # English; an estimate, settled by the tokenizer's exact count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ class Pipeline:
         self.pool = pool
         self.limits = limits
         self.rates = rates
-        self._preparers = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
+        # Two lanes: large requests wait for each other, never small ones for them.
+        self._small = ThreadPoolExecutor(2, thread_name_prefix="prepare-small")
+        self._large = ThreadPoolExecutor(2, thread_name_prefix="prepare-large")
 
     async def rerank(self, request: RerankRequest, key: Key, trace: Trace) -> Ranking:
         """Rank a request's documents.
@@ -64,13 +68,16 @@ class Pipeline:
         trace.model = name
         key.check_model(name, *([request.model] if request.model is not None else []))
         served = self.pool.get(name)
-        served.scheduler.check_room()
+        with served.scheduler.hold():
+            return await self._scored(request, served, key, trace)
 
-        loop = asyncio.get_running_loop()
+    async def _scored(
+        self, request: RerankRequest, served: Served, key: Key, trace: Trace
+    ) -> Ranking:
+        size = request_bytes(request)
         started = time.perf_counter()
-        prepared, rows, inverse = await loop.run_in_executor(
-            self._preparers, self._prepare, request, served.model
-        )
+        with served.scheduler.reserve(size // _BYTES_PER_TOKEN):
+            prepared, rows, inverse = await self._prepared(request, served, size)
         trace.prepare_s = time.perf_counter() - started
         trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens
 
@@ -85,13 +92,25 @@ class Pipeline:
         trace.queue_s, trace.engine_s = scored.queue_s, scored.engine_s
         return rank(request, prepared, scored.logits[inverse], served.model)
 
+    async def _prepared(
+        self, request: RerankRequest, served: Served, size: int
+    ) -> tuple[Prepared, list[Row], list[int]]:
+        """Tokenise on a thread; a caller that is cancelled stops it at its next document."""
+        meter = Meter(served.scheduler.request_tokens)
+        lane = self._small if size <= _SMALL_BYTES else self._large
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(lane, self._prepare, request, served.model, meter)
+        finally:
+            meter.cancel()
+
     def _prepare(
-        self, request: RerankRequest, model: Model
+        self, request: RerankRequest, model: Model, meter: Meter
     ) -> tuple[Prepared, list[Row], list[int]]:
         """What costs CPU before the queue: on a thread, so that the event loop stays free."""
         check_limits(request, self.limits)
         check_modalities(request, model.card)
-        prepared = model.prepare(request)
+        prepared = model.prepare(request, meter)
         return prepared, *distinct(prepared.rows)
 
     def _answering(self, request: RerankRequest) -> str:
@@ -105,7 +124,14 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop the threads that tokenise."""
-        self._preparers.shutdown(wait=False, cancel_futures=True)
+        for lane in (self._small, self._large):
+            lane.shutdown(wait=False, cancel_futures=True)
+
+
+def request_bytes(request: RerankRequest) -> int:
+    """About how many bytes of text the pairs of a request hold: the query counts in each."""
+    documents = sum(len(document.value) for document in request.documents)
+    return documents + len(request.query.value) * len(request.documents)
 
 
 def check_limits(request: RerankRequest, limits: RequestLimits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
@@ -47,10 +47,18 @@ def plan(
         StartError: a model cannot be found, two have one name, or an alias points nowhere.
     """
     specs: dict[str, Spec] = {}
+    unused = set(windows)
     for written in models or (catalog.DEFAULT,):
-        spec = resolve(written, window_tokens=windows.get(written))
+        spec = resolve(written)
+        unused -= {written, spec.name}
+        window = windows.get(written) or windows.get(spec.name)
+        spec = replace(spec, window_tokens=window or spec.window_tokens)
         if specs.setdefault(spec.name, spec) != spec:
             raise StartError(f"--model {written}: a model named {spec.name} is served already.")
+    if unused:
+        raise StartError(
+            f"model.{min(unused)}: no such model is served; served are {', '.join(specs)}."
+        )
     names = {name: spec.name for spec in specs.values() for name in (*spec.aliases, spec.name)}
     for served, target in aliases.items():
         entry = catalog.find(target)

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from rerankd.core.errors import EngineFailed
+from rerankd.core.errors import EngineFailed, InvalidRequest
 from rerankd.core.types import Content, Hit, Logits, Ranking, RerankRequest, Row
 from rerankd.models import catalog
 from rerankd.models.load import load, resolve
@@ -41,7 +41,7 @@ class Reranker:
     def rank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: str | Sequence[str],
         *,
         top_n: int | None = None,
         instruction: str | None = None,
@@ -49,10 +49,26 @@ class Reranker:
     ) -> tuple[Hit, ...]:
         """The documents' hits, best first, ties by lower index; `hit.index` points into documents.
 
+        Args:
+            query: what is searched for.
+            documents: what is ranked; one string is one document.
+            top_n: at least 1; None = all.
+            instruction: for models with a place for one.
+            raw_scores: True = `hit.score` is the logit.
+
         Raises:
-            InvalidRequest: the query is over the model's window.
+            InvalidRequest: top_n is below 1, a document is not a string, or the query is over the
+                model's window.
             EngineFailed: the engine could not answer.
         """
+        if isinstance(documents, str):
+            documents = [documents]
+        if top_n is not None and top_n < 1:
+            raise InvalidRequest(f"top_n is {top_n}; at least 1, or None.", param="top_n")
+        for i, document in enumerate(documents):
+            if not isinstance(document, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers
+                kind = type(document).__name__
+                raise InvalidRequest(f"documents[{i}] is a {kind}, not a str.", param="documents")
         if not documents:
             return ()
         request = RerankRequest(

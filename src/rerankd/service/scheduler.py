@@ -7,15 +7,17 @@ batches. A whole request is admitted or refused; nothing here sleeps or polls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RerankError
+from rerankd.core.errors import EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, Job
+from rerankd.core.meter import over_limit
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import Engine
 
@@ -67,7 +69,10 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tokens_per_s = 0.0  # moving average, for Retry-After
-        self._admitted = 0  # requests that were admitted and not yet answered
+        self._held = 0  # requests between hold() and their answer
+        self._reserved_tokens = 0  # estimates of requests that are being prepared
+        self._closed = False
+        self._running: Sequence[tuple[Job[_Request], int]] = ()
         self._idle = asyncio.Event()
         self._idle.set()
         self._loop = asyncio.get_running_loop().create_task(self._run())
@@ -87,19 +92,45 @@ class Scheduler:
             Overloaded: the queue has no room for it now.
         """
         if tokens > self.request_tokens:
-            raise InvalidRequest(
-                f"The request has {tokens} tokens (query, document chunks and special tokens of "
-                f"all pairs); the limit is {self.request_tokens} (limits.request_tokens). Send "
-                "fewer or shorter documents, or lower max_chunks_per_doc.",
-                param="documents",
-            )
-        waiting = self.waiting_tokens
+            raise over_limit(tokens, self.request_tokens)
+        if self._closed:
+            raise Overloaded("The model was unloaded.", retry_after_s=_RETRY_MIN_S)
+        waiting = self.waiting_tokens + self._reserved_tokens
         if waiting and waiting + max(tokens, 1) > self.queue_tokens:
             raise Overloaded(
                 f"The queue holds {waiting} of {self.queue_tokens} tokens and has no room for "
                 f"{tokens} more.",
                 retry_after_s=self._retry_after_s(waiting),
             )
+
+    @contextlib.contextmanager
+    def hold(self) -> Generator[None]:
+        """Keep the model loaded while a request is prepared and scored."""
+        self._held += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._held == 0:
+                self._idle.set()
+
+    @contextlib.contextmanager
+    def reserve(self, estimate_tokens: int) -> Generator[None]:
+        """Room in the queue for a request whose tokens are not counted yet.
+
+        A full queue is then refused before the tokenizer works, not after. The exact count is
+        checked by submit().
+
+        Raises:
+            Overloaded: there is no room even for the estimate.
+        """
+        self.check_room(min(estimate_tokens, self.request_tokens))
+        self._reserved_tokens += estimate_tokens
+        try:
+            yield
+        finally:
+            self._reserved_tokens -= estimate_tokens
 
     async def submit(self, rows: Sequence[Row], *, key: str = "", priority: int = 0) -> Scored:
         """Score B rows. The whole request is admitted, or none of it.
@@ -120,15 +151,11 @@ class Scheduler:
         )
         job = self._queue.add(request, [row.tokens for row in rows], key=key, priority=priority)
         self._wake.set()
-        self._admitted += 1
-        self._idle.clear()
         try:
-            return await request.future
+            with self.hold():
+                return await request.future
         finally:
             self._queue.cancel(job)
-            self._admitted -= 1
-            if self._admitted == 0:
-                self._idle.set()
 
     async def probe(self, rows: Sequence[Row]) -> Logits:
         """Score rows at the next batch boundary, outside the queue: for health checks only."""
@@ -136,13 +163,16 @@ class Scheduler:
         return await loop.run_in_executor(self._thread, self.engine.forward, rows)
 
     async def finish(self) -> None:
-        """Wait until every admitted request is answered."""
+        """Wait until every request that holds the model is answered."""
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Stop the loop and free the engine; rows that still wait fail with Overloaded."""
+        """Stop the loop and free the engine; requests in progress fail with Overloaded."""
+        self._closed = True
         self._loop.cancel()
         gone = Overloaded("The model was unloaded.", retry_after_s=_RETRY_MIN_S)
+        for job, _ in self._running:
+            job.owner.fail(gone)
         while batch := self._queue.next_batch(1 << 30):
             for job, _ in batch:
                 job.owner.fail(gone)
@@ -161,6 +191,7 @@ class Scheduler:
                 self._wake.clear()
                 continue
             started = time.monotonic()
+            self._running = batch
             for job, _ in batch:
                 if job.owner.started_at is None:
                     job.owner.started_at = started

@@ -109,6 +109,7 @@ def _routes(state: State) -> list[BaseRoute]:
         ("/ready", operations.ready),
         ("/metrics", operations.metrics),
         ("/v1/models", operations.models),
+        ("/v1/models/", operations.models),
         ("/v1/models/{name:path}", operations.model),
         ("/openapi.json", operations.openapi),
         ("/docs", operations.docs),

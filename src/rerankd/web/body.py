@@ -24,9 +24,13 @@ class InflightBytes:
         self._limit = limit
         self.used = 0
 
-    def take(self, size: int) -> None:
-        """Reserve room. Raises Overloaded when there is none; a lone request always has room."""
-        if self.used and self.used + size > self._limit:
+    def take(self, size: int, *, own: int) -> None:
+        """Reserve room beside the `own` bytes that the request holds already.
+
+        Raises:
+            Overloaded: other requests leave no room; a lone request always has some.
+        """
+        if self.used > own and self.used + size > self._limit:
             raise Overloaded(
                 f"Requests in progress hold {self.used} of {self._limit} bytes "
                 "(limits.inflight_bytes).",
@@ -99,7 +103,7 @@ async def read_body(
         async with asyncio.timeout(limit_s):
             async for part in parts:
                 _check_size(size + len(part), limit_bytes)
-                inflight.take(len(part))
+                inflight.take(len(part), own=size)
                 size += len(part)
                 body.append(part)
     except TimeoutError:
@@ -130,9 +134,11 @@ async def _unpack(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterat
     try:
         async for chunk in chunks:
             waiting = chunk
-            while waiting and not unpacker.eof:
+            while waiting:
+                if unpacker.eof:  # a gzip file may have several members
+                    unpacker = zlib.decompressobj(_GZIP_WINDOW)
                 yield unpacker.decompress(waiting, limit_bytes + 1)
-                waiting = unpacker.unconsumed_tail
+                waiting = unpacker.unconsumed_tail or unpacker.unused_data
         if not unpacker.eof:
             raise InvalidRequest("The body is not valid gzip: it is cut off.")
     except zlib.error as error:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from rerankd.core.errors import DeadlineExceeded, EngineFailed, RerankError
+from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.types import Ranking, RerankRequest
 from rerankd.dialects.base import Dialect, Envelope, WireAnswer, bearer
 from rerankd.service.pipeline import Trace
@@ -36,9 +36,15 @@ class RerankEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every way out leaves exactly one record."""
         call = _Call(self._dialect, self._state, Headers(scope=scope), envelope_of(scope))
-        answer = await call.answer(receive)
-        if answer is not None:
-            await response_of(answer)(scope, receive, send)
+        try:
+            with self._state.drain:  # until the answer is sent, not only until it is known
+                answer = await call.answer(receive)
+                if answer is not None:
+                    await response_of(answer)(scope, receive, send)
+        except Overloaded as error:  # the drain's refusal
+            await response_of(call.refused(error))(scope, receive, send)
+        finally:
+            call.release()
 
 
 class _Call:
@@ -59,17 +65,16 @@ class _Call:
     async def answer(self, receive: Receive) -> WireAnswer | None:
         """The finished answer; None when the client is gone."""
         try:
-            with self._state.drain:
-                answer = await self._rank(receive)
+            answer = await self._rank(receive)
         except ClientGone:
             self._record(_CLIENT_GONE, "client_gone")
             return None
         except RerankError as error:
-            return self._failed(error)
+            return self.refused(error)
         except Exception as error:  # noqa: BLE001 - the last line before the caller: never internals
             failed = EngineFailed("Internal error.")
             failed.__cause__ = error
-            return self._failed(failed)
+            return self.refused(failed)
         self._record(200, "")
         return answer
 
@@ -78,18 +83,16 @@ class _Call:
         check_headers(self._headers, limit_bytes=state.limits.body_bytes)
         self._key = state.keys.authenticate(bearer(self._headers))
         state.rates.take_request(self._key)
-        raw = await read_body(
+        reading = read_body(
             receive,
             self._headers,
             limit_bytes=state.limits.body_bytes,
             limit_s=state.limits.body_s,
             inflight=state.inflight,
         )
+        raw = await self._before(reading)
         self._body_bytes = len(raw)
-        try:
-            return await self._within_limits(self._answered(raw, self._key), receive)
-        finally:
-            state.inflight.give_back(self._body_bytes)
+        return await self._before(self._answered(raw, self._key), receive)
 
     async def _answered(self, raw: bytes, key: Key) -> WireAnswer:
         request = await self._parsed(raw)
@@ -101,40 +104,51 @@ class _Call:
             return self._dialect.parse(raw, self._state.options)
         return await asyncio.to_thread(self._dialect.parse, raw, self._state.options)
 
-    async def _within_limits(self, work: Coroutine[Any, Any, T], receive: Receive) -> T:
-        """Run the work until it is done, its time is over, the client left or the server stops.
+    async def _before(self, work: Coroutine[Any, Any, T], receive: Receive | None = None) -> T:
+        """Run the work until it is done or the server stops; or its time is over, or nobody waits.
+
+        Args:
+            work: reading the body, which has its own time limit; or all that comes after it.
+            receive: given for the latter: a client that leaves, or a deadline, ends it.
 
         Raises:
             DeadlineExceeded, ClientGone, Overloaded: it was cancelled; its rows left the queue.
         """
         deadline_s = self._state.limits.deadline_s
         working = asyncio.create_task(work)
-        gone = asyncio.create_task(_disconnected(receive))
         stopped = asyncio.create_task(self._state.drain.expired.wait())
+        tasks: set[asyncio.Task[Any]] = {working, stopped}
+        if receive is not None:
+            tasks.add(asyncio.create_task(_disconnected(receive)))
         try:
             done, _ = await asyncio.wait(
-                {working, gone, stopped},
-                timeout=deadline_s,
+                tasks,
+                timeout=None if receive is None else deadline_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if working in done:
                 return working.result()
-            if gone in done:
-                raise ClientGone
             if stopped in done:
                 raise shutting_down()
+            if done:
+                raise ClientGone
             raise DeadlineExceeded(
                 f"The request was not answered within {deadline_s:g} s (limits.deadline_s). Send "
                 "fewer or shorter documents, or try again later."
             )
         finally:
-            for task in (working, gone, stopped):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({working, gone, stopped})
+            await asyncio.wait(tasks)
             if not working.cancelled():
                 working.exception()  # seen: too late to matter, when the deadline came first
 
-    def _failed(self, error: RerankError) -> WireAnswer:
+    def release(self) -> None:
+        """Give the body's bytes back, once the answer is sent."""
+        self._state.inflight.give_back(self._body_bytes)
+
+    def refused(self, error: RerankError) -> WireAnswer:
+        """The error as the dialect shows it, recorded."""
         if error.status == 500:
             log_failure(self._envelope.request_id, error.__cause__ or error)
             error = EngineFailed(

@@ -42,7 +42,7 @@ class Operations:
         if self._state.drain.draining:
             status = "draining"
         warnings = {name: list(m.warnings) for name, m in pool.served.items() if m.warnings}
-        report = ReadyReport(status, list(pool.served), warnings)
+        report = ReadyReport(status, [name for name in pool.names if name in pool.served], warnings)
         return _json(report, status=200 if status == "ready" else 503)
 
     async def metrics(self, request: Request) -> Response:

@@ -17,9 +17,9 @@ from rerankd.core.errors import StartError
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.pool import Plan, plan
 from rerankd.settings import Settings
-from rerankd.telemetry import configure_logging, log_event
+from rerankd.telemetry import configure_logging, log_event, log_failure
 from rerankd.web.app import create_app, make_state
-from rerankd.web.protocol import timed_headers
+from rerankd.web.protocol import bounded_headers
 from rerankd.web.state import State
 
 _KEEP_ALIVE_S = 75  # longer than the usual proxies', so that they close first
@@ -43,7 +43,7 @@ def serve(
     """
     settings = read_settings()
     configure_logging(settings.server.log)
-    check_exposure(settings)
+    check_exposure(settings.server.host, settings)
     wanted = plan_of(settings)
     listener = bind(settings.server.host, settings.server.port)
     state = make_state(settings, load=load)
@@ -53,12 +53,15 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        http=timed_headers(settings.limits.body_s),
+        http=bounded_headers(settings.limits.body_s),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,  # by then only idle connections are left
     )
-    server = _Server(config, state, read_settings, lambda: announce(state, base_url(listener)))
+    url, host = base_url(listener), str(listener.getsockname()[0])
+    server = _Server(config, state, read_settings, lambda: announce(state, url), host)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop can take it
     try:
         server.run(sockets=[listener])
     except SystemExit:  # uvicorn's way out when the lifespan fails
@@ -76,15 +79,19 @@ def plan_of(settings: Settings) -> Plan:
     return plan(settings.models, settings.aliases, windows)
 
 
-def check_exposure(settings: Settings) -> None:
+def check_exposure(host: str, settings: Settings) -> None:
     """Without keys, only this machine may call.
+
+    Args:
+        host: where the server listens, which a reload does not change.
+        settings: the ones to come.
 
     Raises:
         StartError: no keys and an address that others can reach.
     """
-    if not settings.keys and not is_loopback(settings.server.host):
+    if not settings.keys and not is_loopback(host):
         raise StartError(
-            f"--host {settings.server.host} can be reached from other machines, and no API key is "
+            f"--host {host} can be reached from other machines, and no API key is "
             "configured. Set RERANKD_API_KEYS=key1,key2 or [[keys]] in the config file, or "
             "listen on 127.0.0.1."
         )
@@ -133,11 +140,13 @@ class _Server(uvicorn.Server):
         state: State,
         read_settings: Callable[[], Settings],
         announce: Callable[[], None],
+        host: str,
     ) -> None:
         super().__init__(config)
         self._state = state
         self._read_settings = read_settings
         self._announce = announce
+        self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._reloading = asyncio.Lock()
@@ -180,13 +189,14 @@ class _Server(uvicorn.Server):
 
     async def _load(self) -> None:
         pool = self._state.pipeline.pool
-        if missing := [name for name in pool.names if name not in pool.served]:
-            log_event("loading", models=missing)
-        try:
-            await self._state.pipeline.pool.load()
-        except StartError as error:
-            self._give_up(error)
-            return
+        async with self._reloading:  # a reload that comes now waits for the first load
+            if missing := [name for name in pool.names if name not in pool.served]:
+                log_event("loading", models=missing)
+            try:
+                await pool.load()
+            except StartError as error:
+                self._give_up(error)
+                return
         self._announce()
 
     async def _drain(self) -> None:
@@ -199,10 +209,13 @@ class _Server(uvicorn.Server):
         async with self._reloading:
             try:
                 settings = self._read_settings()
-                check_exposure(settings)
+                check_exposure(self._host, settings)
                 await self._state.pipeline.pool.swap(plan_of(settings))
             except StartError as error:
                 log_event("reload refused", reason=str(error))
+                return
+            except Exception as error:  # noqa: BLE001 - what was served must go on being served
+                log_failure("reload", error)
                 return
             self._state.use_keys(settings)
             log_event(

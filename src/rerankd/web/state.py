@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -16,6 +17,8 @@ from rerankd.store.keys import Key, KeyRing, digest
 from rerankd.store.limits import RateLimits
 from rerankd.telemetry import Metrics
 from rerankd.web.body import InflightBytes
+
+_LAST_WORDS_S = 2.0  # for the 503s to be sent; a client that does not read must not stop the exit
 
 
 class Drain:
@@ -53,7 +56,9 @@ class Drain:
                 await self._idle.wait()
         except TimeoutError:
             self.expired.set()
-            await self._idle.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._idle.wait()
 
 
 def shutting_down() -> Overloaded:

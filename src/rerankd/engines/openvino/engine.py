@@ -156,6 +156,8 @@ def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
         "INFERENCE_PRECISION_HINT": "f32",
         "EXECUTION_MODE_HINT": "ACCURACY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+        # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
+        "CPU_RUNTIME_CACHE_CAPACITY": 256,
         # several engine processes on one machine must not pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
     }
