@@ -37,7 +37,7 @@ class RerankEndpoint:
         """Answer one request; every way out leaves exactly one record."""
         call = _Call(self._dialect, self._state, Headers(scope=scope), envelope_of(scope))
         try:
-            with self._state.drain:  # until the answer is sent, not only until it is known
+            with self._state.drain:  # until the answer is with the transport, not only known
                 answer = await call.answer(receive)
                 if answer is not None:
                     await response_of(answer)(scope, receive, send)
@@ -144,7 +144,7 @@ class _Call:
                 working.exception()  # seen: too late to matter, when the deadline came first
 
     def release(self) -> None:
-        """Give the body's bytes back, once the answer is sent."""
+        """Give the body's bytes back, once the answer is with the transport."""
         self._state.inflight.give_back(self._body_bytes)
 
     def refused(self, error: RerankError) -> WireAnswer:
