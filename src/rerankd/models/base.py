@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rerankd.core.meter import Meter
-from rerankd.core.types import Logits, Modality, Prepared, RerankRequest, Scores
+from rerankd.core.types import Logits, Modality, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.base import Engine
 
 
@@ -63,6 +63,37 @@ class Model(Protocol):
     def relevance(self, logit: float) -> float:
         """The published score of a logit, in [0, 1], monotone, computed in float64."""
         ...
+
+
+class RowCollector:
+    """The rows of one request while they are made, document by document."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        self._meter = meter or Meter()
+        self._rows: list[Row] = []
+        self._owners: list[int] = []
+        self.truncated: set[int] = set()
+
+    def check(self) -> None:
+        """Stop here when nobody waits. Raises Abandoned."""
+        self._meter.add(0)
+
+    def add(self, index: int, rows: Sequence[Row], *, is_cut: bool) -> None:
+        """All rows of documents[index]. Raises Abandoned, or InvalidRequest over the limit."""
+        self._meter.add(sum(row.tokens for row in rows))
+        self._rows += rows
+        self._owners += [index] * len(rows)
+        if is_cut:
+            self.truncated.add(index)
+
+    def prepared(self, warnings: tuple[str, ...]) -> Prepared:
+        """The request as rows."""
+        return Prepared(
+            rows=tuple(self._rows),
+            owners=tuple(self._owners),
+            truncated=frozenset(self.truncated),
+            warnings=warnings,
+        )
 
 
 _SLICE_CHARACTERS = 262_144  # what a tokenizer is given at once: some tens of milliseconds

@@ -19,7 +19,7 @@ from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
-from rerankd.models.base import ModelCard, in_slices
+from rerankd.models.base import ModelCard, RowCollector, in_slices
 from rerankd.models.cross_encoder import (
     check_text,
     check_texts,
@@ -74,17 +74,14 @@ class CausalYesNo:
 
         Special tokens that a text spells out are read as such, as the published code does.
         """
-        meter = meter or Meter()
+        rows = RowCollector(meter)
         check_texts(request, self.card)
         if request.instruction is not None:
             check_text("instruction", Content(value=request.instruction), self.card)
         self._check_query(request)
         before, body = self._recipe.texts(request.query.value, request.instruction)
         start = self._apart(before)
-        rows: list[Row] = []
-        owners: list[int] = []
-        truncated: set[int] = set()
-        for index, encoding in enumerate(self._encodings(request, body, meter)):
+        for index, encoding in enumerate(self._encodings(request, body, rows)):
             ids, first = token_ids(encoding), _first_token(encoding, len(body))
             head = np.concatenate([start, ids[:first]])
             room = self._window - head.size - self._after.size
@@ -92,22 +89,15 @@ class CausalYesNo:
                 raise self._query_too_long(request, self._window - self._after.size - 1)
             chunks, is_cut = cut_document(ids[first:], room, request, index)
             made = [self._row(head, chunk) for chunk in chunks]
-            meter.add(sum(row.tokens for row in made))
-            rows += made
-            owners += [index] * len(chunks)
-            if is_cut:
-                truncated.add(index)
-        return Prepared(
-            rows=tuple(rows),
-            owners=tuple(owners),
-            truncated=frozenset(truncated),
-            warnings=cut_warnings(request, truncated),
-        )
+            rows.add(index, made, is_cut=is_cut)
+        return rows.prepared(cut_warnings(request, rows.truncated))
 
-    def _encodings(self, request: RerankRequest, body: str, meter: Meter) -> Iterator[Encoding]:
+    def _encodings(
+        self, request: RerankRequest, body: str, rows: RowCollector
+    ) -> Iterator[Encoding]:
         """Every document behind its query, encoded as one string, a slice at a time."""
         for part in in_slices([body + document.value for document in request.documents]):
-            meter.add(0)  # stops here when nobody waits
+            rows.check()
             yield from self._tokenizer.encode_batch(list(part), add_special_tokens=False)
 
     def logit(self, logits: Logits) -> Scores:

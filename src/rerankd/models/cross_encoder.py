@@ -17,9 +17,9 @@ from tokenizers import Encoding, Tokenizer
 from rerankd.core.chunk import ChunkRule, chunk
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
+from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Scores, TokenIds
 from rerankd.engines.base import Engine
-from rerankd.models.base import ModelCard, in_slices
+from rerankd.models.base import ModelCard, RowCollector, in_slices
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.pair_template import PairTemplate, derive_template, token_ids
 
@@ -71,35 +71,23 @@ class CrossEncoder:
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode the query once and every document, and cut the documents into chunks."""
-        meter = meter or Meter()
+        rows = RowCollector(meter)
         check_texts(request, self.card)
         query = token_ids(self._tokenizer.encode(request.query.value, add_special_tokens=False))
         room = self._document_window(query.size)
         head, second = self._template.head(query)
-        rows: list[Row] = []
-        owners: list[int] = []
-        truncated: set[int] = set()
-        for index, encoding in enumerate(self._encodings(request, meter)):
+        for index, encoding in enumerate(self._encodings(request, rows)):
             chunks, is_cut = cut_document(
                 token_ids(encoding), room, request, index, rule=self._chunk_rule
             )
             made = [self._template.row(head, second, ids) for ids in chunks]
-            meter.add(sum(row.tokens for row in made))
-            rows += made
-            owners += [index] * len(chunks)
-            if is_cut:
-                truncated.add(index)
-        return Prepared(
-            rows=tuple(rows),
-            owners=tuple(owners),
-            truncated=frozenset(truncated),
-            warnings=self._warnings(request, truncated),
-        )
+            rows.add(index, made, is_cut=is_cut)
+        return rows.prepared(self._warnings(request, rows.truncated))
 
-    def _encodings(self, request: RerankRequest, meter: Meter) -> Iterator[Encoding]:
+    def _encodings(self, request: RerankRequest, rows: RowCollector) -> Iterator[Encoding]:
         """The documents' encodings without special tokens, a slice at a time."""
         for part in in_slices([document.value for document in request.documents]):
-            meter.add(0)  # stops here when nobody waits
+            rows.check()
             yield from self._tokenizer.encode_batch_fast(list(part), add_special_tokens=False)
 
     def logit(self, logits: Logits) -> Scores:

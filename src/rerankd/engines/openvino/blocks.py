@@ -44,6 +44,19 @@ def layer_norm(x: Node, weights: Weights, name: str, eps: float, *, bias: bool =
     return ops.add(scaled, weight(weights, f"{name}.bias")) if bias else scaled
 
 
+def rotate(x: Node, cos: Node, sin: Node) -> Node:
+    """Rotary positions: value i and value i + d / 2 of a head turn together.
+
+    x (T, a, d), angles (T, 1, d / 2). Source: Su et al. 2021, arXiv:2104.09864, in the half-split
+    form of transformers.
+    """
+    halves = ops.split(x, constant(2, np.int64), 2)
+    a, b = halves.output(0), halves.output(1)
+    turned_a = ops.subtract(ops.multiply(a, cos), ops.multiply(b, sin))
+    turned_b = ops.add(ops.multiply(b, cos), ops.multiply(a, sin))
+    return ops.concat([turned_a, turned_b], 2)
+
+
 def take(x: Node, indices: Node) -> Node:
     """x[indices] along the first axis."""
     return ops.gather(x, indices, constant(0, np.int32))

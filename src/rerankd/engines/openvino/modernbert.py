@@ -20,6 +20,7 @@ from rerankd.engines.openvino.blocks import (
     constant,
     layer_norm,
     linear,
+    rotate,
     slot_mask,
     take,
     used_slots,
@@ -65,15 +66,6 @@ class Inputs:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-def _rotate(x: Node, cos: Node, sin: Node) -> Node:
-    """Value i and value i + d / 2 of a head turn together; x (T, a, d), angles (T, 1, d / 2)."""
-    halves = ops.split(x, constant(2, np.int64), 2)
-    a, b = halves.output(0), halves.output(1)
-    turned_a = ops.subtract(ops.multiply(a, cos), ops.multiply(b, sin))
-    turned_b = ops.add(ops.multiply(b, cos), ops.multiply(a, sin))
-    return ops.concat([turned_a, turned_b], 2)
-
-
 class Layers:
     """Builds the layers of one graph; holds what they share."""
 
@@ -105,7 +97,7 @@ class Layers:
         split = constant([0, config.heads, config.head_dim], np.int64)
         q, k, v = (ops.reshape(parts.output(i), split, True) for i in range(3))
         cos, sin = self._angles[is_global]
-        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         asked = inputs.slots if is_global else inputs.local_queries
         seen = inputs.slots if is_global else inputs.local_keys
         swap = constant([0, 2, 1, 3], np.int64)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, take, weight
+from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, rotate, take, weight
 from rerankd.engines.openvino.decoder import EMBEDDINGS, DecoderConfig
 from rerankd.engines.openvino.encoder import Weights
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
@@ -103,15 +103,6 @@ def rms_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
     return ops.multiply(scaled, weight(weights, f"{name}.weight"))
 
 
-def _rotate(x: Node, cos: Node, sin: Node) -> Node:
-    """Rotary positions: value i and value i + d / 2 of a head turn together, (T, heads, d)."""
-    halves = ops.split(x, constant(2, np.int64), 2)
-    a, b = halves.output(0), halves.output(1)
-    turned_a = ops.subtract(ops.multiply(a, cos), ops.multiply(b, sin))
-    turned_b = ops.add(ops.multiply(b, cos), ops.multiply(a, sin))
-    return ops.concat([turned_a, turned_b], 2)
-
-
 class Layers:
     """Builds the layers of one graph; holds what they share."""
 
@@ -128,7 +119,7 @@ class Layers:
         x = ops.reshape(x, constant([0, -1, config.head_dim], np.int64), True)
         if norm is not None and config.has_head_norms:
             x = rms_norm(x, self.weights, norm, config.rms_norm_eps)
-        return x if at is None else _rotate(x, *at)
+        return x if at is None else rotate(x, *at)
 
     def _seen(self, x: Node, layer: int) -> Node:
         """Past and own keys (or values) of a layer: (T, k, d) -> (B, k, 1, P + S, d).
