@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from rerankd.core.errors import EngineFailed, InvalidRequest
+from rerankd.core.options import LoadOptions
 from rerankd.core.types import Content, Hit, Logits, Ranking, RerankRequest, Row
 from rerankd.models import catalog
 from rerankd.models.load import load, resolve
@@ -34,7 +35,7 @@ class Reranker:
         Raises:
             StartError: it cannot be found or loaded; the message says what to do.
         """
-        loaded = load(resolve(model or catalog.DEFAULT, window_tokens=window_tokens))
+        loaded = load(resolve(model or catalog.DEFAULT, LoadOptions(window_tokens=window_tokens)))
         self.model = loaded.model
         self.warnings = loaded.warnings
 
