@@ -13,20 +13,9 @@ import numpy.typing as npt
 
 from rerankd.core.types import TokenIds
 from rerankd.engines.decoder import DecoderConfig
+from rerankd.engines.rotary import rotations
 
 Floats = npt.NDArray[np.float32]
-
-
-def rotations(positions: npt.NDArray[np.int32], config: DecoderConfig) -> tuple[Floats, Floats]:
-    """Cosine and sine of each token's angles, (T, 1, d / 2) each.
-
-    Every step is fp32, as in transformers: at position 8000 the rounding of an angle is visible.
-    Source: transformers, modeling_qwen3.Qwen3RotaryEmbedding.
-    """
-    steps = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    frequencies = np.float32(1.0) / np.power(np.float32(config.rope_theta), steps)
-    angles = positions.astype(np.float32)[:, None, None] * frequencies[None, None, :]
-    return np.cos(angles), np.sin(angles)
 
 
 def pack(
@@ -45,7 +34,7 @@ def pack(
     np.cumsum(lengths[:-1], out=starts[1:])
     ids = np.concatenate(rows, dtype=np.int32)
     places = np.arange(ids.size, dtype=np.int32) - np.repeat(starts, lengths)
-    cos, sin = rotations(places + np.int32(past.shape[0]), config)
+    cos, sin = rotations(places + np.int32(past.shape[0]), config.head_dim, config.rope_theta)
     columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
     used = columns < lengths[:, None]
     return {

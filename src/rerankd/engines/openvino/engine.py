@@ -5,11 +5,9 @@ Nothing lowers precision silently: the hint is f32 and is read back after compil
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -19,11 +17,12 @@ from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
+from rerankd.engines.cores import usable_cores
 from rerankd.engines.encoder import Architecture, EncoderConfig, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino import bert, modernbert, modernbert_pack, xlm_roberta
-from rerankd.engines.openvino.pack import pack
 from rerankd.engines.openvino.runtime import Model, ov
+from rerankd.engines.pack import pack
 
 # Padded tokens that one stream runs at once. 512 to 2048 measure equal, 4096 is a third slower.
 MICRO_BATCH_TOKENS: Final = 1024
@@ -35,19 +34,6 @@ _BUILDERS: dict[Architecture, Callable[[EncoderConfig, Weights], Model]] = {
     "bert": bert.build,
     "xlm-roberta": xlm_roberta.build,
 }
-
-
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores that this process may use: its affinity, or the container's CPU quota if smaller."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    try:
-        allowed, period = quota.read_text(encoding="ascii").split()
-        return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
-    except (OSError, ValueError):  # not Linux, or no cgroup v2: affinity decides
-        return cores
 
 
 class OpenVinoEngine:
