@@ -18,9 +18,11 @@ def encoder_engine(
     Raises:
         StartError: what is chosen cannot run here; the message says what to do.
     """
+    _refuse_unbuilt(options)
+    if options.engine == "torch":
+        return _torch_engine(config, weights, options)
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
-    _refuse_unbuilt(options)
     return OpenVinoEngine(config, weights, streams=options.streams)
 
 
@@ -36,12 +38,44 @@ def decoder_engine(
         yes: the token id whose logit counts for a document.
         no: the one that counts against it.
     """
+    _refuse_unbuilt(options)
+    if options.engine == "torch":
+        return _torch_engine(config, weights, options, yes_no=(yes, no))
     from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
 
-    _refuse_unbuilt(options)
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 
+def _torch_engine(
+    config: EncoderConfig | ModernBertConfig | DecoderConfig,
+    weights: Weights,
+    options: EngineOptions,
+    *,
+    yes_no: tuple[int, int] | None = None,
+) -> Engine:
+    """The torch engine, which is an extra; errors as above."""
+    try:
+        from rerankd.engines.torch.engine import TorchEngine  # here: only if it is asked for
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise StartError(
+            "engine = \"torch\" needs torch, which is not installed: pip install 'rerankd[torch]' "
+            "(https://pytorch.org/get-started/locally has the builds for other devices)."
+        ) from error
+    return TorchEngine(config, weights, options, yes_no=yes_no)
+
+
 def _refuse_unbuilt(options: EngineOptions) -> None:
-    if options.engine != "openvino" or options.quantization is not None:
-        raise StartError("This version runs models on OpenVINO in fp32 only.")
+    """Refuse what would be ignored otherwise."""
+    if options.quantization is not None:
+        raise StartError("This version runs models unquantised only.")
+    if options.engine == "torch" and options.streams is not None:
+        raise StartError('streams is for engine = "openvino"; torch runs one batch at once.')
+    if options.engine == "openvino" and (
+        options.device not in (None, "cpu") or options.precision not in (None, "fp32")
+    ):
+        raise StartError(
+            'engine = "openvino" runs on the CPU in fp32; set engine = "torch" for another device '
+            "or precision."
+        )
