@@ -105,15 +105,13 @@ def rows_of(config: Config, pairs: int) -> list[Row]:
     rng = np.random.default_rng(1)
     is_decoder = isinstance(config, DecoderConfig)
     rows: list[Row] = []
-    prefix = rng.integers(10, config.vocab, PREFIX_TOKENS)
-    for i in range(pairs):
-        if i % REQUEST_ROWS == 0:
-            prefix = rng.integers(10, config.vocab, PREFIX_TOKENS)
-        wanted = int(np.exp(rng.normal(np.log(127), 0.65)))
-        own = rng.integers(10, config.vocab, min(max(wanted, 8), MAX_TOKENS))
-        ids = np.concatenate([prefix, own]) if is_decoder else own
-        ids = ids[:MAX_TOKENS].astype(np.int32)
-        rows.append(Row(ids, ids.size))
+    for start in range(0, pairs, REQUEST_ROWS):
+        prefix = rng.integers(10, config.vocab, PREFIX_TOKENS if is_decoder else 0)
+        for _ in range(min(REQUEST_ROWS, pairs - start)):
+            wanted = max(8, int(np.exp(rng.normal(np.log(127), 0.65))))
+            own = rng.integers(10, config.vocab, wanted)
+            ids = np.concatenate([prefix, own])[:MAX_TOKENS].astype(np.int32)
+            rows.append(Row(ids, ids.size))
     return rows
 
 
@@ -249,8 +247,7 @@ def parse() -> Args:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="tiny shapes")
     found = parser.parse_args()
-    known: list[Precision] = ["bf16", "fp16"]
-    precisions = tuple(each for each in known if each in found.precisions)
+    precisions = tuple(each for each in halves if each in found.precisions)
     return Args(found.device, precisions, found.pairs, found.rounds, found.tiny)
 
 
