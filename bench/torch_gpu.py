@@ -36,6 +36,7 @@ from rerankd.engines.torch.engine import MAX_ROWS, TorchEngine
 from rerankd.engines.torch.plan import whole_rows
 
 REQUEST_ROWS, PREFIX_TOKENS, MAX_TOKENS = 32, 60, 512
+HALVES: tuple[Precision, ...] = ("bf16", "fp16")
 ANSWERS = (7, 9)  # ids of yes and no; any two will do
 Config = EncoderConfig | DecoderConfig
 Floats = npt.NDArray[np.float32]
@@ -106,11 +107,11 @@ def rows_of(config: Config, pairs: int) -> list[Row]:
     is_decoder = isinstance(config, DecoderConfig)
     rows: list[Row] = []
     for start in range(0, pairs, REQUEST_ROWS):
-        prefix = rng.integers(10, config.vocab, PREFIX_TOKENS if is_decoder else 0)
+        prefix = rng.integers(10, config.vocab, PREFIX_TOKENS if is_decoder else 0, dtype=np.int32)
         for _ in range(min(REQUEST_ROWS, pairs - start)):
             wanted = max(8, int(np.exp(rng.normal(np.log(127), 0.65))))
-            own = rng.integers(10, config.vocab, wanted)
-            ids = np.concatenate([prefix, own])[:MAX_TOKENS].astype(np.int32)
+            own = rng.integers(10, config.vocab, wanted, dtype=np.int32)
+            ids: npt.NDArray[np.int32] = np.concatenate([prefix, own])[:MAX_TOKENS]
             rows.append(Row(ids, ids.size))
     return rows
 
@@ -240,14 +241,13 @@ def parse() -> Args:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--device", default=None, help="cpu, cuda:1, ...; a GPU if there is one")
-    parser.add_argument(
-        "--precisions", nargs="+", choices=["bf16", "fp16"], default=["bf16", "fp16"]
-    )
+    halves: tuple[Precision, ...] = ("bf16", "fp16")
+    parser.add_argument("--precisions", nargs="+", choices=halves, default=halves)
     parser.add_argument("--pairs", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="tiny shapes")
     found = parser.parse_args()
-    precisions = tuple(each for each in halves if each in found.precisions)
+    precisions = tuple(each for each in HALVES if each in found.precisions)
     return Args(found.device, precisions, found.pairs, found.rounds, found.tiny)
 
 
