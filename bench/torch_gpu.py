@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ import numpy.typing as npt
 import torch
 
 from rerankd.core.options import EngineOptions, Precision
-from rerankd.core.types import Logits, Row
+from rerankd.core.types import Logits, Row, TokenIds
 from rerankd.engines import decoder, encoder
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig
@@ -104,14 +105,18 @@ class MadeUp:
 def rows_of(config: Config, pairs: int) -> list[Row]:
     """Rows as requests would bring them."""
     rng = np.random.default_rng(1)
-    is_decoder = isinstance(config, DecoderConfig)
+    shared = PREFIX_TOKENS if isinstance(config, DecoderConfig) else 0
+    vocab: int = config.vocab
+
+    def made_up(count: int) -> TokenIds:
+        return rng.integers(10, vocab, count, dtype=np.int32)
+
     rows: list[Row] = []
     for start in range(0, pairs, REQUEST_ROWS):
-        prefix = rng.integers(10, config.vocab, PREFIX_TOKENS if is_decoder else 0, dtype=np.int32)
+        prefix = made_up(shared)
         for _ in range(min(REQUEST_ROWS, pairs - start)):
-            wanted = max(8, int(np.exp(rng.normal(np.log(127), 0.65))))
-            own = rng.integers(10, config.vocab, wanted, dtype=np.int32)
-            ids: npt.NDArray[np.int32] = np.concatenate([prefix, own])[:MAX_TOKENS]
+            own = made_up(max(8, round(rng.lognormal(math.log(127), 0.65))))
+            ids = np.concatenate([prefix, own])[:MAX_TOKENS]
             rows.append(Row(ids, ids.size))
     return rows
 
@@ -247,7 +252,7 @@ def parse() -> Args:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="tiny shapes")
     found = parser.parse_args()
-    precisions = tuple(each for each in HALVES if each in found.precisions)
+    precisions: tuple[Precision, ...] = tuple(p for p in HALVES if p in found.precisions)
     return Args(found.device, precisions, found.pairs, found.rounds, found.tiny)
 
 

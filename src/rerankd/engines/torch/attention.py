@@ -45,9 +45,10 @@ def attention(view: View, device: torch.device, dtype: torch.dtype, head_dim: in
 
 
 def _varlen_takes(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
-    """Flash attention needs CUDA 8.0 (Ampere), half precision, and heads of 8 n <= 256."""
+    """Flash attention needs NVIDIA's 8.0 (Ampere), half precision, and heads of 8 n <= 256."""
     return (
         device.type == "cuda"
+        and torch.version.hip is None
         and dtype in (torch.float16, torch.bfloat16)
         and head_dim % 8 == 0
         and head_dim <= 256
