@@ -81,9 +81,16 @@ TINY: dict[str, Config] = {
     ),
 }
 
+_ADDED = ("output.dense.weight", "o_proj.weight", "down_proj.weight")
+_COMPARED = ("query.weight", "key.weight", "q_proj.weight", "k_proj.weight")
+
 
 class MadeUp:
-    """Seeded weights, the same for every engine: norms around 1, matrices of unit gain."""
+    """Seeded weights, the same for every engine: norms around 1, matrices of unit gain.
+
+    What a layer adds to its input has a smaller gain, and queries and keys a larger one: else all
+    rows come to look alike on their way through so many made-up layers.
+    """
 
     def __init__(self, config: Config) -> None:
         is_decoder = isinstance(config, DecoderConfig)
@@ -98,7 +105,8 @@ class MadeUp:
         rng = np.random.default_rng(self._seeds[name])
         made = rng.standard_normal(size, dtype=np.float32)
         if len(size) > 1:
-            return made * np.float32(size[-1] ** -0.5)
+            gain = 0.3 if name.endswith(_ADDED) else 1.5 if name.endswith(_COMPARED) else 1.0
+            return made * np.float32(gain * size[-1] ** -0.5)
         return made * np.float32(0.1) + np.float32(name.endswith("weight"))
 
 

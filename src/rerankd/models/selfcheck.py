@@ -16,8 +16,8 @@ from rerankd.models.base import Model
 TOLERANCE: Final = 1e-4  # of logits, between one and the same row in different company, in fp32
 # In half precision every step of every layer rounds to 8 (bf16) or 11 (fp16) bits, and what a
 # matrix product adds up first depends on how many rows it has; the rest is the same maths. Seen at
-# most, on a CPU, over the tiny and true-width test models of all families (logits of standard
-# deviation 1 to 4): 0.06 in bf16, 0.01 in fp16. Three to four times that is allowed.
+# most, on a CPU, over made-up models of all families (logits of standard deviation 1 to 4): 0.06 in
+# bf16, 0.01 in fp16. Three to four times that is allowed.
 TOLERANCES: Final = {"bf16": 0.25, "fp16": 0.03}  # by EngineInfo.precision, else TOLERANCE
 
 # query, relevant document, irrelevant document: easy on purpose, with and without shared words

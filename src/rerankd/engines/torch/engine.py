@@ -163,7 +163,7 @@ class TorchEngine:
 
     def _free(self) -> None:
         if self._device.type != "cpu":
-            torch.accelerator.empty_cache()
+            torch.accelerator.memory.empty_cache()
 
 
 def _network(config: AnyConfig, load: Loader, yes_no: tuple[int, int] | None) -> Network:
