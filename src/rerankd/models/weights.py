@@ -1,4 +1,11 @@
-"""Tensors of a folder's safetensors files, read one by one, as float32.
+"""Tensors of a folder's safetensors files, mapped into memory, as float32.
+
+A float32 tensor is the file's own pages, which all processes share and the kernel drops when memory
+runs short; half-precision ones are converted one by one, or used as stored by an engine that can.
+A file that is deleted or replaced by another (as a hub's cache and every `mv` do) stays valid for
+those who map it. One that is cut short or written over in place (as `cp` onto it does) does not:
+the process dies of SIGBUS, or computes with what is there then. So: put new weights beside, and
+move them into place.
 
 Names in the wild become canonical: without the encoder's prefix, LayerNorm's old gamma and beta as
 weight and bias, and what a family calls or joins differently (`rename`) under its usual names. fp16
@@ -9,9 +16,11 @@ Format: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -19,11 +28,13 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
+from rerankd.engines.encoder import HalfTensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_HALF: Final[dict[str, Literal["fp16", "bf16"]]] = {"F16": "fp16", "BF16": "bf16"}
 
 
 class _Entry(msgspec.Struct):
@@ -44,10 +55,21 @@ class _Index(msgspec.Struct):
 class _Tensor:
     """Where a tensor lies."""
 
-    file: Path
+    file: mmap.mmap
     start: int  # bytes from the beginning of the file
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its numbers lie where the processor wants them: old files have odd headers."""
+        return self.start % _BYTES[self.dtype] == 0
+
+    def view(self, dtype: str) -> npt.NDArray[Any]:
+        """The tensor where it lies, or a copy if it is not aligned."""
+        count = math.prod(self.shape)
+        array = np.frombuffer(self.file, dtype=dtype, count=count, offset=self.start)
+        return (array if self.is_aligned else array.copy()).reshape(self.shape)
 
     def cut(self, count: int) -> list[_Tensor]:
         """Equal parts along the first axis, which lie behind one another in the file.
@@ -140,14 +162,19 @@ class SafetensorsFolder:
                 )
 
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
-        """One tensor, float32, C order, a fresh array."""
+        """One tensor, float32, C order, not to be written to: it may be the mapped file."""
         tensor = self._tensors[name]
-        count = int(np.prod(tensor.shape, dtype=np.int64))
-        stored = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor.dtype]
-        data = np.fromfile(tensor.file, dtype=stored, count=count, offset=tensor.start)
-        if tensor.dtype == "BF16":  # the upper half of a float32
-            data = (data.astype(np.uint32) << 16).view(np.float32)
-        return data.astype(np.float32, copy=False).reshape(tensor.shape)
+        if tensor.dtype == "F32":
+            return tensor.view("<f4")
+        bits, kind = tensor.view("<u2"), _HALF[tensor.dtype]
+        return HalfTensor(bits, kind).float32()
+
+    def half(self, name: str) -> HalfTensor | None:
+        """One tensor as it is stored, if that is half precision; see engines.HalfWeights."""
+        tensor = self._tensors[name]
+        if tensor.dtype not in _HALF or not tensor.is_aligned:
+            return None
+        return HalfTensor(tensor.view("<u2"), _HALF[tensor.dtype])
 
 
 def _canonical(name: str, prefix: str) -> str:
@@ -204,13 +231,15 @@ def _header(file: Path) -> dict[str, _Tensor]:
         with safe_open(file, framework="numpy"):  # checks sizes, offsets and the file's length
             pass
         with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            entries = msgspec.json.decode(stream.read(size), type=dict[str, msgspec.Raw])
+            # copy on write: OpenVINO refuses arrays that cannot be written to, and writes to none
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        size = int.from_bytes(mapped[:8], "little")
+        entries = msgspec.json.decode(mapped[8 : 8 + size], type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         decoded = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in entries.items()}
     except (SafetensorError, msgspec.MsgspecError, OSError) as error:
         raise StartError(f"{file} is damaged or cut short ({error}); download it again.") from error
     return {
-        name: _Tensor(file, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
+        name: _Tensor(mapped, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
         for name, entry in decoded.items()
     }
