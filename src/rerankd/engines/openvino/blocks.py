@@ -34,9 +34,10 @@ def weight(weights: Weights, name: str) -> Node:
     A float32 tensor's array is kept alive by the constant. A half-precision one is a constant as
     stored, which `weights` must outlive, behind a conversion marked as decompression: the plugin
     then widens rows as they are gathered, and matrices while it packs them for its float32
-    kernels, and keeps no float32 copy beside them. The logits are bit for bit those of converted
-    weights, with every instruction set of x86-64 from SSE4.1 on; elsewhere nobody has measured
-    that, so there they are converted first.
+    kernels, with no float32 constant beside them. It computes in float32 either way; matrices of
+    more than 1024 inputs may be summed in another order, and packed once for short calls and once
+    for long ones (2026.4.1). Seen so on x86-64 from SSE4.1 to AVX-512; elsewhere nobody has
+    measured, so there tensors are converted first.
     """
     half = half_of(weights, name) if KEEPS_HALF else None
     if half is None or half.bits.ndim < 2:  # vectors are small, and fuse into other operations
