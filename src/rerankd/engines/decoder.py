@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.engines.encoder import HalfTensor, Weights, half_of
+from rerankd.engines.encoder import Weights
 
 Architecture = Literal["qwen3", "qwen2"]
 EMBEDDINGS = "embed_tokens.weight"
@@ -95,11 +95,5 @@ def yes_no_row(
 
     Source: softmax over two logits is the sigmoid of their difference.
     """
-    name = EMBEDDINGS if config.tied else HEAD
-    half = half_of(weights, name)
-    if half is None:
-        rows = weights(name)[[yes, no]]
-    else:  # the table is the largest tensor by far
-        rows = HalfTensor(half.bits[[yes, no]], half.kind).float32()
-    wide = rows.astype(np.float64)
-    return (wide[:1] - wide[1:]).astype(np.float32)
+    rows = weights(EMBEDDINGS if config.tied else HEAD)[[yes, no]].astype(np.float64)
+    return (rows[:1] - rows[1:]).astype(np.float32)

@@ -7,7 +7,7 @@ weight and bias. models.checkpoint maps the names that checkpoints in the wild u
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,39 +48,6 @@ class Weights(Protocol):
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
         """One tensor, float32, C order, never to be written to: it may be the file itself."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class HalfTensor:
-    """A tensor of half-precision numbers, as the file has them."""
-
-    bits: npt.NDArray[np.uint16]  # in the tensor's shape, C order; never to be written to
-    kind: Literal["fp16", "bf16"]
-
-    def float32(self) -> npt.NDArray[np.float32]:
-        """The same numbers in a fresh array: both kinds are exact in float32."""
-        if self.kind == "fp16":
-            return self.bits.view(np.float16).astype(np.float32)
-        wide = self.bits.astype(np.uint32)
-        wide <<= 16  # bfloat16 is the upper half of a float32
-        return wide.view(np.float32)
-
-
-@runtime_checkable
-class HalfWeights(Weights, Protocol):
-    """Weights that can also be had as they are stored, without a float32 copy."""
-
-    def half(self, name: str) -> HalfTensor | None:
-        """One tensor if it is stored in half precision, else None.
-
-        Its memory lasts as long as this object does.
-        """
-        ...
-
-
-def half_of(weights: Weights, name: str) -> HalfTensor | None:
-    """One tensor as it is stored, if that is half precision and to be had."""
-    return weights.half(name) if isinstance(weights, HalfWeights) else None
 
 
 def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,8 @@
 """Tensors of a folder's safetensors files, mapped into memory, as float32.
 
 A float32 tensor is the file's own pages, which all processes share and the kernel drops when memory
-runs short; half-precision ones are converted one by one, or used as stored by an engine that can.
+runs short. Half-precision matrices are widened into an unnamed temporary file (in tempfile's
+folder, which TMPDIR sets) that is mapped as well, so they are not private memory either.
 A file that is deleted or replaced by another (as a hub's cache and every `mv` do) stays valid for
 those who map it. One that is cut short or written over in place (as `cp` onto it does) does not:
 the process dies of SIGBUS, or computes with what is there then. So: put new weights beside, and
@@ -17,10 +18,13 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -28,13 +32,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
-from rerankd.engines.encoder import HalfTensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-_HALF: Final[dict[str, Literal["fp16", "bf16"]]] = {"F16": "fp16", "BF16": "bf16"}
+_SMALL_BYTES: Final = 65_536  # widened in memory: a mapping costs a page or more
 
 
 class _Entry(msgspec.Struct):
@@ -102,6 +105,7 @@ class SafetensorsFolder:
             StartError: files are missing, damaged, or lie outside the folder.
         """
         self._folder = folder
+        self._space = _Space()
         self._tensors: dict[str, _Tensor] = {}
         for file, listed in _files(folder).items():
             tensors = _header(file)
@@ -166,15 +170,61 @@ class SafetensorsFolder:
         tensor = self._tensors[name]
         if tensor.dtype == "F32":
             return tensor.view("<f4")
-        bits, kind = tensor.view("<u2"), _HALF[tensor.dtype]
-        return HalfTensor(bits, kind).float32()
+        wide = self._space.array(tensor.shape)
+        if tensor.dtype == "F16":
+            wide[...] = tensor.view("<f2")
+        else:  # bfloat16 is the upper half of a float32
+            bits = wide.view(np.uint32)
+            bits[...] = tensor.view("<u2")
+            bits <<= 16
+        return wide
 
-    def half(self, name: str) -> HalfTensor | None:
-        """One tensor as it is stored, if that is half precision; see engines.HalfWeights."""
-        tensor = self._tensors[name]
-        if tensor.dtype not in _HALF or not tensor.is_aligned:
-            return None
-        return HalfTensor(tensor.view("<u2"), _HALF[tensor.dtype])
+
+class _Space:
+    """Room for widened tensors: pieces of one unnamed file, mapped, gone with the last of them."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._used_bytes = 0
+
+    def array(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """An empty tensor; a small one is plain memory.
+
+        Raises:
+            StartError: there is no room for it.
+        """
+        needed = 4 * math.prod(shape)
+        if needed <= _SMALL_BYTES:
+            return np.empty(shape, dtype=np.float32)
+        start = -(-self._used_bytes // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+        try:
+            file = self._opened()
+            _reserve(file, start, needed)
+            mapped = mmap.mmap(file, needed, offset=start)
+        except OSError as error:
+            raise StartError(
+                f"No room for {(start + needed) >> 20} MB of weights in {tempfile.gettempdir()} "
+                f"({error.strerror}): half-precision weights are widened there. Free some, or set "
+                "TMPDIR to a folder with room."
+            ) from error
+        self._used_bytes = start + needed
+        return np.frombuffer(mapped, dtype=np.float32).reshape(shape)
+
+    def _opened(self) -> int:
+        """The file's descriptor, closed when nobody asks for tensors any more."""
+        if self._file is None:
+            with tempfile.TemporaryFile(prefix="rerankd-") as file:
+                self._file = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._file)
+        return self._file
+
+
+def _reserve(file: int, start: int, size: int) -> None:
+    """Room in a file, for good: a hole that no disk block is found for later would be SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, start, size)
+    else:  # macOS and Windows have no such call
+        os.ftruncate(file, start + size)
 
 
 def _canonical(name: str, prefix: str) -> str:

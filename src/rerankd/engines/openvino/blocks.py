@@ -10,16 +10,14 @@ Shapes: T tokens of the batch, B rows, S longest row, h hidden size, a heads, d 
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rerankd.engines.encoder import EncoderConfig, Weights, half_of
+from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
-KEEPS_HALF = platform.machine() in ("x86_64", "AMD64")
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
 
 
@@ -29,24 +27,8 @@ def constant(value: Any, dtype: type[np.generic]) -> Node:
 
 
 def weight(weights: Weights, name: str) -> Node:
-    """One tensor, float32, used where it lies: nothing is copied while the graph is built.
-
-    A float32 tensor's array is kept alive by the constant. A half-precision one is a constant as
-    stored, which `weights` must outlive, behind a conversion marked as decompression: the plugin
-    then widens rows as they are gathered, and matrices while it packs them for its float32
-    kernels, with no float32 constant beside them. It computes in float32 either way; matrices of
-    more than 1024 inputs may be summed in another order, and packed once for short calls and once
-    for long ones (2026.4.1). Seen so on x86-64 from SSE4.1 to AVX-512; elsewhere nobody has
-    measured, so there tensors are converted first.
-    """
-    half = half_of(weights, name) if KEEPS_HALF else None
-    if half is None or half.bits.ndim < 2:  # vectors are small, and fuse into other operations
-        return ov.op.Constant(weights(name), shared_memory=True)
-    kind = ov.Type.f16 if half.kind == "fp16" else ov.Type.bf16
-    stored = ov.Tensor(half.bits, half.bits.shape, kind)
-    widened = ops.convert(ov.op.Constant(stored, shared_memory=True), "f32")
-    widened.get_rt_info()["decompression_0"] = ""
-    return widened
+    """A constant that uses the tensor's own memory: no second copy while the graph is built."""
+    return ov.op.Constant(weights(name), shared_memory=True)
 
 
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:

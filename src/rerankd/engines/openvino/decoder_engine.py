@@ -58,7 +58,7 @@ class DecoderEngine:
 
         Args:
             config: sizes of the model.
-            weights: its tensors; kept until close(), as the graph's constants lie in them.
+            weights: its tensors; read once, and not kept.
             yes: the token id whose logit counts for a document.
             no: the one that counts against it.
             cache_bytes: of keys and values that are kept from call to call; 0 = none.
@@ -67,7 +67,6 @@ class DecoderEngine:
             StartError: OpenVINO cannot compile the graph in fp32 here.
         """
         self._config = config
-        self._weights: Weights | None = weights
         head = yes_no_row(config, weights, yes=yes, no=no)
         compiled = compile_fp32(
             qwen.build(config, weights, head), streams=1, threads=usable_cores()
@@ -107,7 +106,6 @@ class DecoderEngine:
     def close(self) -> None:
         """Drop the compiled graph, its weights and the kept prefixes."""
         self._request = None
-        self._weights = None
         self._cache.clear()
 
     def _run_rows(self, rows: Sequence[TokenIds], logits: Logits) -> None:

@@ -64,14 +64,13 @@ class OpenVinoEngine:
 
         Args:
             config: sizes of the model.
-            weights: its tensors; kept until close(), as the graph's constants lie in them.
+            weights: its tensors; read once, and not kept.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
 
         Raises:
             StartError: OpenVINO cannot compile the graph in fp32 here.
         """
         self._config = config
-        self._weights: Weights | None = weights
         self._streams = streams or usable_cores()
         self._pack: Callable[[Sequence[Row]], dict[str, Any]]
         if config.architecture == "modernbert":
@@ -142,7 +141,6 @@ class OpenVinoEngine:
         self._pool.shutdown()
         self._idle = SimpleQueue()
         self._compiled = None
-        self._weights = None
 
 
 def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
