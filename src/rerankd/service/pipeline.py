@@ -45,6 +45,17 @@ class Trace:
     queue_s: float = 0.0
     engine_s: float = 0.0
 
+    def add(self, others: Sequence[Trace]) -> None:
+        """Several rankings for one answer: counts add up, times run side by side."""
+        for other in others:
+            self.model = other.model or self.model
+            self.documents += other.documents
+            self.pairs += other.pairs
+            self.input_tokens += other.input_tokens
+            self.prepare_s = max(self.prepare_s, other.prepare_s)
+            self.queue_s = max(self.queue_s, other.queue_s)
+            self.engine_s = max(self.engine_s, other.engine_s)
+
 
 class Pipeline:
     """The service behind every dialect: a canonical request in, a ranking out."""

@@ -1,0 +1,80 @@
+"""The calling direction, what dialects share: canonical values as wire values, and rankings back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from rerankd.core.errors import EngineFailed, InvalidRequest
+from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.dialects.wire import WireRequest
+
+
+def post(path: str, body: Mapping[str, Any], **params: str) -> WireRequest:
+    """A JSON request; keys whose value is None are left out."""
+    said = {name: value for name, value in body.items() if value is not None}
+    return WireRequest(path=path, body=msgspec.json.encode(said), params=params)
+
+
+def changed(value: Any, default: Any) -> Any:
+    """A value to send only when it is not the provider's default: else None, which is left out."""
+    return None if value == default else value
+
+
+def as_sent(content: Content) -> str | Mapping[str, object]:
+    """A query or document for a provider that reads strings and objects."""
+    if content.echo is not None:
+        return content.echo
+    return content.value if content.modality == "text" else {content.modality: content.value}
+
+
+def as_text(content: Content, name: str, provider: str) -> str:
+    """A query or document for a provider that reads strings only: the text that is ranked.
+
+    Raises:
+        InvalidRequest: it is an image or a video; names the field.
+    """
+    if content.modality != "text":
+        raise InvalidRequest(
+            f"{name}: is {content.modality}; {provider} reads text only.", param=name
+        )
+    return content.value
+
+
+def texts_of(request: RerankRequest, provider: str) -> list[str]:
+    """All documents, as `as_text`."""
+    return [
+        as_text(document, f"documents[{i}]", provider)
+        for i, document in enumerate(request.documents)
+    ]
+
+
+def ranking_of(
+    request: RerankRequest,
+    scores: Iterable[tuple[int, float]],
+    *,
+    model: str | None = None,
+    truncated: frozenset[int] = frozenset(),
+    **counts: Any,
+) -> Ranking:
+    """(index, score) pairs in any order as a ranking: best first, at most top_n.
+
+    A provider tells no logit: its score stands for it. `counts` are Ranking's own fields.
+
+    Raises:
+        EngineFailed: an index that was not asked for, or one twice.
+    """
+    found = dict[int, float]()
+    for index, score in scores:
+        if index in found or not 0 <= index < len(request.documents):
+            raise EngineFailed(f"The answer ranks document {index}, which is unknown or double.")
+        found[index] = score
+    order = sorted(found, key=lambda index: (-found[index], index))
+    return Ranking(
+        model=model or request.model or "",
+        hits=tuple(Hit(i, found[i], found[i], i in truncated) for i in order[: request.top_n]),
+        documents=len(request.documents),
+        **counts,
+    )
