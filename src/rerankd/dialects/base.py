@@ -68,6 +68,8 @@ class ModelFact:
     root: str  # the model that answers: differs from name for an alias
     window_tokens: int | None
     modalities: tuple[str, ...]
+    engine: str  # "openvino", "lexical"; empty while it loads
+    precision: str  # "fp32", "int8"; empty while it loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +78,12 @@ class ServerFacts:
 
     version: str
     created: int  # unix time of the start, seconds
-    models: tuple[ModelFact, ...]
+    now: float  # unix time, seconds
+    models: tuple[ModelFact, ...]  # empty for a probe that is public
     documents: int  # most documents of a request
-    body_bytes: int
+    request_tokens: int  # most tokens of a request
+    queue_tokens: int  # most tokens that wait
+    tokenizers: int  # threads that tokenise
     healthy: bool = True
 
 

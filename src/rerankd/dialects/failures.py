@@ -29,9 +29,9 @@ _MOST_CHARACTERS = 1000  # of a provider's message that are passed on
 def error_headers(error: RerankError) -> dict[str, str]:
     """`retry-after` in whole seconds, `www-authenticate`, `allow`: where the error has them."""
     headers: dict[str, str] = {}
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers["retry-after"] = str(max(1, round(retry_after_s + 0.499)))
+    wait_s: float | None = getattr(error, "retry_after_s", None)
+    if wait_s is not None:
+        headers["retry-after"] = str(max(1, round(wait_s + 0.499)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     allow = getattr(error, "allow", None)
@@ -56,9 +56,9 @@ def error_of(answer: WireAnswer) -> RerankError:
         return InvalidRequest(message)
     if status == 429:
         limit = "TPM" if "tpm" in message.lower() or "token" in message.lower() else "RPM"
-        return RateLimited(limit, retry_after_s=_retry_after_s(answer.headers))
+        return RateLimited(limit, retry_after_s=retry_after_s(answer.headers))
     if status in (503, 529):
-        return Overloaded(message, retry_after_s=_retry_after_s(answer.headers))
+        return Overloaded(message, retry_after_s=retry_after_s(answer.headers))
     kinds: dict[int, type[RerankError]] = {
         401: Unauthorized,
         402: Forbidden,  # no balance: this key may not, until it is paid
@@ -102,6 +102,7 @@ def _sentence(value: Any) -> str:
     return ""
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float:
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Seconds that a provider asks to wait; 1 when it does not say."""
     value = headers.get("retry-after", "")
     return float(value) if value.isdecimal() else _RETRY_S

@@ -119,7 +119,7 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for SiliconFlow."""
-    said = superset.encoded(request)
+    said = superset.encoded(request) | {"documents": upstream.documents_of(request)}
     return upstream.post("/v1/rerank", {name: said[name] for name in _FIELDS})
 
 

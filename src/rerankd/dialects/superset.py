@@ -112,7 +112,7 @@ def encoded(request: RerankRequest) -> dict[str, Any]:
     return {
         "model": request.model,
         "query": upstream.as_sent(request.query),
-        "documents": [upstream.as_sent(document) for document in request.documents],
+        "documents": upstream.documents_of(request, ranked=True),
         "top_n": request.top_n,
         "instruction": request.instruction or None,
         "return_documents": request.return_documents,

@@ -1,4 +1,4 @@
-"""The calling direction, what dialects share: canonical values as wire values, and rankings back."""
+"""The calling direction, what dialects share: canonical values to wire values, rankings back."""
 
 from __future__ import annotations
 
@@ -23,11 +23,24 @@ def changed(value: Any, default: Any) -> Any:
     return None if value == default else value
 
 
-def as_sent(content: Content) -> str | Mapping[str, object]:
-    """A query or document for a provider that reads strings and objects."""
-    if content.echo is not None:
-        return content.echo
+def as_sent(content: Content, *, ranked: bool = False) -> str | Mapping[str, object]:
+    """A query or document for a provider that reads strings and objects.
+
+    An object is passed on as it came when the provider will read the same of it: by its `text`
+    (or `image`, `video`), or by rank_fields, when those are sent too (`ranked`).
+    """
+    echo = content.echo
+    if echo is not None and (ranked or echo.get(content.modality) == content.value):
+        return echo
     return content.value if content.modality == "text" else {content.modality: content.value}
+
+
+def documents_of(
+    request: RerankRequest, *, ranked: bool = False
+) -> list[str | Mapping[str, object]]:
+    """All documents, as `as_sent`; `ranked` when the provider gets the request's rank_fields."""
+    ranked = ranked and bool(request.rank_fields)
+    return [as_sent(document, ranked=ranked) for document in request.documents]
 
 
 def as_text(content: Content, name: str, provider: str) -> str:

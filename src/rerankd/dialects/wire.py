@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +28,11 @@ class Envelope:
     prepare_ms: float = 0.0
     queue_ms: float = 0.0
     engine_ms: float = 0.0
+
+    @property
+    def uuid(self) -> str:
+        """The request's id in the form of a UUID, always the same for the same id."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self.request_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
+_LANE = 2  # threads of each lane
 _BYTES_PER_TOKEN = 4  # English; an estimate, settled by the tokenizer's exact count
 
 
@@ -65,8 +66,9 @@ class Pipeline:
         self.limits = limits
         self.rates = rates
         # Two lanes: large requests wait for each other, never small ones for them.
-        self._small = ThreadPoolExecutor(2, thread_name_prefix="prepare-small")
-        self._large = ThreadPoolExecutor(2, thread_name_prefix="prepare-large")
+        self._small = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-small")
+        self._large = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-large")
+        self.tokenizers = 2 * _LANE
 
     async def rerank(self, request: RerankRequest, key: Key, trace: Trace) -> Ranking:
         """Rank a request's documents.

@@ -108,8 +108,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
     routes: list[BaseRoute] = []
     for route in registry.routes:
         endpoint = RerankEndpoint(route, state)
-        for path in _spellings(route.path):
-            routes.append(Route(path, endpoint, methods=["POST"]))
+        routes += [Route(path, endpoint, methods=["POST"]) for path in _spellings(route.path)]
     for path, probe, dialect in registry.probes:
         answer = operations.probe(probe, dialect)
         routes += [Route(spelling, answer, methods=["GET"]) for spelling in _spellings(path)]

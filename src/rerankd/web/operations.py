@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -95,17 +96,12 @@ class Operations:
         facts = ServerFacts(
             version=__version__,
             created=self._created,
-            models=tuple(
-                ModelFact(
-                    name=info.id,
-                    root=info.root,
-                    window_tokens=info.window_tokens,
-                    modalities=tuple(info.modalities),
-                )
-                for info in infos
-            ),
+            now=time.time(),
+            models=tuple(self._fact(info) for info in infos),
             documents=self._state.limits.documents,
-            body_bytes=self._state.limits.body_bytes,
+            request_tokens=self._state.pipeline.pool.request_tokens,
+            queue_tokens=self._state.pipeline.pool.queue_tokens,
+            tokenizers=self._state.pipeline.tokenizers,
             healthy=healthy,
         )
         return probe.render(facts, request.path_params)
@@ -138,6 +134,17 @@ class Operations:
         if presented is None and basic:
             presented = _basic_password(request.headers)
         return self._state.keys.authenticate(presented)
+
+    def _fact(self, info: ModelInfo) -> ModelFact:
+        served = self._state.pipeline.pool.served.get(info.root)
+        return ModelFact(
+            name=info.id,
+            root=info.root,
+            window_tokens=info.window_tokens,
+            modalities=tuple(info.modalities),
+            engine=info.engine or "",
+            precision=served.model.engine.info.precision if served else "",
+        )
 
     def _infos(self, key: Key) -> list[ModelInfo]:
         pool = self._state.pipeline.pool
