@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.errors import RerankError, UnknownModel
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.failures import error_headers
@@ -141,10 +141,11 @@ def parse_v2(wire: WireRequest, options: Options) -> RerankRequest:
     """A v2 body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, CohereV2Body, fields.HINTS)
     fields.refuse(body.relevant_spans, "relevant_spans", "not supported here; leave it out.")
+    documents = fields.documents_of(body.documents)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents),
+        documents=tuple(Content(modality=d.modality, value=d.value) for d in documents),
         top_n=body.top_n,
         return_documents=False,
         max_tokens_per_doc=body.max_tokens_per_doc or _TOKENS,
@@ -256,7 +257,9 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     )
 
 
-_ERRORS: dict[int, Any] = dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), CohereError)
+_ERRORS: dict[int, Any] = dict.fromkeys(
+    (400, 401, 403, 404, 408, 413, 429, 500, 503, 504), CohereError
+)
 _TELLS = frozenset({"input_tokens", "cached_tokens", "warnings"})
 
 V2 = Dialect(

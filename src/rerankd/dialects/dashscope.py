@@ -276,7 +276,9 @@ def decode_error(answer: WireAnswer) -> RerankError:
     return failures.error_of(answer)
 
 
-_ERRORS: dict[int, Any] = dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), DashScopeError)
+_ERRORS: dict[int, Any] = dict.fromkeys(
+    (400, 401, 403, 404, 408, 413, 429, 500, 503, 504), DashScopeError
+)
 _CARRIES = frozenset({"model", "top_n", "return_documents", "instruction"})
 
 NATIVE = Dialect(

@@ -29,8 +29,8 @@ WHAT_TOP = "How many results; absent: all documents."
 WHAT_MODEL = "Absent: the server's default model."
 
 HINTS = {
-    "query": 'Send a non-empty string, or {"text": …}.',
-    "documents": "Send one string, or a list of at least one string or object.",
+    "query": "Send a non-empty string.",
+    "documents": "Send a list of at least one document.",
     "texts": "Send a list of at least one string.",
     "top_n": "Leave it out to rank all documents.",
     "top_k": "Leave it out to rank all documents.",
