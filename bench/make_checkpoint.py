@@ -30,8 +30,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import safe_open
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
+from safetensors.numpy import (
+    load_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
+    save_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
+)
 
 from rerankd import Reranker
 from rerankd.core.types import Content, RerankRequest
@@ -107,12 +109,12 @@ def minilm_folder(source: Path, out: Path, head: tuple[Matrix, float] | None = N
     (out / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
     for name in TOKENIZER_FILES:
         shutil.copyfile(source / name, out / name)
-    tensors: Tensors = {}
-    opened: Any
-    with safe_open(source / "model.safetensors", "np") as opened:
-        for name in opened.keys():  # noqa: SIM118 - not a dict
-            if not name.endswith("position_ids"):
-                tensors[f"bert.{name}"] = opened.get_tensor(name)
+    source_tensors: Tensors = load_file(source / "model.safetensors")
+    tensors = {
+        f"bert.{name}": tensor
+        for name, tensor in source_tensors.items()
+        if not name.endswith("position_ids")
+    }
     weight: Matrix
     weight, bias = head or (np.zeros(int(config["hidden_size"])), 0.0)
     tensors["classifier.weight"] = weight.astype(np.float32)[None, :]

@@ -192,8 +192,8 @@ def page(figures: Figures) -> str:
         (
             f"# Benchmarks\n\nMade by `{COMMAND}`; do not edit.\n\n"
             f"{machine['cpu']} ({', '.join(machine['features'])}), {machine['cores']} cores, "
-            f"Python {machine['python']}, rerankd {machine['rerankd']}, {figures['rounds']} rounds, load "
-            f"average before the run {machine['load_at_start']:.1f}.\n"
+            f"Python {machine['python']}, rerankd {machine['rerankd']}, {figures['rounds']} "
+            f"rounds, load average before the run {machine['load_at_start']:.1f}.\n"
         )
     ]
     for name in ENGINE_PARTS:
