@@ -4,6 +4,7 @@
     python bench/make_checkpoint.py MINILM PAIRS MODELS
     PEERS/st-onnx/bin/python bench/peers/export_onnx.py MODELS/minilm-l6
     python bench/compare.py PEERS MODELS --texts DIR --out compare.json
+    python bench/compare.py PEERS MODELS --texts DIR --out compare.json --only latency
     python bench/report.py compare.json --write docs/benchmarks.md
 
 Every round brings a new request; all engines score it in shuffled order, each in a process of its
@@ -19,6 +20,7 @@ import json
 import os
 import platform
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +47,7 @@ from rerankd.service.pipeline import distinct, rank
 from rerankd.service.texts import read_texts
 from rerankd.service.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform
 
+COUNTS = (1, 10, 100, 1000)  # documents, for latency
 REST_S = 0.2  # between turns: the last engine's threads go to sleep
 Figures = dict[str, Any]
 
@@ -123,6 +126,28 @@ def compare_engines(  # noqa: PLR0913 - one call per table
         "needed_gflop": [1e-9 * cost.needed(row) for row in tokens[1:]],
         "engines": made,
     }
+
+
+def compare_latency(
+    folder: Path, names: Sequence[str], texts: Sequence[str], args: argparse.Namespace
+) -> Figures:
+    """Seconds of one request at a time, by number of documents, engines in turns."""
+    engines, draw = workers.start(args.peers, names, folder), random.Random(0)
+    made: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    for documents, repeats in zip(COUNTS, args.latency_repeats, strict=True):
+        requests, _ = make_requests(folder, texts, long_tailed, count=repeats, documents=documents)
+        if documents == COUNTS[0]:
+            for engine in engines:
+                engine.ask(requests[0])
+        for request in requests:
+            for engine in draw.sample(engines, len(engines)):
+                time.sleep(REST_S / 10)
+                taken = made[engine.label].setdefault(str(documents), [])
+                taken.append(engine.ask(request)["wall_s"])
+        say(f"latency of {documents} documents")
+    for engine in engines:
+        engine.close()
+    return {"engines": made}
 
 
 def batches(rows: Sequence[Row], budget: int) -> list[list[Row]]:
@@ -247,8 +272,14 @@ def start_up(folder: Path, xlmr: Path, args: argparse.Namespace) -> Figures:
     return made
 
 
-def machine() -> Figures:
+def machine(peers: Path) -> Figures:
     """What the run ran on."""
+    before = os.getloadavg()[0]
+    command = [peers / "st" / "bin" / "python", workers.HERE / "peers" / "torch_gemm.py"]
+    torch = subprocess.run(command, env=workers.environment(), capture_output=True, check=True)  # noqa: S603
+    gemm = GemmPeak(usable_cores())
+    peak = max(gemm.measure() for _ in range(3))
+    gemm.close()
     info = Path("/proc/cpuinfo").read_text("utf-8")
     fields = [line.partition(":") for line in info.splitlines()]
     named = {name.strip(): value.strip() for name, _, value in fields}
@@ -260,7 +291,9 @@ def machine() -> Figures:
         "cores": usable_cores(),
         "python": platform.python_version(),
         "rerankd": __version__,
-        "load_at_start": os.getloadavg()[0],
+        "gemm_gflops": peak,
+        "torch_gemm_gflops": float(torch.stdout),
+        "load_at_start": before,
     }
 
 
@@ -275,13 +308,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="read first when it is there")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--documents", type=int, default=50)
-    parser.add_argument("--xlmr-documents", type=int, default=24)
+    parser.add_argument("--xlmr-documents", type=int, default=16)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--http-requests", type=int, default=2, help="per client and round")
-    parser.add_argument("--http-documents", type=int, default=10)
+    parser.add_argument("--http-documents", type=int, default=6)
     parser.add_argument("--int8", action="store_true", help="rerankd's int8 beside its fp32")
+    parser.add_argument("--latency-repeats", type=int, nargs=4, default=(100, 20, 5, 1))
     parts = ("long-tailed", "uniform", "xlmr", "http", "stages", "start")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*parts, "latency"),
+        default=parts,
+        help="latency is slow and runs only when it is named",
+    )
     args = parser.parse_args()
     minilm, xlmr = args.models / "minilm-l6", args.models / "xlmr-base"
     texts = [text for folder in args.texts for text in read_texts(folder)]
@@ -314,11 +354,12 @@ def main() -> None:
             args.xlmr_documents,
         ),
         "http": lambda: compare_http(minilm, texts, args),
+        "latency": lambda: compare_latency(minilm, [*ours, *peers], texts, args),
         "stages": lambda: stages(minilm, texts, args),
         "start": lambda: start_up(minilm, xlmr, args),
     }
     figures: Figures = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {}
-    figures["machine"] = machine()
+    figures["machine"] = machine(args.peers)
     figures["rounds"] = args.rounds
     for name in args.only:
         figures[name] = steps[name]()

@@ -156,6 +156,32 @@ def http_table(part: Figures) -> str:
     return "\n".join(lines) + "\n"
 
 
+def latency_table(part: Figures) -> str:
+    """Markdown of latencies by number of documents."""
+    counts = list(next(iter(part["engines"].values())))
+    shown = {count: len(next(iter(part["engines"].values()))[count]) for count in counts}
+    headings = [f"{n} documents ({shown[n]} requests)" for n in counts]
+    lines = [
+        "## Latency by number of documents, MiniLM-L6",
+        "",
+        (
+            "p50 / p99 in milliseconds, one request at a time, long-tailed lengths; the p99 of fewer "
+            "than 100 requests is their maximum."
+        ),
+        "",
+        f"| engine | {' | '.join(headings)} |",
+        "|---" * (len(counts) + 1) + "|",
+    ]
+    for name, by_count in part["engines"].items():
+        cells = (
+            f"{1e3 * percentile(by_count[count], 0.5):.0f} / "
+            f"{1e3 * percentile(by_count[count], 0.99):.0f}"
+            for count in counts
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def stage_text(part: Figures) -> str:
     """Markdown of where a request's CPU goes."""
     total = [sum(steps) for steps in zip(*part.values(), strict=True)]
@@ -193,7 +219,9 @@ def page(figures: Figures) -> str:
             f"# Benchmarks\n\nMade by `{COMMAND}`; do not edit.\n\n"
             f"{machine['cpu']} ({', '.join(machine['features'])}), {machine['cores']} cores, "
             f"Python {machine['python']}, rerankd {machine['rerankd']}, {figures['rounds']} "
-            f"rounds, load average before the run {machine['load_at_start']:.1f}.\n"
+            f"rounds, load average before the run {machine['load_at_start']:.1f}. Plain fp32 "
+            f"matrix products reach {machine['gemm_gflops']:.0f} GFLOP/s here; in torch "
+            f"{machine['torch_gemm_gflops']:.0f}, which bounds every peer on torch.\n"
         )
     ]
     for name in ENGINE_PARTS:
@@ -201,6 +229,8 @@ def page(figures: Figures) -> str:
             parts += [engine_table(figures[name]), f"![{name}](benchmarks-{name}.png)\n"]
     if "http" in figures:
         parts += [http_table(figures["http"]), "![http](benchmarks-http.png)\n"]
+    if "latency" in figures:
+        parts.append(latency_table(figures["latency"]))
     if "stages" in figures:
         parts.append(stage_text(figures["stages"]))
     if "start" in figures:
