@@ -165,8 +165,8 @@ def latency_table(part: Figures) -> str:
         "## Latency by number of documents, MiniLM-L6",
         "",
         (
-            "p50 / p99 in milliseconds, one request at a time, long-tailed lengths; the p99 of fewer "
-            "than 100 requests is their maximum."
+            "p50 / p99 in milliseconds, one request at a time, long-tailed lengths; the p99 of "
+            "fewer than 100 requests is their maximum."
         ),
         "",
         f"| engine | {' | '.join(headings)} |",
