@@ -27,6 +27,7 @@ from rerankd.service.workload import Request, pair_tokens
 
 Scores = npt.NDArray[np.float64]  # (documents,), logits in document order
 Say = Callable[[str], None]  # told what is being measured
+_REST_S = 0.1  # threads that multiplied for the peak spin a little before they sleep
 
 
 @dataclass(slots=True, eq=False)
@@ -135,6 +136,7 @@ def run_rounds(
         say(f"round {number} of {len(requests)}")
         if peak is not None:
             rounds.peaks.append(peak())
+            time.sleep(_REST_S)
         for label in draw.sample(sorted(variants), len(variants)):
             wall, cpu = time.perf_counter(), time.process_time()
             made = scores(variants[label].reranker, request.query, request.documents)
