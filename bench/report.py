@@ -160,7 +160,7 @@ def latency_table(part: Figures) -> str:
     """Markdown of latencies by number of documents."""
     counts = list(next(iter(part["engines"].values())))
     shown = {count: len(next(iter(part["engines"].values()))[count]) for count in counts}
-    headings = [f"{n} documents ({shown[n]} requests)" for n in counts]
+    headings = [f"documents: {n} (requests: {shown[n]})" for n in counts]
     lines = [
         "## Latency by number of documents, MiniLM-L6",
         "",
@@ -259,7 +259,7 @@ def draw(figures: Figures, folder: Path) -> None:
         bars = axes.barh(
             [row["name"] for row in shown], middle, xerr=[low, high], color=colours, capsize=3
         )
-        axes.bar_label(bars, [f"{value:.1f}" for value in middle], label_type="center")
+        axes.bar_label(bars, [f"{value:.1f}" for value in middle], padding=4)
         axes.set_xlabel("pairs per second: median, range")
         axes.set_title(titles[name])
         axes.spines[["top", "right"]].set_visible(False)
