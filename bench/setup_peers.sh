@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the peers' environments, one per peer because they pin different transformers:
 #   bench/setup_peers.sh DIR
-# About 4 GB. torch is installed first and pinned in every constraint file, so that no range pulls
+# About 6 GB. torch is installed first and pinned in every constraint file, so that no range pulls
 # another one; configure pip for a CPU build of it, or the GPU libraries come along.
 # st-onnx holds sentence-transformers 5: the onnx extra of 6.2.0 cannot be installed (optimum-onnx
 # 0.1.0 wants transformers < 4.58, sentence-transformers 6 wants >= 5).
