@@ -15,13 +15,22 @@ from rerankd.core.types import TokenIds
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.rotary import rotations
 
+MIN_TOKENS = 3  # of one call
 Floats = npt.NDArray[np.float32]
+
+
+def _with_unread(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Values (T, …) with the first one repeated `count` times behind them."""
+    return np.concatenate([values, np.repeat(values[:1], count, axis=0)]) if count else values
 
 
 def pack(
     rows: Sequence[TokenIds], config: DecoderConfig, *, past: Floats, keep: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """The graph's inputs by name (engines.openvino.qwen.Inputs).
+
+    For calls of one and of two tokens the CPU plugin would pack every matrix once more each, and
+    keep that (2026.4.1); so such a call gets tokens that nothing reads.
 
     Args:
         rows: the own tokens of B rows, each not empty.
@@ -37,12 +46,13 @@ def pack(
     cos, sin = rotations(places + np.int32(past.shape[0]), config.head_dim, config.rope_theta)
     columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
     used = columns < lengths[:, None]
+    unread = max(0, MIN_TOKENS - ids.size)
     return {
-        "ids": ids,
-        "cos": cos,
-        "sin": sin,
+        "ids": _with_unread(ids, unread),
+        "cos": _with_unread(cos, unread),
+        "sin": _with_unread(sin, unread),
         "slots": np.where(used, starts[:, None] + columns, 0).astype(np.int32),
-        "tokens": np.flatnonzero(used).astype(np.int32),
+        "tokens": _with_unread(np.flatnonzero(used).astype(np.int32), unread),
         "lengths": lengths,
         "last": starts + lengths - 1,
         "keep": np.arange(ids.size if keep else 0, dtype=np.int32),
