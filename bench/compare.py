@@ -38,7 +38,7 @@ from rerankd.core.agreement import agreement
 from rerankd.core.types import Content, RerankRequest, Row
 from rerankd.dialects import superset
 from rerankd.dialects.base import Envelope, Options
-from rerankd.engines.openvino.engine import usable_cores
+from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
 from rerankd.models.base import Model
 from rerankd.models.flops import layer_cost
