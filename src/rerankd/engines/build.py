@@ -5,13 +5,16 @@ from __future__ import annotations
 from rerankd.core.errors import StartError
 from rerankd.core.options import EngineOptions
 from rerankd.engines.base import Engine
+from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
 
 
 def encoder_engine(
-    config: EncoderConfig | ModernBertConfig, weights: Weights, options: EngineOptions
+    config: EncoderConfig | ModernBertConfig | DebertaConfig,
+    weights: Weights,
+    options: EngineOptions,
 ) -> Engine:
     """The engine of a cross-encoder.
 
