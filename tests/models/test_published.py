@@ -60,7 +60,11 @@ def in_catalog(
     entry = Entry(name=NAME, family="cross-encoder", window_tokens=window)
     monkeypatch.setattr(catalog, "find", {NAME: entry}.get)
     monkeypatch.setattr(catalog, "PUBLISHED", {NAME: examples})
-    monkeypatch.setattr(hub, "cached_folder", lambda _: folder)
+
+    def cached_folder(repository: str) -> Path:
+        return folder
+
+    monkeypatch.setattr(hub, "cached_folder", cached_folder)
 
 
 def test_a_model_that_gives_the_printed_scores_is_served(

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import (
+    load_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
+    save_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
+)
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError

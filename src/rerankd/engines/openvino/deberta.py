@@ -56,9 +56,16 @@ class Inputs:
             shape = ov.PartialShape([-1] * (2 if name == "slots" else 1))
             return ops.parameter(shape, ov.Type.i32, name=name)
 
-        wanted = [field.name for field in fields(cls) if field.name != "types"]
-        types = parameter("types") if config.token_types else None
-        return cls(*map(parameter, wanted), types)
+        return cls(
+            ids=parameter("ids"),
+            slots=parameter("slots"),
+            tokens=parameter("tokens"),
+            lengths=parameter("lengths"),
+            first=parameter("first"),
+            near=parameter("near"),
+            far=parameter("far"),
+            types=parameter("types") if config.token_types else None,
+        )
 
     def parameters(self) -> list[Node]:
         """All inputs, in the order in which they are declared."""
