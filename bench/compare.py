@@ -239,7 +239,7 @@ def stages(folder: Path, texts: Sequence[str], args: argparse.Namespace) -> Figu
     for number, request in enumerate([first, *requests]):
         body = json.dumps({"query": request.query, "documents": request.documents}).encode()
         marks = [time.process_time()]
-        parsed = dialect.parse(body, Options())
+        parsed = dialect.parse(WireRequest(path="/v1/rerank", body=body), Options())
         marks.append(time.process_time())
         prepared = model.prepare(parsed)
         rows, inverse = distinct(prepared.rows)

@@ -32,9 +32,8 @@ pytestmark = pytest.mark.reference
 
 TOLERANCE = 1e-3  # to transformers, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company
-STEP = {"xlmr-base": 24, "minilm-l6": 8, "tiny-qwen3": 4, "tiny-qwen2": 4}  # of the pairs
-SMALL_BERTS = [name for name in berts.GOLDEN_SHAPES if name != "xlmr-base"]
-NAMES = [*SMALL_BERTS, *modernberts.GOLDEN_SHAPES, *decoders.GOLDEN_SHAPES, "jina"]
+STEP = {"tiny-qwen3": 4, "tiny-qwen2": 4}  # of the pairs
+NAMES = [*berts.GOLDEN_SHAPES, *modernberts.GOLDEN_SHAPES, *decoders.GOLDEN_SHAPES]
 Goldens = npt.NDArray[np.float64]
 
 
@@ -61,8 +60,6 @@ def write(name: str, folder: Path) -> Path:
         return berts.write(folder, berts.GOLDEN_SHAPES[name])
     if name in modernberts.GOLDEN_SHAPES:
         return modernberts.write(folder, modernberts.GOLDEN_SHAPES[name])
-    if name == "jina":
-        return modernberts.write_jina(folder)
     return decoders.write(folder, decoders.GOLDEN_SHAPES[name])
 
 
@@ -74,8 +71,7 @@ def open_model(name: str, folder: Path, chosen: LoadOptions) -> Model:
 
 
 def golden(name: str) -> Goldens:
-    """Logits (pairs, K) by transformers; jina's plain twin is tiny-xlmr."""
-    plain = "tiny-xlmr" if name == "jina" else name
+    """Logits (pairs, K) by transformers."""
     if name in decoders.GOLDEN_SHAPES:
         text = make_decoder_goldens.GOLDEN.read_text(encoding="utf-8")
         return np.array(json.loads(text)[name]["pairs"])[:, None]
@@ -83,7 +79,7 @@ def golden(name: str) -> Goldens:
         text = make_modernbert_goldens.GOLDEN.read_text(encoding="utf-8")
         return np.array(json.loads(text)["shapes"][name]["pairs"])
     text = make_goldens.GOLDEN.read_text(encoding="utf-8")
-    return np.array(json.loads(text)[plain]["pairs"])
+    return np.array(json.loads(text)[name]["pairs"])
 
 
 def requests(name: str) -> list[RerankRequest]:
@@ -128,12 +124,6 @@ def test_every_pair_scores_as_transformers_scores_it(scored: Scored) -> None:
     assert np.abs(scored.logits - scored.golden).max() < TOLERANCE
     info = scored.model.engine.info
     assert (info.name, info.device, info.precision) == ("torch", "cpu", "fp32")
-
-
-def test_the_full_size_of_xlm_r_base_scores_as_transformers_scores_it(tmp_path: Path) -> None:
-    full = score("xlmr-base", tmp_path)
-    assert full.golden.std() > 0.3
-    assert np.abs(full.logits - full.golden).max() < TOLERANCE
 
 
 def test_logits_do_not_depend_on_batch_mates_or_their_order(scored: Scored) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from rerankd.core.errors import StartError
 from rerankd.core.options import EngineOptions
 from rerankd.engines.base import Engine
+from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
 
 
 def encoder_engine(
-    config: EncoderConfig | ModernBertConfig, weights: Weights, options: EngineOptions
+    config: EncoderConfig | ModernBertConfig | DebertaConfig,
+    weights: Weights,
+    options: EngineOptions,
 ) -> Engine:
     """The engine of a cross-encoder.
 
@@ -20,6 +23,10 @@ def encoder_engine(
     """
     _refuse_unbuilt(options)
     if options.engine == "torch":
+        if config.architecture == "deberta-v2":
+            raise StartError(
+                'engine = "torch" has no DeBERTa-v2 yet; leave `engine` out to run it on OpenVINO.'
+            )
         return _torch_engine(config, weights, options)
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 

@@ -18,9 +18,17 @@ from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
+from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.encoder import Architecture, EncoderConfig, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
-from rerankd.engines.openvino import bert, modernbert, modernbert_pack, xlm_roberta
+from rerankd.engines.openvino import (
+    bert,
+    deberta,
+    deberta_pack,
+    modernbert,
+    modernbert_pack,
+    xlm_roberta,
+)
 from rerankd.engines.openvino.runtime import Model, ov
 from rerankd.engines.pack import pack
 
@@ -41,7 +49,7 @@ class OpenVinoEngine:
 
     def __init__(
         self,
-        config: EncoderConfig | ModernBertConfig,
+        config: EncoderConfig | ModernBertConfig | DebertaConfig,
         weights: Weights,
         *,
         streams: int | None = None,
@@ -62,6 +70,9 @@ class OpenVinoEngine:
         if config.architecture == "modernbert":
             graph = modernbert.build(config, weights)
             self._pack = partial(modernbert_pack.pack, config=config)
+        elif config.architecture == "deberta-v2":
+            graph = deberta.build(config, weights)
+            self._pack = partial(deberta_pack.pack, config=config)
         else:
             graph = _BUILDERS[config.architecture](config, weights)
             self._pack = partial(pack, config=config)
