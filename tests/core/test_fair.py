@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,19 @@ def test_while_two_wait_neither_gets_more_than_a_turn_ahead(
         for job, i in batch:
             served[job.owner] += job.lengths[i]
         assert abs(served["first"] - served["second"]) <= 2 * (budget // 4 + 300)
+
+
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_shares_are_tokens_not_turns(key: str) -> None:
+    """Long rows overshoot their turn; what they took is charged."""
+    queue: FairQueue[str] = FairQueue()
+    long = queue.add("long", [300] * 200, key="a")
+    short = queue.add("short", [10] * 6000, key=key)
+    served = {"long": 0, "short": 0}
+    while long.order and short.order:
+        for job, i in queue.next_batch(1000):
+            served[job.owner] += job.lengths[i]
+    assert abs(served["long"] - served["short"]) <= 2 * (250 + 300)
 
 
 def test_a_small_job_does_not_wait_for_a_large_one() -> None:
