@@ -35,15 +35,16 @@ from workers import DEFAULT_PEER, OURS
 
 from rerankd import __version__
 from rerankd.core.agreement import agreement
+from rerankd.core.batch import distinct
 from rerankd.core.types import Content, RerankRequest, Row
 from rerankd.dialects import superset
-from rerankd.dialects.base import Envelope, Options
+from rerankd.dialects.wire import Envelope, Options, WireRequest
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
 from rerankd.models.base import Model
 from rerankd.models.flops import layer_cost
 from rerankd.models.load import load, resolve
-from rerankd.service.pipeline import distinct, rank
+from rerankd.service.pipeline import rank
 from rerankd.service.texts import read_texts
 from rerankd.service.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform
 

@@ -73,6 +73,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_tokens: Annotated[
         int, Meta(ge=1, description="Tokens that may wait per model. Above: 503.")
     ] = 16_777_216
+    score_cache_bytes: Annotated[
+        int, Meta(ge=0, description="Scores kept per model for equal pairs to come; 0 = none.")
+    ] = 0
     deadline_s: Annotated[
         float, Meta(gt=0, description="Time for one request after its body came. Above: 504.")
     ] = 300.0

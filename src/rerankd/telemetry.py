@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -36,6 +37,7 @@ class RequestRecord:
     documents: int
     pairs: int
     input_tokens: int
+    cached_tokens: int  # of input_tokens: of pairs that the score cache answered
     body_bytes: int
     prepare_ms: float
     queue_ms: float
@@ -60,7 +62,13 @@ class Metrics:
             "rerankd_documents_total", "Documents ranked.", ("model",), registry=registry
         )
         self._tokens = Counter(
-            "rerankd_input_tokens_total", "Tokens scored.", ("model",), registry=registry
+            "rerankd_input_tokens_total", "Tokens of all pairs.", ("model",), registry=registry
+        )
+        self._cached = Counter(
+            "rerankd_cached_tokens_total",
+            "Tokens of pairs that the score cache answered; the rest was scored.",
+            ("model",),
+            registry=registry,
         )
         self._seconds = Histogram(
             "rerankd_request_seconds",
@@ -89,6 +97,9 @@ class Metrics:
         self._waiting = Gauge(
             "rerankd_queue_tokens", "Tokens that wait per model.", ("model",), registry=registry
         )
+        self._cache_bytes = Gauge(
+            "rerankd_score_cache_bytes", "Memory of the score cache.", ("model",), registry=registry
+        )
 
     def observe(self, record: RequestRecord) -> None:
         """Count one finished request."""
@@ -97,14 +108,21 @@ class Metrics:
         if record.status == 200:
             self._documents.labels(record.model).inc(record.documents)
             self._tokens.labels(record.model).inc(record.input_tokens)
+            self._cached.labels(record.model).inc(record.cached_tokens)
             self._queue_seconds.labels(record.model).observe(record.queue_ms / 1000)
             self._engine_seconds.labels(record.model).observe(record.engine_ms / 1000)
 
-    def render(self, *, in_flight: int, waiting_tokens: dict[str, int]) -> tuple[bytes, str]:
-        """The exposition text and its content type."""
+    def render(
+        self, *, in_flight: int, waiting_tokens: Mapping[str, int], cache_bytes: Mapping[str, int]
+    ) -> tuple[bytes, str]:
+        """The exposition text and its content type; the mappings are by model."""
         self._in_flight.set(in_flight)
-        for model, tokens in waiting_tokens.items():
-            self._waiting.labels(model).set(tokens)
+        for gauge, values in (
+            (self._waiting, waiting_tokens),
+            (self._cache_bytes, cache_bytes),
+        ):
+            for model, value in values.items():
+                gauge.labels(model).set(value)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 

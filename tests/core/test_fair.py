@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,45 @@ def test_every_row_is_given_out_once_within_the_budget(
         (n, i) for n, (_, lengths) in enumerate(queued) for i in range(len(lengths))
     ]
     assert queue.waiting_tokens == 0
+
+
+backlogs = st.lists(st.integers(1, 300), min_size=30, max_size=60)
+
+
+@given(backlogs, backlogs, st.integers(0, 6), st.integers(400, 2000), st.sampled_from(["a", "b"]))
+def test_while_two_wait_neither_gets_more_than_a_turn_ahead(
+    first: list[int], second: list[int], late: int, budget: int, key: str
+) -> None:
+    """Two jobs of one key, or of two, the second some batches late.
+
+    Goyal et al. 1996, theorem 1: shares differ by one largest turn of each at most.
+    """
+    queue: FairQueue[str] = FairQueue()
+    one = queue.add("first", first, key="a")
+    for _ in range(late):
+        queue.next_batch(budget)
+    other = queue.add("second", second, key=key)
+    served = {"first": 0, "second": 0}
+    while True:
+        batch = queue.next_batch(budget)
+        if not (one.order and other.order):
+            break
+        for job, i in batch:
+            served[job.owner] += job.lengths[i]
+        assert abs(served["first"] - served["second"]) <= 2 * (budget // 4 + 300)
+
+
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_shares_are_tokens_not_turns(key: str) -> None:
+    """Long rows overshoot their turn; what they took is charged."""
+    queue: FairQueue[str] = FairQueue()
+    long = queue.add("long", [300] * 200, key="a")
+    short = queue.add("short", [10] * 6000, key=key)
+    served = {"long": 0, "short": 0}
+    while long.order and short.order:
+        for job, i in queue.next_batch(1000):
+            served[job.owner] += job.lengths[i]
+    assert abs(served["long"] - served["short"]) <= 2 * (250 + 300)
 
 
 def test_a_small_job_does_not_wait_for_a_large_one() -> None:

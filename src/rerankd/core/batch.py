@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rerankd.core.types import Row
+
 
 def plan_batches(lengths: Sequence[int], *, max_tokens: int, max_rows: int) -> list[list[int]]:
     """Group rows, longest first, so that a padded batch costs at most `max_tokens`.
@@ -26,3 +28,16 @@ def plan_batches(lengths: Sequence[int], *, max_tokens: int, max_rows: int) -> l
             longest = lengths[i]
         plan[-1].append(i)
     return plan
+
+
+def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """Equal pairs are scored once: the distinct rows, and for each row the place of its twin."""
+    places: dict[tuple[int, bytes], int] = {}
+    unique: list[Row] = []
+    inverse: list[int] = []
+    for row in rows:
+        place = places.setdefault(row.key(), len(unique))
+        if place == len(unique):
+            unique.append(row)
+        inverse.append(place)
+    return unique, inverse

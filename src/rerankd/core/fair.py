@@ -60,10 +60,26 @@ class FairQueue(Generic[T]):
         self._now = 0.0
         self._sequence = count()
 
-    def add(self, owner: T, lengths: Sequence[int], *, key: str, priority: int = 0) -> Job[T]:
-        """Queue a request's rows, shape (B,), B > 0. Longest rows run first, with their like."""
-        order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-        job = Job(owner, key, priority, lengths, order, sum(lengths))
+    def add(
+        self,
+        owner: T,
+        lengths: Sequence[int],
+        *,
+        key: str,
+        priority: int = 0,
+        only: Sequence[int] | None = None,
+    ) -> Job[T]:
+        """Queue a request's rows. Longest rows run first, with their like.
+
+        Args:
+            owner: handed back with each row.
+            lengths: shape (B,), B > 0, tokens per row.
+            key: whose share it uses.
+            priority: lower goes first among the jobs of the key.
+            only: indexes of the rows that are to run, at least one; None = all.
+        """
+        order = sorted(range(len(lengths)) if only is None else only, key=lambda i: lengths[i])
+        job = Job(owner, key, priority, lengths, order, sum(lengths[i] for i in order))
         self.waiting_tokens += job.waiting_tokens
         flow = self._flows.get(key)
         if flow is None:

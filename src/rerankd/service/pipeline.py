@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rerankd.core.batch import distinct
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
@@ -42,6 +43,7 @@ class Trace:
     documents: int = 0
     pairs: int = 0
     input_tokens: int = 0
+    cached_tokens: int = 0  # of input_tokens: of pairs that the score cache answered
     prepare_s: float = 0.0
     queue_s: float = 0.0
     engine_s: float = 0.0
@@ -94,7 +96,7 @@ class Pipeline:
         trace.prepare_s = time.perf_counter() - started
         trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens
 
-        served.scheduler.check_room(sum(row.tokens for row in rows))
+        # Cached or not: what a key may send must not depend on what others asked before.
         self.rates.take_tokens(key, prepared.input_tokens)
         try:
             scored = await served.scheduler.submit(rows, key=key.name, priority=request.priority)
@@ -103,7 +105,13 @@ class Pipeline:
                 self.rates.give_back_tokens(key, prepared.input_tokens)
             raise
         trace.queue_s, trace.engine_s = scored.queue_s, scored.engine_s
-        return rank(request, prepared, scored.logits[inverse], served.model)
+        trace.cached_tokens = sum(
+            row.tokens
+            for row, place in zip(prepared.rows, inverse, strict=True)
+            if scored.cached[place]
+        )
+        ranking = rank(request, prepared, scored.logits[inverse], served.model)
+        return replace(ranking, cached_tokens=trace.cached_tokens)
 
     async def _prepared(
         self, request: RerankRequest, served: Served, size: int
@@ -180,19 +188,6 @@ def check_modalities(request: RerankRequest, card: ModelCard) -> None:
                 f"{', '.join(sorted(card.modalities))} only. {_readers(content)}",
                 param=name,
             )
-
-
-def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
-    """Equal pairs are scored once: the distinct rows, and for each row the place of its twin."""
-    places: dict[tuple[int, bytes], int] = {}
-    unique: list[Row] = []
-    inverse: list[int] = []
-    for row in rows:
-        place = places.setdefault(row.key(), len(unique))
-        if place == len(unique):
-            unique.append(row)
-        inverse.append(place)
-    return unique, inverse
 
 
 def rank(request: RerankRequest, prepared: Prepared, logits: Logits, model: Model) -> Ranking:

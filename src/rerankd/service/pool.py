@@ -12,6 +12,7 @@ from rerankd.core.options import LoadOptions
 from rerankd.models import catalog
 from rerankd.models.base import Model
 from rerankd.models.load import Loaded, Spec, load, resolve
+from rerankd.service.cache import ScoreCache
 from rerankd.service.scheduler import Scheduler
 
 _SHOWN_NAME = 100  # characters of an unknown name that an error repeats
@@ -87,11 +88,17 @@ class Pool:
     """Loads models off the event loop, finds them by name, swaps them on reload."""
 
     def __init__(
-        self, *, request_tokens: int, queue_tokens: int, load: Callable[[Spec], Loaded] = load
+        self,
+        *,
+        request_tokens: int,
+        queue_tokens: int,
+        score_cache_bytes: int = 0,
+        load: Callable[[Spec], Loaded] = load,
     ) -> None:
         self._load_spec = load
         self.request_tokens = request_tokens
         self.queue_tokens = queue_tokens
+        self.score_cache_bytes = score_cache_bytes
         self._plan = Plan(specs=(), aliases={})
         self._served: dict[str, Served] = {}
 
@@ -191,5 +198,6 @@ class Pool:
             loaded.model.engine,
             request_tokens=self.request_tokens,
             queue_tokens=self.queue_tokens,
+            cache=ScoreCache(self.score_cache_bytes) if self.score_cache_bytes else None,
         )
         return Served(loaded.model, scheduler, loaded.warnings)

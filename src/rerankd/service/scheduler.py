@@ -2,6 +2,11 @@
 
 While the engine runs a batch, new rows pile up, and the next batch takes them. Load makes the
 batches. A whole request is admitted or refused; nothing here sleeps or polls.
+
+Equal rows of one batch are scored once, whoever sent them. With a score cache, rows that it knows
+are neither queued nor scored; it is asked again when a batch starts, for what others brought in
+the meantime. Without one, equal rows in different batches are scored again: to wait for another
+request's row would tie a request to that one's deadline, cancellation and failure.
 """
 
 from __future__ import annotations
@@ -15,11 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rerankd.core.batch import distinct
 from rerankd.core.errors import EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, Job
 from rerankd.core.meter import over_limit
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import Engine
+from rerankd.service.cache import ScoreCache
 
 _RETRY_MIN_S, _RETRY_MAX_S = 1.0, 60.0
 
@@ -29,6 +36,7 @@ class Scored:
     """Logits (B, K) for the B rows of one request, and where its time went."""
 
     logits: Logits
+    cached: Sequence[bool]  # (B,): whose logits came from the score cache
     queue_s: float  # from admission until its first row started
     engine_s: float  # from then until its last row was done
 
@@ -40,18 +48,23 @@ class _Request:
     rows: Sequence[Row]
     future: asyncio.Future[Scored]
     admitted_at: float
-    outputs: list[Logits | None]
+    outputs: list[Logits | None]  # (K,) per row
+    cached: list[bool]
     remaining: int
     started_at: float | None = None
 
-    def store(self, index: int, logits: Logits) -> None:
+    def store(self, index: int, logits: Logits, *, cached: bool) -> None:
         self.outputs[index] = logits
+        self.cached[index] = cached
         self.remaining -= 1
         if self.remaining == 0 and not self.future.done():
-            now = time.monotonic()
-            started = self.started_at if self.started_at is not None else now
-            stacked = np.stack([out for out in self.outputs if out is not None])
-            self.future.set_result(Scored(stacked, started - self.admitted_at, now - started))
+            self.future.set_result(self.scored())
+
+    def scored(self) -> Scored:
+        now = time.monotonic()
+        started = self.started_at if self.started_at is not None else now
+        stacked = np.stack([out for out in self.outputs if out is not None])
+        return Scored(stacked, self.cached, started - self.admitted_at, now - started)
 
     def fail(self, error: BaseException) -> None:
         if not self.future.done():
@@ -61,8 +74,16 @@ class _Request:
 class Scheduler:
     """Admission, fairness and cancellation in front of one engine."""
 
-    def __init__(self, engine: Engine, *, request_tokens: int, queue_tokens: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        request_tokens: int,
+        queue_tokens: int,
+        cache: ScoreCache | None = None,
+    ) -> None:
         self.engine = engine
+        self.cache = cache
         self.request_tokens = request_tokens
         self.queue_tokens = queue_tokens
         self._queue: FairQueue[_Request] = FairQueue()
@@ -141,15 +162,22 @@ class Scheduler:
             InvalidRequest, Overloaded: as check_room.
             EngineFailed: the engine could not answer.
         """
-        self.check_room(sum(row.tokens for row in rows))
+        known = [self._known(row) for row in rows]
+        missing = [i for i, logits in enumerate(known) if logits is None]
+        if missing or self._closed:
+            self.check_room(sum(rows[i].tokens for i in missing))
         request = _Request(
             rows=rows,
             future=asyncio.get_running_loop().create_future(),
             admitted_at=time.monotonic(),
-            outputs=[None] * len(rows),
-            remaining=len(rows),
+            outputs=known,
+            cached=[logits is not None for logits in known],
+            remaining=len(missing),
         )
-        job = self._queue.add(request, [row.tokens for row in rows], key=key, priority=priority)
+        if not missing:
+            return request.scored()
+        lengths = [row.tokens for row in rows]
+        job = self._queue.add(request, lengths, key=key, priority=priority, only=missing)
         self._wake.set()
         try:
             with self.hold():
@@ -170,6 +198,8 @@ class Scheduler:
         """Stop the loop and free the engine; requests in progress fail with Overloaded."""
         self._closed = True
         self._loop.cancel()
+        if self.cache is not None:
+            self.cache.clear()
         gone = Overloaded("The model was unloaded.", retry_after_s=_RETRY_MIN_S)
         for job, _ in self._running:
             job.owner.fail(gone)
@@ -196,15 +226,16 @@ class Scheduler:
                 if job.owner.started_at is None:
                     job.owner.started_at = started
             await self._score(batch)
-            tokens = sum(job.lengths[i] for job, i in batch)
-            speed = tokens / max(time.monotonic() - started, 1e-6)
-            known = self._tokens_per_s
-            self._tokens_per_s = 0.8 * known + 0.2 * speed if known else speed
 
     async def _score(self, batch: Sequence[tuple[Job[_Request], int]]) -> None:
         """Run one batch; if it fails, each request's rows alone, so that one cannot fail others."""
+        rows = [job.owner.rows[i] for job, i in batch]
+        known = [self._known(row) for row in rows]
+        missing, inverse = distinct(
+            [row for row, out in zip(rows, known, strict=True) if out is None]
+        )
         try:
-            logits = await self._forward(batch)
+            logits = await self._forward(missing)
         except Exception as error:  # noqa: BLE001 - every waiter learns why; the loop lives on
             requests = {id(job.owner): job.owner for job, _ in batch}
             if len(requests) == 1:
@@ -213,8 +244,9 @@ class Scheduler:
             for owner in requests:
                 await self._score([(job, i) for job, i in batch if id(job.owner) == owner])
             return
-        for (job, i), row_logits in zip(batch, logits, strict=True):
-            job.owner.store(i, row_logits)
+        fresh = iter(inverse)
+        for (job, i), out in zip(batch, known, strict=True):
+            job.owner.store(i, logits[next(fresh)] if out is None else out, cached=out is not None)
 
     def _fail(self, batch: Sequence[tuple[Job[_Request], int]], cause: Exception) -> None:
         job = batch[0][0]
@@ -224,12 +256,32 @@ class Scheduler:
         job.owner.fail(error)
         self._queue.cancel(job)
 
-    async def _forward(self, batch: Sequence[tuple[Job[_Request], int]]) -> Logits:
-        rows = [job.owner.rows[i] for job, i in batch]
+    async def _forward(self, rows: Sequence[Row]) -> Logits:
+        """Logits (B, K) of B rows, checked, timed and remembered; without rows only a turn passes.
+
+        Raises:
+            EngineFailed, or whatever the engine raised.
+        """
+        if not rows:
+            await asyncio.sleep(0)  # a queue full of cached rows must not hold the event loop
+            return np.empty((0, 0), dtype=np.float32)
+        started = time.monotonic()
         loop = asyncio.get_running_loop()
         logits = await loop.run_in_executor(self._thread, self.engine.forward, rows)
         if logits.ndim != 2 or logits.shape[0] != len(rows):
             raise EngineFailed(f"The engine gave shape {logits.shape} for {len(rows)} rows.")
         if not np.isfinite(logits).all():
             raise EngineFailed("The engine gave a logit that is not finite.")
+        self._learn_speed(sum(row.tokens for row in rows), time.monotonic() - started)
+        if self.cache is not None and not self._closed:
+            for row, out in zip(rows, logits, strict=True):
+                self.cache.put(row, out)
         return logits
+
+    def _learn_speed(self, tokens: int, spent_s: float) -> None:
+        speed, known = tokens / max(spent_s, 1e-6), self._tokens_per_s
+        self._tokens_per_s = 0.8 * known + 0.2 * speed if known else speed
+
+    def _known(self, row: Row) -> Logits | None:
+        """The logits (K,) of a row that was scored before, if they are kept."""
+        return None if self.cache is None else self.cache.get(row)

@@ -37,7 +37,12 @@ from rerankd.web.state import State
 def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> State:
     """The parts of one server; no model is loaded yet, `load` will do it."""
     limits = settings.limits
-    pool = Pool(request_tokens=limits.request_tokens, queue_tokens=limits.queue_tokens, load=load)
+    pool = Pool(
+        request_tokens=limits.request_tokens,
+        queue_tokens=limits.queue_tokens,
+        score_cache_bytes=limits.score_cache_bytes,
+        load=load,
+    )
     rates = RateLimits()
     per_request = RequestLimits(
         documents=limits.documents,

@@ -220,6 +220,7 @@ class _Call:
             documents=trace.documents,
             pairs=trace.pairs,
             input_tokens=trace.input_tokens,
+            cached_tokens=trace.cached_tokens,
             body_bytes=self._body_bytes,
             prepare_ms=trace.prepare_s * 1000,
             queue_ms=trace.queue_s * 1000,

@@ -54,7 +54,9 @@ class Operations:
     async def metrics(self, request: Request) -> Response:
         """Prometheus exposition. No key needed."""
         body, content_type = self._state.metrics.render(
-            in_flight=self._state.drain.running, waiting_tokens=dict(self._state.waiting_tokens())
+            in_flight=self._state.drain.running,
+            waiting_tokens=self._state.waiting_tokens(),
+            cache_bytes=self._state.cache_bytes(),
         )
         return Response(body, headers={"content-type": content_type})
 

@@ -92,6 +92,11 @@ class State:
         served = self.pipeline.pool.served
         return {name: model.scheduler.waiting_tokens for name, model in served.items()}
 
+    def cache_bytes(self) -> Mapping[str, int]:
+        """Memory of the score caches, by model; a model without one is not in it."""
+        caches = {n: m.scheduler.cache for n, m in self.pipeline.pool.served.items()}
+        return {name: cache.used_bytes for name, cache in caches.items() if cache is not None}
+
 
 def key_of(settings: KeySettings) -> Key:
     """A configured key, hashed: the key itself is not kept."""

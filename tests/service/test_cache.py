@@ -1,0 +1,173 @@
+"""The score cache: exact keys, exact logits, bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import BytesModel, row
+
+from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.types import Logits, Row
+from rerankd.engines.fake import FakeEngine
+from rerankd.models.load import Loaded, Spec
+from rerankd.service.cache import ENTRY_BYTES, ScoreCache
+from rerankd.service.pool import Plan, Pool
+from rerankd.service.scheduler import Scheduler
+
+
+def logits(*values: float) -> Logits:
+    return np.array(values, dtype=np.float32)
+
+
+def test_the_answer_is_the_same_float_bit_for_bit() -> None:
+    cache = ScoreCache(10_000)
+    cache.put(row(1, 2, 3), logits(0.1, -7.25))
+    found = cache.get(row(1, 2, 3))
+    assert found is not None
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, logits(0.1, -7.25))
+
+
+def test_only_an_equal_row_is_found() -> None:
+    cache = ScoreCache(10_000)
+    cache.put(row(1, 2, 3, second=1), logits(1))
+    for other in (
+        row(1, 2, 3, second=2),
+        row(1, 2, second=1),
+        row(1, 2, 3, 0, second=1),
+        row(1, 3, 2, second=1),
+        row(1 + (1 << 16), 2, 3, second=1),
+    ):
+        assert cache.get(other) is None
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    one = ENTRY_BYTES + 4 + 4
+    cache = ScoreCache(2 * one)
+    cache.put(row(1), logits(1))
+    cache.put(row(2), logits(2))
+    assert cache.get(row(1)) is not None
+    cache.put(row(3), logits(3))
+    assert cache.get(row(2)) is None
+    assert cache.get(row(1)) is not None
+    assert cache.get(row(3)) is not None
+
+
+def test_what_is_larger_than_the_cache_is_not_kept_and_drops_nothing() -> None:
+    cache = ScoreCache(ENTRY_BYTES + 100)
+    cache.put(row(1), logits(1))
+    cache.put(row(*range(1000)), logits(2))
+    assert len(cache) == 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 40)), max_size=60))
+def test_bytes_are_counted_exactly_and_never_over_the_limit(puts: list[tuple[int, int]]) -> None:
+    cache = ScoreCache(3 * ENTRY_BYTES)
+    for kind, length in puts:
+        cache.put(row(*[kind] * length), logits(kind))
+        assert cache.used_bytes <= cache.limit_bytes
+    kept = {(k, n) for k, n in puts if cache.get(row(*[k] * n)) is not None}
+    assert cache.used_bytes == sum(ENTRY_BYTES + 4 * n + 4 for _, n in kept)
+    cache.clear()
+    assert (cache.used_bytes, len(cache)) == (0, 0)
+
+
+def test_the_count_is_what_python_needs() -> None:
+    rows = [Row(np.full(100, n, dtype=np.int32), 300) for n in range(4000)]
+    cache = ScoreCache(1 << 30)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for each in rows:
+            cache.put(each, logits(1))
+        needed = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert needed <= cache.used_bytes <= 1.25 * needed
+
+
+async def test_a_request_is_told_which_rows_were_known() -> None:
+    engine, cache = FakeEngine(), ScoreCache(10_000)
+    scheduler = Scheduler(engine, request_tokens=1000, queue_tokens=4000, cache=cache)
+    try:
+        first = await scheduler.submit([row(1), row(2)])
+        second = await scheduler.submit([row(3), row(2)])
+        third = await scheduler.submit([row(2), row(3), row(1)])
+    finally:
+        await scheduler.close()
+    assert (first.cached, second.cached) == ([False, False], [False, True])
+    assert third.cached == [True] * 3
+    assert engine.batches == [2, 1]
+    np.testing.assert_array_equal(third.logits[[2, 0]], first.logits)
+    assert len(cache) == 0  # the model is gone, and its scores with it
+
+
+async def test_known_rows_need_no_room_in_the_queue() -> None:
+    scheduler = Scheduler(
+        FakeEngine(), request_tokens=100, queue_tokens=10, cache=ScoreCache(10_000)
+    )
+    try:
+        await scheduler.submit([row(1, 1, 1)])
+        with scheduler.reserve(9):
+            scored = await scheduler.submit([row(1, 1, 1)])
+    finally:
+        await scheduler.close()
+    assert scored.cached == [True]
+
+
+class NanEngine(FakeEngine):
+    """Answers NaN once."""
+
+    def forward(self, batch: object) -> Logits:  # type: ignore[override]
+        return np.full((1, 1), np.nan, dtype=np.float32)
+
+
+async def test_what_failed_is_not_kept() -> None:
+    cache = ScoreCache(10_000)
+    scheduler = Scheduler(NanEngine(), request_tokens=100, queue_tokens=100, cache=cache)
+    try:
+        with pytest.raises(Exception, match="not finite"):
+            await scheduler.submit([row(1)])
+    finally:
+        await scheduler.close()
+    assert len(cache) == 0
+
+
+async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> None:
+    def load(spec: Spec) -> Loaded:
+        return Loaded(model=BytesModel(spec.name), warnings=())
+
+    def planned(*specs: Spec) -> Plan:
+        return Plan(specs=specs, aliases={})
+
+    a, b = Spec(name="a"), Spec(name="b")
+    pool = Pool(request_tokens=1000, queue_tokens=4000, score_cache_bytes=10_000, load=load)
+    await pool.start(planned(a, b))
+    try:
+        await pool.served["a"].scheduler.submit([row(1)])
+        fresh = await pool.served["b"].scheduler.submit([row(1)])
+        assert fresh.cached == [False]
+        other = Spec(name="a", options=LoadOptions(engine=EngineOptions(quantization="int8")))
+        await pool.swap(planned(other, b))
+        again = await pool.served["a"].scheduler.submit([row(1)])
+        kept = await pool.served["b"].scheduler.submit([row(1)])
+    finally:
+        await pool.close()
+    assert (again.cached, kept.cached) == ([False], [True])
+
+
+async def test_without_the_setting_there_is_none() -> None:
+    pool = Pool(
+        request_tokens=10,
+        queue_tokens=10,
+        load=lambda spec: Loaded(model=BytesModel(spec.name), warnings=()),
+    )
+    await pool.start(Plan(specs=(Spec(name="a"),), aliases={}))
+    try:
+        assert pool.served["a"].scheduler.cache is None
+    finally:
+        await pool.close()

@@ -1,0 +1,49 @@
+"""The score cache as a client, an operator and a key's limit see it."""
+
+from __future__ import annotations
+
+from support import BytesModel, body, running
+
+from rerankd.engines.fake import FakeEngine
+
+ON = {"limits": {"score_cache_bytes": 100_000}}
+
+
+async def test_cached_pairs_are_named_counted_and_score_the_same() -> None:
+    engine = FakeEngine(max_length=None)
+    async with running(ON, model=BytesModel(engine=engine)) as (client, _):
+        first = (await client.post("/v1/rerank", json=body("q", ["a", "bb"]))).json()
+        asked = body("q", ["cccc", "bb", "a", "bb"])
+        second = (await client.post("/v1/rerank", json=asked)).json()
+        metrics = (await client.get("/metrics")).text
+    assert engine.batches == [2, 1]
+    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    # a pair is "q", a one, and the document's bytes: 6 + 4 + 3 + 4 tokens
+    assert second["usage"]["input_tokens"] == second["usage"]["prompt_tokens"] == 17
+    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == 11
+    scores = {r["index"]: r["relevance_score"] for r in second["results"]}
+    before = {r["index"]: r["relevance_score"] for r in first["results"]}
+    assert (scores[2], scores[1], scores[3]) == (before[0], before[1], before[1])
+    assert 'rerankd_cached_tokens_total{model="fake-model"} 11.0' in metrics
+    assert 'rerankd_input_tokens_total{model="fake-model"} 24.0' in metrics
+    assert 'rerankd_score_cache_bytes{model="fake-model"}' in metrics
+
+
+async def test_it_is_off_unless_the_operator_wants_it() -> None:
+    engine = FakeEngine(max_length=None)
+    async with running(model=BytesModel(engine=engine)) as (client, _):
+        await client.post("/v1/rerank", json=body("q", ["a", "a"]))
+        answer = (await client.post("/v1/rerank", json=body("q", ["a", "a"]))).json()
+        metrics = (await client.get("/metrics")).text
+    assert engine.batches == [1, 1]
+    assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert "rerankd_score_cache_bytes{" not in metrics
+
+
+async def test_the_tokens_of_a_cached_pair_count_for_the_keys_limit() -> None:
+    keys = [{"name": "team", "key": "sk-team", "tpm": 10}]  # body() has 7 tokens
+    headers = {"authorization": "Bearer sk-team"}
+    async with running({**ON, "keys": keys}) as (client, _):
+        first = await client.post("/v1/rerank", json=body(), headers=headers)
+        second = await client.post("/v1/rerank", json=body(), headers=headers)
+    assert (first.status_code, second.status_code) == (200, 429)
