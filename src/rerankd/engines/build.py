@@ -21,7 +21,9 @@ def encoder_engine(
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
     _refuse_unbuilt(options)
-    return OpenVinoEngine(config, weights, streams=options.streams)
+    return OpenVinoEngine(
+        config, weights, streams=options.streams, quantization=options.quantization
+    )
 
 
 def decoder_engine(
@@ -39,9 +41,14 @@ def decoder_engine(
     from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
 
     _refuse_unbuilt(options)
+    if options.quantization is not None:
+        raise StartError(
+            f'quantization = "{options.quantization}" is available for BERT and XLM-R '
+            "cross-encoders only; leave it unset to run this decoder in fp32."
+        )
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 
 def _refuse_unbuilt(options: EngineOptions) -> None:
-    if options.engine != "openvino" or options.quantization is not None:
-        raise StartError("This version runs models on OpenVINO in fp32 only.")
+    if options.engine != "openvino":
+        raise StartError("This version runs models on OpenVINO only.")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.openvino.int8 import Int8Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -31,9 +32,14 @@ def weight(weights: Weights, name: str) -> Node:
     return ov.op.Constant(weights(name), shared_memory=True)
 
 
+def matrix(weights: Weights, name: str) -> Node:
+    """What a linear layer multiplies by, (outputs, inputs): as the weights want it done."""
+    return weights.matrix(name) if isinstance(weights, Int8Weights) else weight(weights, name)
+
+
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
-    product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
+    product = ops.matmul(x, matrix(weights, f"{name}.weight"), False, True)
     return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
 
 
