@@ -68,7 +68,7 @@ def test_int8_orders_as_fp32_does_and_is_not_fp32(both: Both) -> None:
 def test_int8_scores_are_the_same_bit_for_bit_in_any_company(both: Both) -> None:
     rng = np.random.default_rng(5)
     for size in (1, 1, 1, 2, 3, 5, 8, 13, 40):
-        members = rng.permutation(len(both.rows))[:size]
+        members = [int(i) for i in rng.permutation(len(both.rows))[:size]]
         again = both.model.engine.forward([both.rows[i] for i in members])
         np.testing.assert_array_equal(again, both.int8[members])
 
@@ -109,8 +109,8 @@ def test_the_group_is_the_best_that_divides_every_width(tmp_path: Path) -> None:
 
 
 def test_a_weight_that_is_not_finite_is_refused() -> None:
-    def damaged(_: str) -> npt.NDArray[np.float32]:
-        return np.array([[1.0, np.nan]], np.float32)
+    def damaged(name: str) -> npt.NDArray[np.float32]:
+        return np.full((2, len(name)), np.nan, np.float32)
 
     with pytest.raises(StartError, match=r"encoder\.layer\.0\.x holds values that are not finite"):
         Int8Weights(damaged).matrix("encoder.layer.0.x")
