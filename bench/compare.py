@@ -38,7 +38,7 @@ from rerankd.core.agreement import agreement
 from rerankd.core.types import Content, RerankRequest, Row
 from rerankd.dialects import superset
 from rerankd.dialects.base import Envelope, Options
-from rerankd.engines.openvino.engine import usable_cores
+from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
 from rerankd.models.base import Model
 from rerankd.models.flops import layer_cost
@@ -239,7 +239,7 @@ def stages(folder: Path, texts: Sequence[str], args: argparse.Namespace) -> Figu
     for number, request in enumerate([first, *requests]):
         body = json.dumps({"query": request.query, "documents": request.documents}).encode()
         marks = [time.process_time()]
-        parsed = dialect.parse(body, Options())
+        parsed = dialect.parse(WireRequest(path="/v1/rerank", body=body), Options())
         marks.append(time.process_time())
         prepared = model.prepare(parsed)
         rows, inverse = distinct(prepared.rows)

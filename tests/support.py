@@ -12,6 +12,7 @@ import numpy as np
 
 from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.dialects.registry import SERVED, Registry
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
@@ -66,7 +67,11 @@ def settings(**values: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def running(
-    values: Json | None = None, *, model: BytesModel | None = None, aliases: Json | None = None
+    values: Json | None = None,
+    *,
+    model: BytesModel | None = None,
+    aliases: Json | None = None,
+    registry: Registry = SERVED,
 ) -> AsyncGenerator[tuple[httpx2.AsyncClient, State]]:
     """An in-process client of an app that serves one fake model."""
     chosen = model or BytesModel()
@@ -77,7 +82,7 @@ async def running(
 
     state = make_state(made, load=load)
     plan = Plan(specs=(Spec(name=chosen.card.name),), aliases=aliases or {})
-    app: Any = create_app(state, plan, cors_origins=made.server.cors_origins)
+    app: Any = create_app(state, plan, cors_origins=made.server.cors_origins, registry=registry)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.app.router.lifespan_context(app.app),

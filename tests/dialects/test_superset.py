@@ -26,8 +26,8 @@ from rerankd.core.errors import (
 )
 from rerankd.core.types import Content, Hit, Ranking, RerankRequest
 from rerankd.dialects import superset
-from rerankd.dialects.base import Envelope, Options
 from rerankd.dialects.superset_schema import Body
+from rerankd.dialects.wire import Envelope, Options, WireRequest
 
 GOOD: dict[str, Any] = {"query": "q", "documents": ["a", "b"]}
 OPTIONS = Options()
@@ -35,8 +35,12 @@ Json = dict[str, Any]
 ENVELOPE = Envelope(request_id="r1", created=1700000000)
 
 
+def post(raw: bytes) -> WireRequest:
+    return WireRequest(path="/v1/rerank", body=raw)
+
+
 def parse(**change: Any) -> RerankRequest:
-    return superset.parse(msgspec.json.encode(GOOD | change), OPTIONS)
+    return superset.parse(post(msgspec.json.encode(GOOD | change)), OPTIONS)
 
 
 def test_defaults() -> None:
@@ -156,7 +160,7 @@ def test_a_bad_field_is_named(change: dict[str, Any], param: str, says: str) -> 
 def test_a_missing_field_is_named(missing: str) -> None:
     raw = msgspec.json.encode({k: v for k, v in GOOD.items() if k != missing})
     with pytest.raises(InvalidRequest, match=f"{missing}: this field is required") as refused:
-        superset.parse(raw, OPTIONS)
+        superset.parse(post(raw), OPTIONS)
     assert refused.value.param == missing
 
 
@@ -181,7 +185,7 @@ def test_a_missing_field_is_named(missing: str) -> None:
 )
 def test_what_is_not_a_request_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        superset.parse(raw, OPTIONS)
+        superset.parse(post(raw), OPTIONS)
 
 
 @given(
@@ -203,7 +207,7 @@ def test_what_is_not_a_request_is_refused(raw: bytes) -> None:
 )
 def test_any_body_is_a_request_or_a_clear_refusal(raw: bytes) -> None:
     try:
-        request = superset.parse(raw, OPTIONS)
+        request = superset.parse(post(raw), OPTIONS)
     except InvalidRequest as refused:
         said = str(refused)
     else:
@@ -227,7 +231,7 @@ def test_documents_are_echoed_by_default_for_every_other_name(name: str | None) 
 
 def test_the_operator_can_set_the_default() -> None:
     raw = msgspec.json.encode(GOOD)
-    assert superset.parse(raw, Options(return_documents=False)).return_documents is False
+    assert superset.parse(post(raw), Options(return_documents=False)).return_documents is False
 
 
 def render(request: RerankRequest, **change: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from rerankd.core.types import Content, Logits, RerankRequest, Row
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.selfcheck import self_check
 from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
-from tests.reference.make_goldens import GOLDEN, Golden, long_documents, pairs
+from tests.reference.make_goldens import (
+    GOLDEN,
+    Golden,
+    Pair,
+    long_documents,
+    long_pairs,
+    pairs,
+)
 
 TOLERANCE = 1e-3  # to torch, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company
@@ -33,32 +41,46 @@ class Loaded:
     logits: Logits
 
 
-@pytest.fixture(scope="module", params=SHAPES)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    name: str = request.param
-    folder = write(tmp_path_factory.mktemp(name), GOLDEN_SHAPES[name])
-    model = load_cross_encoder(folder, name=name)
-    rows: list[Row] = []
-    for pair in pairs():
-        prepared = model.prepare(
+def prepare(model: CrossEncoder, wanted: Sequence[Pair]) -> tuple[Row, ...]:
+    """One row per pair, the document cut to the window."""
+    return tuple(
+        row
+        for pair in wanted
+        for row in model.prepare(
             RerankRequest(
                 query=Content(value=pair["query"]),
                 documents=(Content(value=pair["document"]),),
                 max_chunks_per_doc=1,
             )
-        )
-        rows += prepared.rows
+        ).rows
+    )
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    name: str = request.param
+    folder = write(tmp_path_factory.mktemp(name), GOLDEN_SHAPES[name])
+    model = load_cross_encoder(folder, name=name)
+    rows = prepare(model, pairs())
     goldens: dict[str, Golden] = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    return Loaded(folder, goldens[name], model, tuple(rows), model.engine.forward(rows))
+    return Loaded(folder, goldens[name], model, rows, model.engine.forward(rows))
 
 
 def test_every_pair_scores_as_transformers_scores_it(loaded: Loaded) -> None:
     golden = np.array(loaded.golden["pairs"], dtype=np.float64)
-    assert len(golden) >= 200
+    assert len(golden) >= 300
+    assert max(row.tokens for row in loaded.rows) >= 512
     assert golden.std(axis=0).min() > 0.3  # else agreement says little
     assert loaded.logits.shape == golden.shape
     assert loaded.logits.dtype == np.float32
     assert np.abs(loaded.logits - golden).max() < TOLERANCE
+
+
+def test_the_longest_rows_score_as_transformers_scores_them(loaded: Loaded) -> None:
+    rows = prepare(loaded.model, long_pairs())
+    assert [row.tokens for row in rows] == [loaded.model.card.window_tokens] * 3
+    ours = loaded.model.engine.forward(rows)
+    np.testing.assert_allclose(ours, loaded.golden["long"], rtol=0, atol=TOLERANCE)
 
 
 def test_a_document_of_several_chunks_scores_as_the_best_chunk_done_by_hand(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rerankd.core.types import Row
 from rerankd.engines.encoder import Architecture, EncoderConfig
-from rerankd.engines.openvino.pack import SLOT_STEP, pack
+from rerankd.engines.pack import SLOT_STEP, pack
 
 rows = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=20), min_size=1, max_size=8)
 

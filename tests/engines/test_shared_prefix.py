@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankd.core.types import TokenIds
-from rerankd.engines.openvino.shared_prefix import (
+from rerankd.engines.shared_prefix import (
     CALL_TOKENS,
     PrefixCache,
     common_prefix,

@@ -132,3 +132,19 @@ def test_a_sound_model_of_the_catalog_passes() -> None:
     model = Stub(good)
     model.card = dataclasses.replace(model.card, named_by_catalog=True)
     assert self_check(model) == ()
+
+
+@pytest.mark.parametrize(
+    ("precision", "passes"), [("fp32", 0.00005), ("bf16", 0.1), ("fp16", 0.02), ("other", 0.00005)]
+)
+def test_company_may_change_a_logit_by_what_the_precision_allows(
+    precision: str, passes: float
+) -> None:
+    def moved(by: float) -> Stub:
+        model = Stub(lambda batch: [x + by * (len(batch) > 1) for x in good(batch)])
+        model.info = dataclasses.replace(model.info, precision=precision)
+        return model
+
+    assert self_check(moved(passes)) == ()
+    with pytest.raises(StartError, match=f"allowed in {precision}"):
+        self_check(moved(passes * 4))

@@ -1,4 +1,4 @@
-"""Cross-encoder checkpoints with made-up weights and true shapes, written by numpy alone.
+"""BERT, XLM-R and RoBERTa checkpoints with made-up weights, written by numpy alone.
 
 The weights come from the raw bits of PCG64, whose stream numpy promises never to change, so the
 committed golden logits hold wherever the tests run. They are scaled so that logits differ well
@@ -15,6 +15,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 class Shape:
     """Sizes of a checkpoint; the tokenizer decides the family."""
 
-    family: str  # "bert" or "xlm-roberta"
+    family: str  # "bert", "xlm-roberta" or "roberta"
     hidden: int
     layers: int
     heads: int
@@ -53,11 +54,23 @@ TINY_BERT = Shape(family="bert", hidden=32, layers=2, heads=4, intermediate=64, 
 TINY_XLMR = Shape(
     family="xlm-roberta", hidden=32, layers=2, heads=4, intermediate=64, positions=130
 )
+XLMR_LARGE = Shape(  # bge-reranker-large; v2-m3 but for its positions
+    family="xlm-roberta", hidden=1024, layers=24, heads=16, intermediate=4096, positions=514
+)
+TINY_ROBERTA = Shape(family="roberta", hidden=32, layers=2, heads=4, intermediate=64, positions=514)
+TINY_JINA = dataclasses.replace(TINY_XLMR, positions=1026)  # jina-reranker-v2's longest row
 GOLDEN_SHAPES = {
-    "minilm-l6": MINILM_L6,
-    "xlmr-base": XLMR_BASE,
-    "tiny-bert-2-labels": dataclasses.replace(TINY_BERT, labels=2),
-    "tiny-xlmr": TINY_XLMR,
+    "tiny-bert": dataclasses.replace(TINY_BERT, positions=512),
+    "tiny-bert-2-labels": dataclasses.replace(TINY_BERT, positions=512, labels=2),
+    "tiny-xlmr": dataclasses.replace(TINY_XLMR, positions=514),
+    "tiny-roberta": TINY_ROBERTA,
+    "tiny-jina": TINY_JINA,
+}
+ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+_ARCHITECTURES = {
+    "bert": "BertForSequenceClassification",
+    "xlm-roberta": "XLMRobertaForSequenceClassification",
+    "roberta": "RobertaForSequenceClassification",
 }
 
 
@@ -112,9 +125,7 @@ def config(shape: Shape) -> dict[str, object]:
     """config.json as transformers writes it, as far as it matters."""
     bert = shape.family == "bert"
     return {
-        "architectures": [
-            "BertForSequenceClassification" if bert else "XLMRobertaForSequenceClassification"
-        ],
+        "architectures": [_ARCHITECTURES[shape.family]],
         "model_type": shape.family,
         "hidden_size": shape.hidden,
         "num_hidden_layers": shape.layers,
@@ -157,10 +168,44 @@ def write(folder: Path, shape: Shape, made: Tensors | None = None) -> Path:
         ("tokenizer_config.json", tokenizer_config(shape)),
     ):
         (folder / name).write_text(json.dumps(data, indent=1), encoding="utf-8")
-    tokenizer = HERE / f"tokenizer-{shape.family}.json"
-    (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    (folder / "tokenizer.json").write_text(tokenizer_of(shape.family), encoding="utf-8")
     save_file(tensors(shape) if made is None else made, folder / "model.safetensors")
     return folder
+
+
+def tokenizer_of(family: str) -> str:
+    """tokenizer.json: RoBERTa's byte-level BPE is ModernBERT's, with other special tokens."""
+    if family == "roberta":
+        template = "<s> $A </s> </s> $B </s>"
+        return relabelled(HERE / "tokenizer-modernbert.json", ROBERTA_SPECIALS, template)
+    return (HERE / f"tokenizer-{family}.json").read_text(encoding="utf-8")
+
+
+def relabelled(path: Path, specials: list[str], pair: str) -> str:
+    """A tokenizer.json whose first tokens, the special ones, have other names and another place.
+
+    Args:
+        path: the tokenizer that lends its vocabulary.
+        specials: new names of ids 0, 1, ...
+        pair: the template of a pair, as TemplateProcessing writes it.
+    """
+    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for token in raw["added_tokens"]:
+        token["content"] = specials[token["id"]]
+    vocab: Any = raw["model"]["vocab"]
+    if isinstance(vocab, dict):
+        by_id = {i: name for name, i in cast("dict[str, int]", vocab).items()}
+        names = {**by_id, **dict(enumerate(specials))}
+        raw["model"]["vocab"] = {name: i for i, name in sorted(names.items())}
+    else:
+        for entry, name in zip(cast("list[list[Any]]", vocab), specials, strict=False):
+            entry[0] = name
+    tokenizer = Tokenizer.from_str(json.dumps(raw | {"post_processor": None}))
+    used = [(name, i) for i, name in enumerate(specials) if name in pair]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=pair.partition(" $B")[0], pair=pair, special_tokens=used
+    )
+    return tokenizer.to_str()
 
 
 def train_tokenizers(texts: list[str]) -> dict[str, Tokenizer]:

@@ -89,6 +89,16 @@ WIDE_QWEN3 = Shape(
     intermediate=3072,
     tied=True,
 )
+WIDE_QWEN2 = Shape(  # mxbai-rerank-base-v2
+    family="qwen2",
+    hidden=896,
+    layers=2,
+    heads=14,
+    kv_heads=2,
+    head_dim=64,
+    intermediate=4864,
+    tied=True,
+)
 GOLDEN_SHAPES = {"tiny-qwen3": TINY_QWEN3, "tiny-qwen2": TINY_QWEN2}
 
 

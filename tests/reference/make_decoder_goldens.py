@@ -8,14 +8,13 @@ does, every row goes alone through the whole model, and chunks are sliced by han
 from __future__ import annotations
 
 import importlib
-import json
 import tempfile
 from pathlib import Path
 from typing import Any, TypedDict
 
 from tests.reference.make_checkpoints import HERE
 from tests.reference.make_decoder_checkpoints import GOLDEN_SHAPES, write
-from tests.reference.make_goldens import pairs
+from tests.reference.make_goldens import pairs, save, written_pairs
 
 GOLDEN = HERE / "golden-decoder.json"
 WINDOW_TOKENS = 512  # of the pairs; 8192 would never cut one
@@ -58,24 +57,21 @@ class Golden(TypedDict):
 
 
 def items() -> list[Item]:
-    """All of pairs.jsonl, and 101 queries with another's document; some with an instruction."""
-    known = pairs()
-    both = [(pair["query"], pair["document"]) for pair in known]
-    both += [(known[i]["query"], known[(i + 37) % len(known)]["document"]) for i in range(101)]
+    """The pairs, some with an instruction."""
     asked = ("Find code.", "请判断文档是否回答了问题", "Retrieve\npassages {query} of {any} kind")
     return [
         {
-            "query": query,
-            "document": document,
+            "query": pair["query"],
+            "document": pair["document"],
             "instruction": asked[i % 3] if i % 5 == 4 else None,
         }
-        for i, (query, document) in enumerate(both)
+        for i, pair in enumerate(pairs())
     ]
 
 
 def long_items() -> list[Item]:
     """Three documents of more than LONG_TOKENS tokens, made of many."""
-    known = pairs()
+    known = written_pairs()
     return [
         {
             "query": known[start]["query"],
@@ -161,8 +157,7 @@ def main() -> None:
     for name, shape in GOLDEN_SHAPES.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = golden(write(Path(folder), shape))
-    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 7))
-    GOLDEN.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")
+    save(GOLDEN, found)
 
 
 if __name__ == "__main__":

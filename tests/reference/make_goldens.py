@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,20 +39,40 @@ class LongDocument(TypedDict):
 class Golden(TypedDict):
     """Logits of one checkpoint, K labels each."""
 
-    pairs: list[list[float]]  # as pairs()
+    pairs: list[list[float]]  # as pairs(), cut to the model's longest row
+    long: list[list[float]]  # as long_pairs(), likewise
     chunks: list[list[list[float]]]  # as long_documents(), then chunk by chunk
 
 
-def pairs() -> list[Pair]:
-    """The pairs that every checkpoint scores."""
+def written_pairs() -> list[Pair]:
+    """The lines of pairs.jsonl."""
     lines = (HERE / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def pairs() -> list[Pair]:
+    """The 320 pairs that every checkpoint scores: those written, 101 with another's document."""
+    known = written_pairs()
+    others = [known[(i + 37) % len(known)]["document"] for i in range(101)]
+    crossed: list[Pair] = [
+        {**pair, "document": other} for pair, other in zip(known, others, strict=False)
+    ]
+    return known + crossed
+
+
+def long_pairs() -> list[Pair]:
+    """Three documents longer than any model's longest row, 8192 tokens."""
+    known = written_pairs()
+    return [
+        {**known[start], "document": " ".join(p["document"] for p in known[start:] + known * 3)}
+        for start in (5, 90, 160)
+    ]
 
 
 def long_documents() -> list[LongDocument]:
     """Documents of about 5 to 20 chunks: what the pairs of one source say, one after another."""
     by_source: dict[str, list[Pair]] = {}
-    for pair in pairs():
+    for pair in written_pairs():
         by_source.setdefault(pair["source"], []).append(pair)
     cuts = [(64, 80), (100, 10), (128, 0), (80, 80), (128, 80), (96, 1), (72, 33), (128, 30)]
     return [
@@ -81,6 +102,10 @@ class Reference:
         # as lists: given two strings, transformers takes an empty document for no document
         inputs = self.tokenizer([query], [document], truncation="only_second", return_tensors="pt")
         return self._model(**inputs).logits[0].tolist()
+
+    def pairs(self, wanted: Sequence[Pair]) -> list[list[float]]:
+        """pair() of each, (N, K)."""
+        return [self.pair(pair["query"], pair["document"]) for pair in wanted]
 
     def chunks(self, item: LongDocument, *, right_align_last: bool = False) -> list[list[float]]:
         """Logits (C, K) of a document's chunks, each alone.
@@ -117,9 +142,16 @@ def golden(folder: Path) -> Golden:
     """All golden logits of one checkpoint."""
     reference = Reference(folder)
     return {
-        "pairs": [reference.pair(pair["query"], pair["document"]) for pair in pairs()],
+        "pairs": reference.pairs(pairs()),
+        "long": reference.pairs(long_pairs()),
         "chunks": [reference.chunks(item) for item in long_documents()],
     }
+
+
+def save(path: Path, found: Mapping[str, object]) -> None:
+    """Write goldens, to 7 digits behind the point."""
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 7))
+    path.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -128,8 +160,7 @@ def main() -> None:
     for name, shape in GOLDEN_SHAPES.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = golden(write(Path(folder), shape))
-    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 7))
-    GOLDEN.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")
+    save(GOLDEN, found)
 
 
 if __name__ == "__main__":

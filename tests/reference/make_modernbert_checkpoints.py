@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -73,7 +74,11 @@ TRUE_WIDTH = Shape(  # of gte-reranker-modernbert-base, with fewer layers
     local_attention=128,
     pooling="mean",
 )
-GOLDEN_SHAPES = {"tiny-modernbert": TINY, "tiny-modernbert-listed": TINY_LISTED}
+LONG = 8192  # gte-reranker-modernbert-base's longest row
+GOLDEN_SHAPES = {
+    "tiny-modernbert": dataclasses.replace(TINY, positions=LONG),
+    "tiny-modernbert-listed": dataclasses.replace(TINY_LISTED, positions=LONG),
+}
 
 
 def tensors(shape: Shape) -> Tensors:
@@ -196,10 +201,12 @@ def as_jina(made: Tensors) -> Tensors:
     return renamed
 
 
-def write_jina(folder: Path, made: Tensors | None = None) -> Path:
-    """TINY_XLMR as jina-reranker-v2 is published: its names, no model_type, remote code."""
-    jina = as_jina(make_checkpoints.tensors(TINY_XLMR)) if made is None else made
-    make_checkpoints.write(folder, TINY_XLMR, jina)
+def write_jina(
+    folder: Path, made: Tensors | None = None, shape: make_checkpoints.Shape = TINY_XLMR
+) -> Path:
+    """An XLM-R as jina-reranker-v2 is published: its names, no model_type, remote code."""
+    jina = as_jina(make_checkpoints.tensors(shape)) if made is None else made
+    make_checkpoints.write(folder, shape, jina)
     path = folder / "config.json"
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     del fields["model_type"]

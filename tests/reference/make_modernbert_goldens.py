@@ -6,14 +6,13 @@ and transformers 5.23). As make_goldens: one by one, and nothing here uses reran
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TypedDict
 
 from tests.reference import make_checkpoints
-from tests.reference.make_checkpoints import HERE, TINY_XLMR
-from tests.reference.make_goldens import Golden, Reference, golden, long_documents
+from tests.reference.make_checkpoints import HERE, TINY_JINA
+from tests.reference.make_goldens import Golden, Reference, golden, long_documents, save
 from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, write
 
 GOLDEN = HERE / "golden-modernbert.json"
@@ -27,8 +26,8 @@ class Goldens(TypedDict):
 
 
 def jina_chunks(folder: Path) -> list[list[list[float]]]:
-    """Logits of every long document's chunks, the last right-aligned, of a plain TINY_XLMR."""
-    reference = Reference(make_checkpoints.write(folder, TINY_XLMR))
+    """Logits of every long document's chunks, the last right-aligned, of a plain TINY_JINA."""
+    reference = Reference(make_checkpoints.write(folder, TINY_JINA))
     return [reference.chunks(item, right_align_last=True) for item in long_documents()]
 
 
@@ -43,8 +42,7 @@ def main() -> None:
             },
             "jina": jina_chunks(folder / "jina"),
         }
-    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 7))
-    GOLDEN.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")
+    save(GOLDEN, found)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,16 @@ import pytest
 from rerankd.core.types import Content, RerankRequest, Row
 from rerankd.models.cross_encoder import load_cross_encoder
 from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
-from tests.reference.make_goldens import GOLDEN, Golden, Reference, long_documents, pairs
+from tests.reference.make_goldens import (
+    GOLDEN,
+    Golden,
+    Reference,
+    long_documents,
+    long_pairs,
+    pairs,
+)
 
 pytestmark = pytest.mark.reference
-STEP = {"xlmr-base": 4}  # every so manieth pair: one core does 12 layers of 768 slowly
 
 
 @pytest.mark.parametrize("name", list(GOLDEN_SHAPES))
@@ -26,9 +32,9 @@ def test_golden_logits_and_ours_are_those_of_live_transformers(name: str, tmp_pa
     reference = Reference(folder)
     model = load_cross_encoder(folder, name=name)
     goldens: dict[str, Golden] = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    picked = pairs()[:: STEP.get(name, 1)]
-    live = np.array([reference.pair(pair["query"], pair["document"]) for pair in picked])
-    committed = np.array(goldens[name]["pairs"][:: STEP.get(name, 1)])
+    picked = [*pairs(), *long_pairs()]
+    live = np.array(reference.pairs(picked))
+    committed = np.array(goldens[name]["pairs"] + goldens[name]["long"])
     assert np.abs(live - committed).max() < 1e-4
 
     rows: list[Row] = []

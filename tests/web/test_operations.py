@@ -63,9 +63,9 @@ async def test_ready_says_no_while_draining() -> None:
 async def test_openapi_names_every_path_and_types_every_answer() -> None:
     async with running() as (client, _):
         document = (await client.get("/openapi.json")).json()
-        answer = (await client.post("/v1/rerank", json=body())).json()
+        answer = (await client.post("/siliconflow/v1/rerank", json=body())).json()
     assert {"/v1/rerank", "/rerank", "/gateway/v1/rerank", "/v1/models"} <= set(document["paths"])
-    operation = document["paths"]["/v1/rerank"]["post"]
+    operation = document["paths"]["/siliconflow/v1/rerank"]["post"]
     assert {"200", "400", "401", "403", "413", "429", "503", "504"} <= set(operation["responses"])
     reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     schema = document["components"]["schemas"][reference.rpartition("/")[2]]

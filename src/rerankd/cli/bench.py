@@ -126,7 +126,7 @@ class _Peak:
     def __init__(self, variants: Mapping[str, Variant]) -> None:
         self._gemm: Any = None
         if any(variant.cost for variant in variants.values()):
-            from rerankd.engines.openvino.engine import usable_cores
+            from rerankd.engines.cores import usable_cores
             from rerankd.engines.openvino.gemm import GemmPeak  # here: 0.4 s to import
 
             self._gemm = GemmPeak(usable_cores())

@@ -10,6 +10,7 @@ from rich.text import Text
 from rerankd.cli.terminal import console
 from rerankd.models import catalog
 from rerankd.models.load import load, resolve
+from rerankd.models.published import Checked
 
 
 def doctor(model: str = catalog.DEFAULT, /) -> None:
@@ -38,8 +39,22 @@ def doctor(model: str = catalog.DEFAULT, /) -> None:
         ("checked", "finite, not constant, not saturated, independent of batch and order"),
     ):
         table.add_row(name, value)
+    for checked in loaded.examples:
+        table.add_row("published", Text(_example(checked, info.precision)))
+    if not loaded.examples:
+        table.add_row("published", "no scores of its model card are known")
     for warning in loaded.warnings:
         table.add_row("warning", Text(warning, style="yellow"))
     if not loaded.warnings:
         table.add_row("relevance", "relevant documents score above irrelevant ones")
     console().print(table)
+
+
+def _example(checked: Checked, precision: str) -> str:
+    """What the model card prints for a pair, and what comes out here."""
+    example = checked.example
+    score = "cut by the window, not checked" if checked.score is None else f"{checked.score:.4f}"
+    return (
+        f"{score} ({example.scale}; {example.score:.4f} ± {example.allowed(precision):g} by "
+        f"{example.source}) {example.query!r} / {example.document!r}"
+    )

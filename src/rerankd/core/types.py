@@ -44,13 +44,14 @@ class RerankRequest:
     model: str | None = None  # None = the server's default model
     top_n: int | None = None  # None = rank all documents
     instruction: str | None = None
-    return_documents: bool | None = None  # None = decided by the model's name, web/endpoints
+    return_documents: bool | None = None  # None = nobody said; dialects always do
     max_chunks_per_doc: int = 1024
     overlap_tokens: int = 80  # used as min(overlap_tokens, document window // 4)
     max_tokens_per_doc: int | None = None  # None = the whole document
     truncation: bool = True  # False = refuse a document that would be cut
     raw_scores: bool = False  # True = logits instead of calibrated scores
     priority: int = 0  # lower is served first, among requests of the same key
+    rank_fields: tuple[str, ...] = ()  # keys of document objects that made their `value`
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,116 +1,242 @@
 """What a dialect is: pure functions between bytes and the canonical request and answer.
 
-A dialect owns its paths, its fields with their ranges, and the look of its answers and errors.
-Adding one is adding one file; nothing else asks which dialect a request speaks.
+A dialect owns its paths, its fields with their ranges, the look of its answers and errors, and
+how its provider is called. Adding one is adding one file (docs/add-a-dialect.md); nothing else
+asks which dialect a request speaks.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from rerankd.core.errors import InvalidRequest, RerankError
+from rerankd.core.errors import EngineFailed, RerankError
 from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects.failures import error_of
+from rerankd.dialects.wire import JSON, Envelope, Options, WireAnswer, WireRequest
 
-B = TypeVar("B")
-
-JSON = "application/json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the operator decides for all dialects."""
-
-    contact: str | None = None  # whom to ask for more, named in rate limit errors
-    return_documents: bool | None = None  # None = each dialect's own default
+BEARER = ("authorization",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """What an answer carries beside the ranking."""
+class Mark:
+    """What tells a dialect on paths that it shares with others.
 
-    request_id: str
-    created: int  # unix time, seconds
+    All of it must hold: the header is there, all `keys` are keys of the body (null counts), and
+    none of `absent` is.
+    """
+
+    paths: tuple[str, ...]
+    header: str | None = None
+    keys: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+
+    def holds(self, headers: Mapping[str, str], keys: frozenset[str] | None) -> bool:
+        """Whether a request carries the mark; `keys` is None before the body is read."""
+        if self.header is not None and self.header not in headers:
+            return False
+        if keys is None:
+            return not (self.keys or self.absent)
+        return self.keys <= keys and self.absent.isdisjoint(keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WireAnswer:
-    """A finished HTTP answer."""
+class Plan:
+    """A parsed body: what to rank, and how to write the answer when all of it is ranked."""
 
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    requests: tuple[RerankRequest, ...]
+    render: Callable[[Sequence[Ranking], Envelope], WireAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """One provider's wire format.
+class Outgoing:
+    """A request to a provider, and the canonical fields that it could not carry."""
 
-    `parse` raises InvalidRequest naming the field; `render` and `render_error` never fail.
-    `body` and `answer` are the msgspec types of the request and of the answer, for OpenAPI.
+    wire: WireRequest
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFact:
+    """A served name, for the model lists that clients ask for before their first call."""
+
+    name: str
+    root: str  # the model that answers: differs from name for an alias
+    window_tokens: int | None
+    modalities: tuple[str, ...]
+    engine: str  # "openvino", "lexical"; empty while it loads
+    precision: str  # "fp32", "int8"; empty while it loads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What a probe may tell: the names that the caller's key may use, default first."""
+
+    version: str
+    created: int  # unix time of the start, seconds
+    now: float  # unix time, seconds
+    models: tuple[ModelFact, ...]  # empty for a probe that is public
+    documents: int  # most documents of a request
+    request_tokens: int  # most tokens of a request
+    queue_tokens: int  # most tokens that wait
+    tokenizers: int  # threads that tokenise
+    healthy: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A GET that a provider's clients make beside reranking.
+
+    `render` gets the path's parameters; it may raise RerankError. A probe that is `public` needs
+    no key; one that asks for `health` waits until every model has scored a pair.
+    """
+
+    paths: tuple[str, ...]  # below the dialect's prefix
+    root: tuple[str, ...] = ()  # at the root
+    summary: str
+    answer: Any  # msgspec type of the body; None when it is empty
+    render: Callable[[ServerFacts, Mapping[str, str]], WireAnswer]
+    public: bool = False
+    health: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Endpoint:
+    """What every POST of a dialect has: where it is, who may call it, how its errors look.
+
+    Paths may hold `{name}`, which matches slashes too. `body` and `answer` are the msgspec types
+    of the request and of the answer, `errors` those of the error bodies by status (None: empty).
     """
 
     name: str
-    paths: tuple[str, ...]
+    prefix: str | None  # None: the root's own, which speaks for every path that no one claims
+    paths: tuple[str, ...]  # below /{prefix}
+    root: tuple[str, ...] = ()  # at the root, where the path alone decides
+    marks: tuple[Mark, ...] = ()  # at paths that others have, where header or body decides
     summary: str
     body: type[msgspec.Struct]
-    answer: type[msgspec.Struct]
-    errors: Mapping[int, Any]  # status -> msgspec type of the error body, for OpenAPI
-    parse: Callable[[bytes, Options], RerankRequest]
-    render: Callable[[RerankRequest, Ranking, Envelope], WireAnswer]
+    answer: Any
+    errors: Mapping[int, Any]
+    key_headers: tuple[str, ...] = BEARER  # lower-case, tried in this order
     render_error: Callable[[RerankError, Envelope, Options], WireAnswer]
+    probes: tuple[Probe, ...] = ()
+
+    def own_paths(self) -> tuple[str, ...]:
+        """Absolute paths that lead here unless a mark of another dialect holds."""
+        start = "" if self.prefix is None else f"/{self.prefix}"
+        return (*(start + path for path in self.paths), *self.root)
+
+    def key_of(self, headers: Mapping[str, str]) -> bytes | None:
+        """The key as the bytes that were sent; None when absent."""
+        return presented_key(headers, self.key_headers)
 
 
-def bearer(headers: Mapping[str, str]) -> bytes | None:
-    """The key of `Authorization: Bearer KEY`, as the bytes that were sent; None when absent.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dialect(Endpoint):
+    """One provider's rerank format, both directions.
+
+    To serve it: `parse` raises InvalidRequest naming the field; `render` and `render_error` never
+    fail. To call it: `encode` makes the provider's request and raises InvalidRequest for a query
+    or document that the provider cannot read; `decode` reads the body of a 200.
+
+    `carries` names the canonical fields that the format has a place for (query and documents
+    always); `implies` gives the value that leaving a field out means there, where it is not
+    RerankRequest's own default. `tells` names the fields of a Ranking that the answer has.
+    """
+
+    parse: Callable[[WireRequest, Options], RerankRequest]
+    render: Callable[[RerankRequest, Ranking, Envelope], WireAnswer]
+    encode: Callable[[RerankRequest], WireRequest]
+    decode: Callable[[WireAnswer, RerankRequest], Ranking]
+    decode_error: Callable[[WireAnswer], RerankError] = error_of
+    carries: frozenset[str]
+    implies: Mapping[str, object] = field(default_factory=dict[str, object])
+    tells: frozenset[str]
+
+    def plan(self, wire: WireRequest, options: Options) -> Plan:
+        """One request to rank. Raises InvalidRequest."""
+        request = self.parse(wire, options)
+
+        def render(rankings: Sequence[Ranking], envelope: Envelope) -> WireAnswer:
+            return self.render(request, rankings[0], envelope)
+
+        return Plan(requests=(request,), render=render)
+
+    def outgoing(self, request: RerankRequest, key: str | None = None) -> Outgoing:
+        """The provider's request, with its key, and what it could not say.
+
+        Raises:
+            InvalidRequest: the provider cannot read such a query or document.
+        """
+        wire = self.encode(request)
+        headers = {"content-type": JSON, "accept": JSON, **wire.headers}
+        if key is not None:
+            name = self.key_headers[0]
+            headers[name] = f"Bearer {key}" if name == "authorization" else key
+        return Outgoing(wire=dataclasses.replace(wire, headers=headers), lost=self.lost(request))
+
+    def lost(self, request: RerankRequest) -> tuple[str, ...]:
+        """The canonical fields of a request that would not reach the provider."""
+        lost: list[str] = []
+        for name, default in _DEFAULTS.items():
+            value = getattr(request, name)
+            unsaid = name not in self.carries or value is None
+            if unsaid and value != self.implies.get(name, default):
+                lost.append(name)
+        if request.return_documents is None and "return_documents" in lost:
+            lost.remove("return_documents")  # nobody asked for anything
+        return tuple(lost)
+
+    def ranking(self, answer: WireAnswer, request: RerankRequest) -> Ranking:
+        """A provider's answer as a ranking.
+
+        Raises:
+            RerankError: the error that the provider answered with; EngineFailed when the body is
+                not what its API documents.
+        """
+        if answer.status != 200:
+            raise self.decode_error(answer)
+        try:
+            return self.decode(answer, request)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise EngineFailed(f"The answer is not {self.name}'s: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scoring(Endpoint):
+    """A provider's endpoint for (query, document) pairs: served, not called.
+
+    `plan` raises InvalidRequest naming the field.
+    """
+
+    plan: Callable[[WireRequest, Options], Plan]
+
+
+Served = Dialect | Scoring
+
+_DEFAULTS: dict[str, object] = {
+    found.name: found.default
+    for found in dataclasses.fields(RerankRequest)
+    if found.name not in ("query", "documents")
+}
+
+
+def presented_key(headers: Mapping[str, str], names: Sequence[str]) -> bytes | None:
+    """The key in the first of these headers that has one; `authorization` means Bearer.
 
     Args:
         headers: lower-case names, latin-1 values as ASGI frameworks give them.
+        names: lower-case header names.
     """
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    return value.strip().encode("latin-1") if scheme.lower() == "bearer" and value else None
-
-
-def decode_body(raw: bytes, kind: type[B], hints: Mapping[str, str]) -> B:
-    """JSON bytes as a msgspec struct.
-
-    Args:
-        raw: the request body, unpacked.
-        kind: the struct; unknown keys are ignored.
-        hints: field name -> one sentence with the way out, added to the error of that field.
-
-    Raises:
-        InvalidRequest: not JSON, not UTF-8, a lone surrogate, NaN, nested too deep, a field
-            missing, of the wrong type or out of range; the message names the field.
-    """
-    try:
-        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=kind)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), hints) from None
-    except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        raise InvalidRequest(f"The body is not valid JSON: {reason}.") from None
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The body is not UTF-8: {error.reason}.") from None
-    except RecursionError:
-        raise InvalidRequest("The body is not valid JSON here: nested too deep.") from None
-
-
-def _explain(message: str, hints: Mapping[str, str]) -> InvalidRequest:
-    """msgspec's message as a sentence that starts with the field."""
-    text, _, path = message.rpartition(" - at `$")
-    name = path.rstrip("`").lstrip(".")
-    if not text:
-        text, missing = message, re.search(r"required field `(\w+)`", message)
-        name = missing[1] if missing else ""
-        if missing:
-            text = "this field is required"
-    text = text.replace("`", "").replace(" | null", "").replace("str", "string", 1)
-    hint = hints.get(name.split("[")[0].split(".")[0], "")
-    sentence = f"{name}: {text[0].lower()}{text[1:]}." if name else f"The body: {text}."
-    return InvalidRequest(f"{sentence} {hint}".strip(), param=name or None)
+    for name in names:
+        value = headers.get(name, "")
+        if name == "authorization":
+            scheme, _, value = value.partition(" ")
+            value = value if scheme.lower() == "bearer" else ""
+        if value.strip():
+            return value.strip().encode("latin-1")
+    return None

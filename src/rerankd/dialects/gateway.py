@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects import base, superset, superset_schema
-from rerankd.dialects.base import Dialect, Envelope, Options, WireAnswer
-
-NotNegative = Annotated[int, Meta(ge=0)]
+from rerankd.dialects import fields, superset, superset_schema
+from rerankd.dialects.base import Dialect
+from rerankd.dialects.fields import NotNegative
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
 
 class GatewayBody(superset_schema.Body):
@@ -34,9 +34,9 @@ class GatewayAnswer(superset_schema.Answer):
     choices: list[Any]
 
 
-def parse(raw: bytes, options: Options) -> RerankRequest:
+def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """As the superset; `top_n: 0` is all documents. Raises InvalidRequest."""
-    body = base.decode_body(raw, GatewayBody, superset.HINTS)
+    body = fields.decode_body(wire.body, GatewayBody, fields.HINTS)
     body.top_n, body.top_k = body.top_n or None, body.top_k or None
     return superset.canonical(body, options)
 
@@ -49,7 +49,8 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 DIALECT = Dialect(
     name="gateway",
-    paths=("/gateway/v1/rerank", "/gateway/rerank"),
+    prefix="gateway",
+    paths=("/v1/rerank", "/rerank"),
     summary="The same for clients generated from the gateways' chat-shaped schema.",
     body=GatewayBody,
     answer=GatewayAnswer,
@@ -57,4 +58,9 @@ DIALECT = Dialect(
     parse=parse,
     render=render,
     render_error=superset.render_error,
+    encode=superset.encode,
+    decode=superset.decode,
+    decode_error=superset.decode_error,
+    carries=superset.EVERYTHING,
+    tells=superset.DIALECT.tells,
 )

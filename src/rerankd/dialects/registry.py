@@ -1,15 +1,139 @@
-"""All served dialects. Adding one: write its file, name it here."""
+"""All served dialects, found by looking into this folder: a new file is a new dialect.
+
+A module with `DIALECT` (or `DIALECTS`, for a provider with several formats) is one; others help.
+"""
 
 from __future__ import annotations
 
-from rerankd.dialects import gateway, superset
-from rerankd.dialects.base import Dialect
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-DIALECTS: tuple[Dialect, ...] = (superset.DIALECT, gateway.DIALECT)
-ROOT = superset.DIALECT  # speaks for paths that no dialect claims
+import msgspec
+
+from rerankd import dialects
+from rerankd.core.errors import StartError
+from rerankd.dialects.base import Mark, Probe, Served
 
 
-def dialect_of(path: str) -> Dialect:
-    """The dialect whose prefix a path carries, else the root's: who renders a 404 or 405 there."""
-    first = path.strip("/").split("/")[0]
-    return next((dialect for dialect in DIALECTS if dialect.name == first), ROOT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A path and who may be meant there: the marked ones in order, else the default."""
+
+    path: str
+    default: Served
+    marked: tuple[tuple[Mark, Served], ...] = ()
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """All, the default first."""
+        return tuple(dict.fromkeys((self.default, *(found for _, found in self.marked))))
+
+    def by_headers(self, headers: Mapping[str, str]) -> Served:
+        """Who renders what is refused before the body is read."""
+        return self._choose(headers, None)
+
+    def by_body(self, headers: Mapping[str, str], raw: bytes) -> Served:
+        """Who is meant. A body that two dialects mark as theirs is the default's."""
+        if not self.marked:
+            return self.default
+        try:
+            keys = msgspec.json.decode(
+                raw.removeprefix(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw]
+            )
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self.by_headers(headers)  # which says what is wrong with it
+        return self._choose(headers, frozenset(keys))
+
+    def _choose(self, headers: Mapping[str, str], keys: frozenset[str] | None) -> Served:
+        found = {served.name: served for mark, served in self.marked if mark.holds(headers, keys)}
+        return next(iter(found.values())) if len(found) == 1 else self.default
+
+
+class Registry:
+    """Dialects, their routes and their probes.
+
+    Raises:
+        StartError: two dialects claim one path or name, or none speaks for the root.
+    """
+
+    def __init__(self, served: Iterable[Served]) -> None:
+        self.served = tuple(served)
+        names = [found.name for found in self.served]
+        if len(set(names)) < len(names):
+            raise StartError(f"dialects: two have the same name: {', '.join(sorted(names))}.")
+        roots = [found for found in self.served if found.prefix is None]
+        if len(roots) != 1:
+            raise StartError("dialects: exactly one must have prefix None, for the root.")
+        self.root = roots[0]
+        self.routes = tuple(self._routes())
+        self.probes = tuple(
+            (path, probe, found)
+            for found in self.served
+            for probe in found.probes
+            for path in _probe_paths(found, probe)
+        )
+        self._patterns = [(_pattern(route.path), route) for route in self.routes]
+
+    @property
+    def prefixes(self) -> Mapping[str, Served]:
+        """Prefix -> the first dialect that has it: who speaks for unknown paths below it."""
+        found: dict[str, Served] = {}
+        for served in self.served:
+            if served.prefix is not None:
+                found.setdefault(served.prefix, served)
+        return found
+
+    def speaker(self, path: str, headers: Mapping[str, str]) -> Served:
+        """Who renders an error at a path, known or not, from path and headers alone."""
+        for pattern, route in self._patterns:
+            if pattern.fullmatch(path.rstrip("/")):
+                return route.by_headers(headers)
+        return self.prefixes.get(path.strip("/").split("/")[0], self.root)
+
+    def _routes(self) -> Iterable[Route]:
+        owners: dict[str, Served] = {}
+        for found in self.served:
+            for path in found.own_paths():
+                if path in owners:
+                    raise StartError(
+                        f"dialects: {path} is claimed by {owners[path].name} and {found.name}."
+                    )
+                owners[path] = found
+        marks: dict[str, list[tuple[Mark, Served]]] = {}
+        for found in self.served:
+            for mark in found.marks:
+                for path in mark.paths:
+                    if path not in owners:
+                        raise StartError(f"dialects: nobody has {path}, which {found.name} marks.")
+                    marks.setdefault(path, []).append((mark, found))
+        for path, owner in owners.items():
+            yield Route(path=path, default=owner, marked=tuple(marks.get(path, ())))
+
+
+def discover() -> Registry:
+    """The dialects of this folder, in the order of their files' names. Raises StartError."""
+    served: list[Served] = []
+    for module in sorted(pkgutil.iter_modules(dialects.__path__), key=lambda module: module.name):
+        if module.name == "registry":
+            continue
+        loaded = importlib.import_module(f"{dialects.__name__}.{module.name}")
+        several: tuple[Served, ...] = getattr(loaded, "DIALECTS", ())
+        single: Served | None = getattr(loaded, "DIALECT", None)
+        served += several or ([single] if single else [])
+    return Registry(served)
+
+
+def _probe_paths(found: Served, probe: Probe) -> tuple[str, ...]:
+    start = "" if found.prefix is None else f"/{found.prefix}"
+    return (*(start + path for path in probe.paths), *probe.root)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{\w+\}", path)
+    return re.compile(".+".join(re.escape(part) for part in parts))
+
+
+SERVED = discover()

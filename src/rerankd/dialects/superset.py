@@ -8,15 +8,15 @@ null counts as absent, unknown keys are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
 from rerankd.core.errors import InvalidRequest, RateLimited, RerankError, UnknownModel
-from rerankd.core.types import Content, Modality, Ranking, RerankRequest
-from rerankd.dialects import base
-from rerankd.dialects.base import Dialect, Envelope, Options, WireAnswer
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects.base import Dialect
+from rerankd.dialects.failures import error_headers, param_of
 from rerankd.dialects.superset_schema import (
     Answer,
     AnswerMeta,
@@ -27,26 +27,30 @@ from rerankd.dialects.superset_schema import (
     ErrorDetail,
     PromptTokens,
     RateLimitBody,
+    ReadAnswer,
+    ReadMeta,
+    ReadTokens,
     Result,
     Tokens,
     Usage,
-    YesNo,
 )
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
-HINTS = {
-    "query": 'Send a non-empty string, or {"text": …}.',
-    "documents": "Send one string, or a list of at least one string or object.",
-    "top_n": "Leave it out to rank all documents.",
-    "top_k": "Leave it out to rank all documents.",
-    "instruction": "Leave it out for the model's own instruction.",
-    "max_chunks_per_doc": "Leave it out for the default, 1024; 1 scores only the first chunk.",
-    "max_chunk_per_doc": "Leave it out for the default, 1024; 1 scores only the first chunk.",
-    "overlap_tokens": "Send 0 to 80, or leave it out.",
-    "return_documents": "Send true or false, or leave it out.",
-    "truncation": "Send true or false, or leave it out.",
-    "raw_scores": "Send true or false, or leave it out.",
-    "model": "GET /v1/models lists what is served; leave it out for the default model.",
-}
+EVERYTHING = frozenset(
+    {
+        "model",
+        "top_n",
+        "instruction",
+        "return_documents",
+        "max_chunks_per_doc",
+        "overlap_tokens",
+        "max_tokens_per_doc",
+        "truncation",
+        "raw_scores",
+        "priority",
+        "rank_fields",
+    }
+)
 
 # Names whose published API leaves documents out unless asked; every other API echoes them.
 NO_ECHO = frozenset(
@@ -62,54 +66,64 @@ NO_ECHO = frozenset(
     }
 )
 
-_UNKNOWN_MODEL, _BAD_FIELD, _OVERLOADED = 20012, 20015, 50505
+UNKNOWN_MODEL, BAD_FIELD, OVERLOADED = 20012, 20015, 50505
+CHUNKS, OVERLAP = 1024, 80  # SiliconFlow's defaults
 _OVERLOADED_MESSAGE = "Model service overloaded. Please try again later."
-_ECHO_DEPTH = 64  # levels of a document object
-_MODALITIES: tuple[Modality, ...] = ("image", "video", "text")
 
 
-def parse(raw: bytes, options: Options) -> RerankRequest:
+def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A superset body as the canonical request.
 
     Raises:
         InvalidRequest: the message names the field, the limit and the way out.
     """
-    return canonical(base.decode_body(raw, Body, HINTS), options)
+    return canonical(fields.decode_body(wire.body, Body, fields.HINTS), options)
 
 
 def canonical(body: Body, options: Options) -> RerankRequest:
     """The canonical request of a decoded body. Raises InvalidRequest as parse."""
-    query = _content(body.query, "query", ())
-    if not query.value:
-        raise InvalidRequest(
-            f"query: at least 1 character is needed. {HINTS['query']}", param="query"
-        )
-    documents = [body.documents] if isinstance(body.documents, str) else body.documents
-    if not documents:
-        raise InvalidRequest(
-            f"documents: at least 1 document is needed. {HINTS['documents']}", param="documents"
-        )
-    fields = tuple(body.rank_fields or ())
-    defaults = RerankRequest(query=query, documents=())
+    rank_fields = tuple(body.rank_fields or ())
     return RerankRequest(
         model=body.model,
-        query=query,
-        documents=tuple(
-            _content(document, f"documents[{i}]", fields) for i, document in enumerate(documents)
+        query=fields.query_of(body.query),
+        documents=fields.documents_of(body.documents, rank_fields=rank_fields),
+        top_n=fields.first(body.top_n, body.top_k),
+        instruction=fields.first(body.instruction, body.instruct or None),
+        return_documents=fields.echo(
+            body.return_documents, options, default=body.model not in NO_ECHO
         ),
-        top_n=_first(body.top_n, body.top_k),
-        instruction=_first(body.instruction, body.instruct or None),
-        return_documents=_echo(body, options),
-        max_chunks_per_doc=_first(body.max_chunks_per_doc, body.max_chunk_per_doc)
-        or defaults.max_chunks_per_doc,
-        overlap_tokens=defaults.overlap_tokens
-        if body.overlap_tokens is None
-        else body.overlap_tokens,
+        max_chunks_per_doc=fields.first(body.max_chunks_per_doc, body.max_chunk_per_doc) or CHUNKS,
+        overlap_tokens=OVERLAP if body.overlap_tokens is None else body.overlap_tokens,
         max_tokens_per_doc=body.max_tokens_per_doc,
-        truncation=_yes(body.truncation, default=True),
-        raw_scores=_yes(body.raw_scores, default=False),
+        truncation=fields.yes(body.truncation, default=True),
+        raw_scores=fields.yes(body.raw_scores, default=False),
         priority=max(body.priority or 0, 0),  # nobody can push ahead of the default
+        rank_fields=rank_fields,
     )
+
+
+def encode(request: RerankRequest) -> WireRequest:
+    """The request for another server that reads the superset, such as rerankd itself."""
+    return upstream.post("/v1/rerank", encoded(request))
+
+
+def encoded(request: RerankRequest) -> dict[str, Any]:
+    """All canonical fields under the superset's names; None where there is nothing to say."""
+    return {
+        "model": request.model,
+        "query": upstream.as_sent(request.query),
+        "documents": upstream.documents_of(request, ranked=True),
+        "top_n": request.top_n,
+        "instruction": request.instruction or None,
+        "return_documents": request.return_documents,
+        "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, CHUNKS),
+        "overlap_tokens": upstream.changed(request.overlap_tokens, OVERLAP),
+        "rank_fields": request.rank_fields or None,
+        "max_tokens_per_doc": request.max_tokens_per_doc,
+        "truncation": upstream.changed(request.truncation, True),
+        "raw_scores": upstream.changed(request.raw_scores, False),
+        "priority": upstream.changed(request.priority, 0),
+    }
 
 
 def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
@@ -123,7 +137,7 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
         Result(
             index=hit.index,
             relevance_score=hit.score,
-            document=_document(request.documents[hit.index])
+            document=fields.echoed(request.documents[hit.index])
             if request.return_documents
             else msgspec.UNSET,
             truncated=True if hit.truncated else msgspec.UNSET,
@@ -155,9 +169,37 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
     )
 
 
+def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
+    """A superset answer as a ranking; SiliconFlow's and the gateways' have no more than it."""
+    found = msgspec.json.decode(answer.body, type=ReadAnswer)
+    meta = found.meta or ReadMeta()
+    tokens = meta.tokens or meta.billed_units or ReadTokens()
+    usage = found.usage
+    return upstream.ranking_of(
+        request,
+        ((result.index, result.relevance_score) for result in found.results),
+        model=found.model,
+        truncated=frozenset(r.index for r in found.results if r.truncated),
+        input_tokens=tokens.input_tokens or (usage.total_tokens if usage else 0),
+        image_tokens=tokens.image_tokens,
+        cached_tokens=usage.prompt_tokens_details.cached_tokens
+        if usage and usage.prompt_tokens_details
+        else 0,
+        warnings=tuple(meta.warnings or ()),
+    )
+
+
+def decode_error(answer: WireAnswer) -> RerankError:
+    """SiliconFlow's errors by their codes, else by status."""
+    found = failures.error_of(answer)
+    if type(found) is InvalidRequest and failures.key_of(answer.body, "code") == UNKNOWN_MODEL:
+        return UnknownModel(found.message)
+    return found
+
+
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
     """SiliconFlow's error of that status; 401, 403 and 504 are JSON strings, 404 is plain text."""
-    headers = _error_headers(error)
+    headers = error_headers(error)
     if error.status == 404:
         return WireAnswer(
             status=404, body=b"404 page not found", content_type="text/plain", headers=headers
@@ -178,14 +220,14 @@ def _error_object(
     error: RerankError, envelope: Envelope, options: Options
 ) -> ErrorBody | RateLimitBody:
     message, detail = error.message, error.message
-    code: int | None = _BAD_FIELD
+    code: int | None = BAD_FIELD
     if isinstance(error, UnknownModel):
-        code = _UNKNOWN_MODEL
+        code = UNKNOWN_MODEL
     elif error.status == 503:
-        code, message = _OVERLOADED, _OVERLOADED_MESSAGE
+        code, message = OVERLOADED, _OVERLOADED_MESSAGE
     elif error.status >= 500:
         code = None
-    param = error.param if isinstance(error, InvalidRequest) else None
+    param = param_of(error)
     if isinstance(error, RateLimited):
         more = f" If you want more, please contact {options.contact}." if options.contact else ""
         message = (
@@ -197,94 +239,9 @@ def _error_object(
     return ErrorBody(code, message, None, nested, detail, envelope.request_id)
 
 
-def _error_headers(error: RerankError) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers["retry-after"] = str(max(1, round(retry_after_s + 0.499)))
-    if error.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    allow = getattr(error, "allow", None)
-    if allow is not None:
-        headers["allow"] = allow
-    return headers
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def _yes(value: YesNo | None, *, default: bool) -> bool:
-    if isinstance(value, str):
-        return value.lower() == "true"
-    return default if value is None else value
-
-
-def _echo(body: Body, options: Options) -> bool:
-    default = options.return_documents
-    if default is None:  # decided by the name in the request, before aliases
-        default = body.model not in NO_ECHO
-    return _yes(body.return_documents, default=default)
-
-
-def _content(value: str | Mapping[str, Any], name: str, rank_fields: tuple[str, ...]) -> Content:
-    """A string or an object as Content; `name` is the field's name for errors."""
-    if isinstance(value, str):
-        return Content(value=value)
-    if _deeper_than(value, _ECHO_DEPTH):
-        raise InvalidRequest(f"{name}: nested deeper than {_ECHO_DEPTH}.", param=name)
-    if rank_fields:
-        return Content(value=_ranked_text(value, name, rank_fields), echo=value)
-    for modality in _MODALITIES:
-        found = value.get(modality)
-        if found is None:
-            continue
-        if not isinstance(found, str):
-            raise InvalidRequest(
-                f"{name}.{modality}: expected a string.", param=f"{name}.{modality}"
-            )
-        return Content(modality=modality, value=found, echo=value)
-    raise InvalidRequest(
-        f'{name}: an object needs "text", "image" or "video"; or name its keys in rank_fields.',
-        param=name,
-    )
-
-
-def _deeper_than(value: object, levels: int) -> bool:
-    """Whether JSON nests deeper than what an answer echoes."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inner = cast("dict[str, object] | list[object]", value)
-    children = inner.values() if isinstance(inner, dict) else inner
-    return levels == 0 or any(_deeper_than(child, levels - 1) for child in children)
-
-
-def _ranked_text(value: Mapping[str, Any], name: str, rank_fields: tuple[str, ...]) -> str:
-    """The named fields as text: one field as it is, several as "name: value" lines."""
-    present = [(field, value[field]) for field in rank_fields if value.get(field) is not None]
-    if not present:
-        raise InvalidRequest(
-            f"{name}: has none of the rank_fields {', '.join(rank_fields)}.", param=name
-        )
-    if len(present) == 1:
-        return _as_text(present[0][1])
-    return "\n".join(f"{field}: {_as_text(found)}" for field, found in present)
-
-
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _document(content: Content) -> dict[str, Any]:
-    if content.echo is None:
-        return {"text": content.value}
-    if content.modality == "text" and "text" not in content.echo:
-        return {**content.echo, "text": content.value}
-    return dict(content.echo)
-
-
 DIALECT = Dialect(
     name="superset",
+    prefix=None,
     paths=("/v1/rerank", "/rerank"),
     summary="Rank documents by relevance to a query.",
     body=Body,
@@ -303,4 +260,12 @@ DIALECT = Dialect(
     parse=parse,
     render=render,
     render_error=render_error,
+    key_headers=("authorization", "x-api-key", "api-key"),
+    encode=encode,
+    decode=decode,
+    decode_error=decode_error,
+    carries=EVERYTHING,
+    tells=frozenset(
+        {"model", "input_tokens", "cached_tokens", "image_tokens", "truncated", "warnings"}
+    ),
 )

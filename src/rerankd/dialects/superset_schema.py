@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-AtLeastOne = Annotated[int, Meta(ge=1)]
-YesNo = bool | Literal["true", "false", "True", "False"]
+from rerankd.dialects.fields import AtLeastOne, YesNo
+
 MediaObject = Annotated[
     dict[str, Any],
     Meta(description='{"text": …}, {"image": …} or {"video": …}; other keys are echoed.'),
@@ -173,3 +173,48 @@ class RateLimitBody(msgspec.Struct):
     error: ErrorDetail
     detail: str
     request_id: str
+
+
+class ReadResult(msgspec.Struct):
+    """What is read of a result; the documents are the caller's own."""
+
+    index: int
+    relevance_score: float
+    truncated: bool | None = None
+
+
+class ReadCached(msgspec.Struct):
+    """What is read of prompt_tokens_details."""
+
+    cached_tokens: int = 0
+
+
+class ReadUsage(msgspec.Struct):
+    """What is read of usage."""
+
+    total_tokens: int = 0
+    prompt_tokens_details: ReadCached | None = None
+
+
+class ReadTokens(msgspec.Struct):
+    """What is read of meta.tokens or meta.billed_units."""
+
+    input_tokens: int = 0
+    image_tokens: int = 0
+
+
+class ReadMeta(msgspec.Struct):
+    """What is read of meta."""
+
+    tokens: ReadTokens | None = None
+    billed_units: ReadTokens | None = None
+    warnings: list[str] | None = None
+
+
+class ReadAnswer(msgspec.Struct):
+    """What is read of an answer, by whoever agrees with the superset; only results must be."""
+
+    results: list[ReadResult]
+    model: str | None = None
+    usage: ReadUsage | None = None
+    meta: ReadMeta | None = None

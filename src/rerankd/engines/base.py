@@ -13,9 +13,9 @@ from rerankd.core.types import Logits, Row
 class EngineInfo:
     """What the scheduler and the start-up message need to know of an engine."""
 
-    name: str  # "openvino", "lexical", "fake"
+    name: str  # "openvino", "torch", "lexical", "fake"
     device: str  # "cpu", "cuda:0"
-    precision: str  # "fp32", "int8", "bf16"
+    precision: str  # "fp32", "int8", "bf16", "fp16"
     max_length: int | None  # tokens per row, special tokens included; None = no limit
     batch_tokens: int  # what one forward() should be given: the scheduler's batch budget
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 from rerankd.core.errors import StartError
 from rerankd.core.options import EngineOptions
 from rerankd.engines.base import Engine
+from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
 
 
 def encoder_engine(
-    config: EncoderConfig | ModernBertConfig, weights: Weights, options: EngineOptions
+    config: EncoderConfig | ModernBertConfig | DebertaConfig,
+    weights: Weights,
+    options: EngineOptions,
 ) -> Engine:
     """The engine of a cross-encoder.
 
     Raises:
         StartError: what is chosen cannot run here; the message says what to do.
     """
+    _refuse_unbuilt(options)
+    if options.engine == "torch":
+        if config.architecture == "deberta-v2":
+            raise StartError(
+                'engine = "torch" has no DeBERTa-v2 yet; leave `engine` out to run it on OpenVINO.'
+            )
+        return _torch_engine(config, weights, options)
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
-    _refuse_unbuilt(options)
     return OpenVinoEngine(
         config, weights, streams=options.streams, quantization=options.quantization
     )
@@ -38,9 +47,11 @@ def decoder_engine(
         yes: the token id whose logit counts for a document.
         no: the one that counts against it.
     """
+    _refuse_unbuilt(options)
+    if options.engine == "torch":
+        return _torch_engine(config, weights, options, yes_no=(yes, no))
     from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
 
-    _refuse_unbuilt(options)
     if options.quantization is not None:
         raise StartError(
             f'quantization = "{options.quantization}" is available for BERT and XLM-R '
@@ -49,6 +60,39 @@ def decoder_engine(
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 
+def _torch_engine(
+    config: EncoderConfig | ModernBertConfig | DecoderConfig,
+    weights: Weights,
+    options: EngineOptions,
+    *,
+    yes_no: tuple[int, int] | None = None,
+) -> Engine:
+    """The torch engine, which is an extra; errors as above."""
+    try:
+        from rerankd.engines.torch.engine import TorchEngine  # here: only if it is asked for
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise StartError(
+            "engine = \"torch\" needs torch, which is not installed: pip install 'rerankd[torch]' "
+            "(https://pytorch.org/get-started/locally has the builds for other devices)."
+        ) from error
+    return TorchEngine(config, weights, options, yes_no=yes_no)
+
+
 def _refuse_unbuilt(options: EngineOptions) -> None:
-    if options.engine != "openvino":
-        raise StartError("This version runs models on OpenVINO only.")
+    """Refuse what would be ignored otherwise."""
+    if options.engine == "torch" and options.quantization is not None:
+        raise StartError(
+            f'quantization = "{options.quantization}" is for engine = "openvino"; leave it unset, '
+            "and set `precision` to run in less than fp32."
+        )
+    if options.engine == "torch" and options.streams is not None:
+        raise StartError('streams is for engine = "openvino"; torch runs one batch at once.')
+    if options.engine == "openvino" and (
+        options.device not in (None, "cpu") or options.precision not in (None, "fp32")
+    ):
+        raise StartError(
+            'engine = "openvino" runs on the CPU in fp32; set engine = "torch" for another device '
+            "or precision."
+        )

@@ -95,6 +95,5 @@ def yes_no_row(
 
     Source: softmax over two logits is the sigmoid of their difference.
     """
-    table = weights(EMBEDDINGS if config.tied else HEAD)
-    difference = table[yes].astype(np.float64) - table[no].astype(np.float64)
-    return difference.astype(np.float32)[None, :]
+    rows = weights(EMBEDDINGS if config.tied else HEAD)[[yes, no]].astype(np.float64)
+    return (rows[:1] - rows[1:]).astype(np.float32)

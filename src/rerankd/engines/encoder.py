@@ -46,7 +46,7 @@ class Weights(Protocol):
     """Tensors by canonical name, read when asked for."""
 
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
-        """One tensor, float32, C order, owned by the caller."""
+        """One tensor, float32, C order, never to be written to: it may be the file itself."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.types import Modality
+from rerankd.models.published import PUBLISHED, Example
 
 DEFAULT = "rerankd-lexical"  # what `rerankd serve` answers with; one line, on purpose
 
@@ -31,6 +32,11 @@ class Entry:
     takes_instruction: bool = False
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
     about: str = ""
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """Scores that its model card prints, checked when it is loaded; often none."""
+        return PUBLISHED.get(self.name, ())
 
     @property
     def loadable(self) -> bool:
@@ -90,6 +96,9 @@ ENTRIES: tuple[Entry, ...] = (
         about="278M, multilingual, CC BY-NC",
     ),
     _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192, "149M, en"),
+    _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512, "71M, en"),
+    _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512, "184M, en"),
+    _encoder("mixedbread-ai/mxbai-rerank-large-v1", 512, "435M, en"),
     _causal("Qwen/Qwen3-Reranker-0.6B", "0.6B, multilingual"),
     _causal("Qwen/Qwen3-Reranker-4B", "4B, multilingual"),
     _causal("Qwen/Qwen3-Reranker-8B", "8B, multilingual"),

@@ -179,6 +179,20 @@ def answer_id(tokenizer: Tokenizer, answer: str, folder: Path) -> int:
     return ids[0]
 
 
+def check_specials(tokenizer: Tokenizer, recipe: Recipe, folder: Path) -> None:
+    """The template's special tokens are tokens of their own, not text.
+
+    Raises:
+        StartError: one is not.
+    """
+    for special in recipe.specials:
+        if len(tokenizer.encode(special, add_special_tokens=False).ids) != 1:
+            raise StartError(
+                f"{folder}/tokenizer.json has no token {special}, which the model's template is "
+                "made of; the tokenizer belongs to another model."
+            )
+
+
 def load_causal_yes_no(
     folder: Path,
     *,
@@ -195,6 +209,7 @@ def load_causal_yes_no(
     checkpoint = open_decoder(folder)
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
     recipe = RECIPES[config.architecture]
+    check_specials(tokenizer, recipe, folder)
     yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (recipe.yes, recipe.no)))
     limit = config.max_length
     window = options.window_tokens or min(

@@ -16,8 +16,10 @@ from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
+from rerankd.engines import deberta_config as deberta
 from rerankd.engines import modernbert_config as modernbert
 from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
+from rerankd.models.deberta_fields import DebertaFields, deberta_config
 from rerankd.models.flash_names import plain_names
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
 from rerankd.models.weights import SafetensorsFolder
@@ -31,7 +33,7 @@ _DEFAULT_PAD: dict[Architecture, int] = {"bert": 0, "xlm-roberta": 1}
 class _Family:
     """How one `architectures` entry is read."""
 
-    architecture: Architecture | Literal["modernbert"]
+    architecture: Architecture | Literal["modernbert", "deberta-v2"]
     model_type: str
     prefix: str  # of the encoder's tensors
     unread: tuple[str, ...] = ()  # canonical tensor prefixes that its head never reads
@@ -46,6 +48,7 @@ _FAMILIES = {
     ),
     "RobertaForSequenceClassification": _Family("xlm-roberta", "roberta", "roberta.", ("pooler.",)),
     "ModernBertForSequenceClassification": _Family("modernbert", "modernbert", "model."),
+    "DebertaV2ForSequenceClassification": _Family("deberta-v2", "deberta-v2", "deberta."),
 }
 
 
@@ -86,7 +89,7 @@ class Checkpoint:
     """An opened folder; tensors are still on disk."""
 
     folder: Path
-    config: EncoderConfig | modernbert.ModernBertConfig
+    config: EncoderConfig | modernbert.ModernBertConfig | deberta.DebertaConfig
     tokenizer: Tokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
@@ -106,6 +109,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if family.architecture == "modernbert":
         config = modernbert_config(read_json(path, ModernBertFields), folder)
         shapes = modernbert.tensor_shapes(config)
+    elif family.architecture == "deberta-v2":
+        config = deberta_config(read_json(path, DebertaFields), folder)
+        shapes = deberta.tensor_shapes(config)
     else:
         config = _encoder_config(read_json(path, _Config), family.architecture, folder)
         shapes = tensor_shapes(config)

@@ -1,4 +1,4 @@
-"""Cross-encoders with a classification head: BERT, XLM-R, RoBERTa, ModernBERT.
+"""Cross-encoders with a classification head: BERT, XLM-R, RoBERTa, ModernBERT, DeBERTa-v2.
 
 One row per (query, chunk). The document scores as its best chunk (core.rank). Only the document is
 ever cut; where a published recipe also cuts the query (FlagReranker), ours refuses it instead.

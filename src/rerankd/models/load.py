@@ -11,6 +11,7 @@ from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
 from rerankd.models.lexical import LexicalModel
+from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
 
 
@@ -24,6 +25,7 @@ class Spec:
     options: LoadOptions = BY_THE_CARD
     chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False
+    examples: tuple[Example, ...] = ()  # what its model card prints, for a catalog model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Loaded:
 
     model: Model
     warnings: tuple[str, ...]
+    examples: tuple[Checked, ...] = ()
 
 
 def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
@@ -56,6 +59,7 @@ def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
             options=replace(options, window_tokens=options.window_tokens or entry.window_tokens),
             chunk_rule=entry.chunk_rule,
             named_by_catalog=True,
+            examples=entry.examples,
         )
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
@@ -80,10 +84,12 @@ def load(spec: Spec) -> Loaded:
     """
     model = _open(spec)
     try:
-        return Loaded(model=model, warnings=self_check(model))
+        warnings = self_check(model)
+        examples = check_examples(model, spec.examples)
     except StartError:
         model.engine.close()
         raise
+    return Loaded(model=model, warnings=warnings, examples=examples)
 
 
 def _open(spec: Spec) -> Model:

@@ -55,7 +55,8 @@ def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
         token_types: how many the model knows; with one, the tokenizer's types are not used.
 
     Raises:
-        StartError: the post-processor does not build query and document, in this order, once.
+        StartError: the post-processor does not build query and document, in this order, once,
+            with special tokens before, between and behind them.
     """
     query = tokenizer.encode("query", add_special_tokens=False)
     document = tokenizer.encode("a document", add_special_tokens=False)
@@ -71,6 +72,12 @@ def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
             "once and whole; this is no tokenizer of a cross-encoder."
         )
     starts, ends = (int(text[0]), int(text[q])), (int(text[q - 1]) + 1, int(text[-1]) + 1)
+    if starts[0] == 0 or ends[0] == starts[1] or ends[1] == ids.size:
+        raise StartError(
+            "tokenizer.json: its post-processor puts no special tokens before, between and behind "
+            f"query and document (it makes {pair.tokens}); the model would read another text than "
+            "it was trained on. Use the tokenizer.json of the model."
+        )
     return PairTemplate(
         prefix=ids[: starts[0]],
         middle=ids[ends[0] : starts[1]],

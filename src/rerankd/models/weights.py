@@ -1,4 +1,12 @@
-"""Tensors of a folder's safetensors files, read one by one, as float32.
+"""Tensors of a folder's safetensors files, mapped into memory, as float32.
+
+A float32 tensor is the file's own pages, which all processes share and the kernel drops when memory
+runs short. Half-precision matrices are widened into an unnamed temporary file (in tempfile's
+folder, which TMPDIR sets) that is mapped as well, so they are not private memory either.
+A file that is deleted or replaced by another (as a hub's cache and every `mv` do) stays valid for
+those who map it. One that is cut short or written over in place (as `cp` onto it does) does not:
+the process dies of SIGBUS, or computes with what is there then. So: put new weights beside, and
+move them into place.
 
 Names in the wild become canonical: without the encoder's prefix, LayerNorm's old gamma and beta as
 weight and bias, and what a family calls or joins differently (`rename`) under its usual names. fp16
@@ -9,9 +17,14 @@ Format: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import math
+import mmap
+import os
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -24,6 +37,7 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_SMALL_BYTES: Final = 65_536  # widened in memory: a mapping costs a page or more
 
 
 class _Entry(msgspec.Struct):
@@ -44,10 +58,21 @@ class _Index(msgspec.Struct):
 class _Tensor:
     """Where a tensor lies."""
 
-    file: Path
+    file: mmap.mmap
     start: int  # bytes from the beginning of the file
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its numbers lie where the processor wants them: old files have odd headers."""
+        return self.start % _BYTES[self.dtype] == 0
+
+    def view(self, dtype: str) -> npt.NDArray[Any]:
+        """The tensor where it lies, or a copy if it is not aligned."""
+        count = math.prod(self.shape)
+        array = np.frombuffer(self.file, dtype=dtype, count=count, offset=self.start)
+        return (array if self.is_aligned else array.copy()).reshape(self.shape)
 
     def cut(self, count: int) -> list[_Tensor]:
         """Equal parts along the first axis, which lie behind one another in the file.
@@ -80,6 +105,7 @@ class SafetensorsFolder:
             StartError: files are missing, damaged, or lie outside the folder.
         """
         self._folder = folder
+        self._space = _Space()
         self._tensors: dict[str, _Tensor] = {}
         for file, listed in _files(folder).items():
             tensors = _header(file)
@@ -140,14 +166,65 @@ class SafetensorsFolder:
                 )
 
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
-        """One tensor, float32, C order, a fresh array."""
+        """One tensor, float32, C order, not to be written to: it may be the mapped file."""
         tensor = self._tensors[name]
-        count = int(np.prod(tensor.shape, dtype=np.int64))
-        stored = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor.dtype]
-        data = np.fromfile(tensor.file, dtype=stored, count=count, offset=tensor.start)
-        if tensor.dtype == "BF16":  # the upper half of a float32
-            data = (data.astype(np.uint32) << 16).view(np.float32)
-        return data.astype(np.float32, copy=False).reshape(tensor.shape)
+        if tensor.dtype == "F32":
+            return tensor.view("<f4")
+        wide = self._space.array(tensor.shape)
+        if tensor.dtype == "F16":
+            wide[...] = tensor.view("<f2")
+        else:  # bfloat16 is the upper half of a float32
+            bits = wide.view(np.uint32)
+            bits[...] = tensor.view("<u2")
+            bits <<= 16
+        return wide
+
+
+class _Space:
+    """Room for widened tensors: pieces of one unnamed file, mapped, gone with the last of them."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._used_bytes = 0
+
+    def array(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """An empty tensor; a small one is plain memory.
+
+        Raises:
+            StartError: there is no room for it.
+        """
+        needed = 4 * math.prod(shape)
+        if needed <= _SMALL_BYTES:
+            return np.empty(shape, dtype=np.float32)
+        start = -(-self._used_bytes // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+        try:
+            file = self._opened()
+            _reserve(file, start, needed)
+            mapped = mmap.mmap(file, needed, offset=start)
+        except OSError as error:
+            raise StartError(
+                f"No room for {(start + needed) >> 20} MB of weights in {tempfile.gettempdir()} "
+                f"({error.strerror}): half-precision weights are widened there. Free some, or set "
+                "TMPDIR to a folder with room."
+            ) from error
+        self._used_bytes = start + needed
+        return np.frombuffer(mapped, dtype=np.float32).reshape(shape)
+
+    def _opened(self) -> int:
+        """The file's descriptor, closed when nobody asks for tensors any more."""
+        if self._file is None:
+            with tempfile.TemporaryFile(prefix="rerankd-") as file:
+                self._file = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._file)
+        return self._file
+
+
+def _reserve(file: int, start: int, size: int) -> None:
+    """Room in a file, for good: a hole that no disk block is found for later would be SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, start, size)
+    else:  # macOS and Windows have no such call
+        os.ftruncate(file, start + size)
 
 
 def _canonical(name: str, prefix: str) -> str:
@@ -204,13 +281,15 @@ def _header(file: Path) -> dict[str, _Tensor]:
         with safe_open(file, framework="numpy"):  # checks sizes, offsets and the file's length
             pass
         with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            entries = msgspec.json.decode(stream.read(size), type=dict[str, msgspec.Raw])
+            # copy on write: OpenVINO refuses arrays that cannot be written to, and writes to none
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        size = int.from_bytes(mapped[:8], "little")
+        entries = msgspec.json.decode(mapped[8 : 8 + size], type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         decoded = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in entries.items()}
     except (SafetensorError, msgspec.MsgspecError, OSError) as error:
         raise StartError(f"{file} is damaged or cut short ({error}); download it again.") from error
     return {
-        name: _Tensor(file, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
+        name: _Tensor(mapped, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
         for name, entry in decoded.items()
     }

@@ -23,6 +23,7 @@ class Recipe:
     after: tuple[str, ...]
     instruction: str
     default_instruction: str | None
+    specials: tuple[str, ...]  # each must be one token, else the tokenizer is another model's
     yes: str
     no: str
     score: str  # what the logit is, for the card
@@ -53,6 +54,7 @@ QWEN3 = Recipe(
     default_instruction=(
         "Given a web search query, retrieve relevant passages that answer the query"
     ),
+    specials=("<|im_start|>", "<|im_end|>", "<think>", "</think>"),
     yes="yes",
     no="no",
     score='sigmoid of the logit of "yes" minus that of "no" (softmax over both)',
@@ -84,6 +86,7 @@ MXBAI_V2 = Recipe(
     ),
     instruction="instruction: {}\n",
     default_instruction=None,
+    specials=("<|im_start|>", "<|im_end|>"),
     yes="1",
     no="0",
     score='sigmoid of the logit of "1" minus that of "0"',

@@ -21,6 +21,7 @@ from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
+_LANE = 2  # threads of each lane
 _BYTES_PER_TOKEN = 4  # English; an estimate, settled by the tokenizer's exact count
 
 
@@ -45,6 +46,17 @@ class Trace:
     queue_s: float = 0.0
     engine_s: float = 0.0
 
+    def add(self, others: Sequence[Trace]) -> None:
+        """Several rankings for one answer: counts add up, times run side by side."""
+        for other in others:
+            self.model = other.model or self.model
+            self.documents += other.documents
+            self.pairs += other.pairs
+            self.input_tokens += other.input_tokens
+            self.prepare_s = max(self.prepare_s, other.prepare_s)
+            self.queue_s = max(self.queue_s, other.queue_s)
+            self.engine_s = max(self.engine_s, other.engine_s)
+
 
 class Pipeline:
     """The service behind every dialect: a canonical request in, a ranking out."""
@@ -54,8 +66,9 @@ class Pipeline:
         self.limits = limits
         self.rates = rates
         # Two lanes: large requests wait for each other, never small ones for them.
-        self._small = ThreadPoolExecutor(2, thread_name_prefix="prepare-small")
-        self._large = ThreadPoolExecutor(2, thread_name_prefix="prepare-large")
+        self._small = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-small")
+        self._large = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-large")
+        self.tokenizers = 2 * _LANE
 
     async def rerank(self, request: RerankRequest, key: Key, trace: Trace) -> Ranking:
         """Rank a request's documents.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -16,8 +17,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
-from rerankd.dialects.base import Options
-from rerankd.dialects.registry import DIALECTS, dialect_of
+from rerankd.dialects.registry import SERVED, Registry
+from rerankd.dialects.wire import Options
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.health import Health
 from rerankd.service.pipeline import Pipeline, RequestLimits
@@ -59,8 +60,14 @@ def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> 
     return state
 
 
-def create_app(state: State, plan: Plan, *, cors_origins: tuple[str, ...] = ()) -> ASGIApp:
-    """The ASGI app.
+def create_app(
+    state: State,
+    plan: Plan,
+    *,
+    cors_origins: tuple[str, ...] = (),
+    registry: Registry = SERVED,
+) -> ASGIApp:
+    """The ASGI app, serving the dialects of `registry`.
 
     What ships inside is loaded before the first request; whoever runs the app then awaits
     `state.pipeline.pool.load()` for the checkpoints, and requests for them get a 503 until then.
@@ -79,11 +86,11 @@ def create_app(state: State, plan: Plan, *, cors_origins: tuple[str, ...] = ()) 
 
     async def failed(request: Request, error: Exception) -> Response:
         known = _as_rerank_error(request, error)
-        dialect = dialect_of(request.url.path)
+        dialect = registry.speaker(request.url.path, request.headers)
         return response_of(dialect.render_error(known, envelope_of(request.scope), state.options))
 
     app = Starlette(
-        routes=_routes(state),
+        routes=_routes(state, registry),
         lifespan=lifespan,
         exception_handlers={
             HTTPException: failed,
@@ -96,26 +103,40 @@ def create_app(state: State, plan: Plan, *, cors_origins: tuple[str, ...] = ()) 
     return RequestId(app)
 
 
-def _routes(state: State) -> list[BaseRoute]:
-    operations = Operations(state, created=int(time.time()))
+def _routes(state: State, registry: Registry) -> list[BaseRoute]:
+    operations = Operations(state, registry, created=int(time.time()))
     routes: list[BaseRoute] = []
-    for dialect in DIALECTS:
-        endpoint = RerankEndpoint(dialect, state)
-        for path in dialect.paths:
-            routes += [Route(p, endpoint, methods=["POST"]) for p in (path, path + "/")]
+    for route in registry.routes:
+        endpoint = RerankEndpoint(route, state)
+        routes += [Route(path, endpoint, methods=["POST"]) for path in _spellings(route.path)]
+    for path, probe, dialect in registry.probes:
+        answer = operations.probe(probe, dialect)
+        routes += [Route(spelling, answer, methods=["GET"]) for spelling in _spellings(path)]
     for path, get in (
         ("/", operations.root),
         ("/health", operations.health),
         ("/ready", operations.ready),
         ("/metrics", operations.metrics),
-        ("/v1/models", operations.models),
-        ("/v1/models/", operations.models),
-        ("/v1/models/{name:path}", operations.model),
         ("/openapi.json", operations.openapi),
         ("/docs", operations.docs),
     ):
         routes.append(Route(path, get, methods=["GET"]))
+    for prefix in ("", *(f"/{name}" for name in registry.prefixes)):
+        for below in ("/v1/models", "/models"):
+            routes += [
+                Route(prefix + below, operations.models, methods=["GET"]),
+                Route(prefix + below + "/", operations.models, methods=["GET"]),
+                Route(prefix + below + "/{name:path}", operations.model, methods=["GET"]),
+            ]
+        if prefix:
+            routes.append(Route(prefix + "/health", operations.health, methods=["GET"]))
     return routes
+
+
+def _spellings(path: str) -> tuple[str, ...]:
+    """A path in Starlette's form; with and without a slash at its end."""
+    template = re.sub(r"\{(\w+)\}", r"{\1:path}", path)
+    return (template,) if template.endswith(("}", "/")) else (template, template + "/")
 
 
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:

@@ -48,10 +48,8 @@ def _section(path: str, method: str, operation: dict[str, Any], document: dict[s
         f"<p>{escape(operation['summary'])}</p>",
     ]
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        html.append(_fields("Request", _resolve(schema, document)))
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    html.append(_fields("Answer", _resolve(answer, document)))
+        html += _tables("Request", operation["requestBody"], document)
+    html += _tables("Answer", operation["responses"]["200"], document)
     statuses = ", ".join(
         f"{status} {escape(response['description'])}"
         for status, response in operation["responses"].items()
@@ -60,14 +58,27 @@ def _section(path: str, method: str, operation: dict[str, Any], document: dict[s
     return "".join(html)
 
 
+def _tables(title: str, holder: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    """One table for each form that a body may have."""
+    schema = holder.get("content", {}).get("application/json", {}).get("schema", {})
+    forms = [_resolve(form, document) for form in schema.get("anyOf", [schema])]
+    several = len(forms) > 1
+    return [
+        _fields(f"{title}: {form.get('title', 'a list')}" if several else title, form)
+        for form in forms
+    ]
+
+
 def _fields(title: str, schema: dict[str, Any]) -> str:
+    if "properties" not in schema:
+        return f"<h3>{escape(title)}</h3><p>{escape(_type(schema))}</p>"
     required = set(schema.get("required", ()))
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code>{' *' if name in required else ''}</td>"
         f"<td>{escape(_type(field))}</td><td>{escape(field.get('description', ''))}</td></tr>"
         for name, field in schema.get("properties", {}).items()
     )
-    return f"<h3>{title}</h3><table><tr><th>field<th>type<th>meaning</tr>{rows}</table>"
+    return f"<h3>{escape(title)}</h3><table><tr><th>field<th>type<th>meaning</tr>{rows}</table>"
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects.base import Dialect, Envelope, WireAnswer, bearer
+from rerankd.dialects.base import Plan
+from rerankd.dialects.registry import Route
+from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
 from rerankd.service.pipeline import Trace
 from rerankd.store.keys import Key
 from rerankd.telemetry import RequestRecord, log_failure, log_request
@@ -22,20 +26,21 @@ from rerankd.web.state import State, shutting_down
 
 T = TypeVar("T")
 
+WARNINGS_HEADER = "x-rerankd-warnings"  # a JSON list, for the dialects without a place for them
 _CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
 _PARSE_INLINE_BYTES = 65_536  # larger bodies are parsed off the event loop
 
 
 class RerankEndpoint:
-    """ASGI endpoint of one dialect: bytes, request, ranking, bytes."""
+    """ASGI endpoint of one path: bytes, request, ranking, bytes, in whichever dialect is meant."""
 
-    def __init__(self, dialect: Dialect, state: State) -> None:
-        self._dialect = dialect
+    def __init__(self, route: Route, state: State) -> None:
+        self._route = route
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every way out leaves exactly one record."""
-        call = _Call(self._dialect, self._state, Headers(scope=scope), envelope_of(scope))
+        call = _Call(self._route, self._state, scope)
         try:
             with self._state.drain:  # until the answer is with the transport, not only known
                 answer = await call.answer(receive)
@@ -50,13 +55,13 @@ class RerankEndpoint:
 class _Call:
     """One request on its way through the eight steps."""
 
-    def __init__(
-        self, dialect: Dialect, state: State, headers: Headers, envelope: Envelope
-    ) -> None:
-        self._dialect = dialect
+    def __init__(self, route: Route, state: State, scope: Scope) -> None:
+        self._route = route
         self._state = state
-        self._headers = headers
-        self._envelope = envelope
+        self._scope = scope
+        self._headers = Headers(scope=scope)
+        self._envelope = envelope_of(scope)
+        self._dialect = route.by_headers(self._headers)  # until the body says more
         self._trace = Trace()
         self._key: Key | None = None
         self._body_bytes = 0
@@ -81,7 +86,7 @@ class _Call:
     async def _rank(self, receive: Receive) -> WireAnswer:
         state = self._state
         check_headers(self._headers, limit_bytes=state.limits.body_bytes)
-        self._key = state.keys.authenticate(bearer(self._headers))
+        self._key = state.keys.authenticate(self._dialect.key_of(self._headers))
         state.rates.take_request(self._key)
         reading = read_body(
             receive,
@@ -95,14 +100,60 @@ class _Call:
         return await self._before(self._answered(raw, self._key), receive)
 
     async def _answered(self, raw: bytes, key: Key) -> WireAnswer:
-        request = await self._parsed(raw)
-        ranking: Ranking = await self._state.pipeline.rerank(request, key, self._trace)
-        return self._dialect.render(request, ranking, self._envelope)
+        plan = await self._planned(raw)
+        rankings = await self._ranked(plan.requests, key)
+        answer = plan.render(rankings, self._timed())
+        warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
+        if not warnings:
+            return answer
+        said = msgspec.json.encode(warnings).decode().encode("ascii", "backslashreplace").decode()
+        return dataclasses.replace(answer, headers={**answer.headers, WARNINGS_HEADER: said})
 
-    async def _parsed(self, raw: bytes) -> RerankRequest:
+    async def _planned(self, raw: bytes) -> Plan:
         if len(raw) <= _PARSE_INLINE_BYTES:
-            return self._dialect.parse(raw, self._state.options)
-        return await asyncio.to_thread(self._dialect.parse, raw, self._state.options)
+            return self._parse(raw)
+        return await asyncio.to_thread(self._parse, raw)
+
+    def _parse(self, raw: bytes) -> Plan:
+        self._dialect = self._route.by_body(self._headers, raw)
+        wire = WireRequest(
+            path=self._scope["path"],
+            body=raw,
+            headers=self._headers,
+            params=self._scope["path_params"],
+        )
+        return self._dialect.plan(wire, self._state.options)
+
+    async def _ranked(self, requests: Sequence[RerankRequest], key: Key) -> Sequence[Ranking]:
+        """All of a body's requests; the first that fails ends the others."""
+        rerank = self._state.pipeline.rerank
+        if len(requests) == 1:
+            return [await rerank(requests[0], key, self._trace)]
+        traces = [Trace() for _ in requests]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(rerank(request, key, trace))
+                    for request, trace in zip(requests, traces, strict=True)
+                ]
+        except* RerankError as failed:
+            raise _first_of(failed) from None
+        finally:
+            self._trace.add(traces)
+        return [task.result() for task in tasks]
+
+    def _timed(self) -> Envelope:
+        """The envelope of an answer: with what is known only now."""
+        trace = self._trace
+        served = self._state.pipeline.pool.served.get(trace.model)
+        return dataclasses.replace(
+            self._envelope,
+            engine=served.model.engine.info.name if served else "",
+            total_ms=(time.perf_counter() - self._started) * 1000,
+            prepare_ms=trace.prepare_s * 1000,
+            queue_ms=trace.queue_s * 1000,
+            engine_ms=trace.engine_s * 1000,
+        )
 
     async def _before(self, work: Coroutine[Any, Any, T], receive: Receive | None = None) -> T:
         """Run the work until it is done or the server stops; or its time is over, or nobody waits.
@@ -190,6 +241,11 @@ def response_of(answer: WireAnswer) -> Response:
     if answer.status == 408:  # who drips a body gets no second one on this connection
         headers["connection"] = "close"
     return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+def _first_of(group: BaseExceptionGroup[RerankError]) -> RerankError:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _disconnected(receive: Receive) -> None:

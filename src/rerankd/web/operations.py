@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -11,11 +14,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from rerankd import __version__
-from rerankd.core.errors import Unauthorized, UnknownModel
-from rerankd.dialects.base import bearer
-from rerankd.dialects.registry import DIALECTS
+from rerankd.core.errors import RerankError, Unauthorized, UnknownModel
+from rerankd.dialects.base import ModelFact, Probe, Served, ServerFacts
+from rerankd.dialects.registry import Registry
+from rerankd.dialects.wire import WireAnswer
 from rerankd.store.keys import Key
 from rerankd.web import docs, openapi
+from rerankd.web.endpoints import envelope_of, response_of
 from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
 from rerankd.web.state import State
 
@@ -25,8 +30,9 @@ _JSON = "application/json"
 class Operations:
     """The endpoints around one server's state."""
 
-    def __init__(self, state: State, *, created: int) -> None:
+    def __init__(self, state: State, registry: Registry, *, created: int) -> None:
         self._state = state
+        self._registry = registry
         self._created = created
 
     async def health(self, request: Request) -> Response:
@@ -67,10 +73,43 @@ class Operations:
         self._state.pipeline.pool.answering(name)  # raises UnknownModel unless it is hidden
         raise UnknownModel(f"model: {name!r} is not served to this key.")
 
+    def probe(
+        self, probe: Probe, dialect: Served
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint of a dialect's own GET; its errors look like the dialect's."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                wire = await self._probed(probe, dialect, request)
+            except RerankError as error:
+                wire = dialect.render_error(error, envelope_of(request.scope), self._state.options)
+            return response_of(wire)
+
+        return answer
+
+    async def _probed(self, probe: Probe, dialect: Served, request: Request) -> WireAnswer:
+        infos: list[ModelInfo] = []
+        if not probe.public:
+            key = self._state.keys.authenticate(dialect.key_of(request.headers))
+            infos = self._infos(key)
+        healthy = not probe.health or (await self._state.health.check()).ok
+        facts = ServerFacts(
+            version=__version__,
+            created=self._created,
+            now=time.time(),
+            models=tuple(self._fact(info) for info in infos),
+            documents=self._state.limits.documents,
+            request_tokens=self._state.pipeline.pool.request_tokens,
+            queue_tokens=self._state.pipeline.pool.queue_tokens,
+            tokenizers=self._state.pipeline.tokenizers,
+            healthy=healthy,
+        )
+        return probe.render(facts, request.path_params)
+
     async def openapi(self, request: Request) -> Response:
         """The OpenAPI document of everything that is served."""
         self._authenticate(request, basic=True)
-        return Response(openapi.document_json(DIALECTS, __version__), media_type=_JSON)
+        return Response(openapi.document_json(self._registry, __version__), media_type=_JSON)
 
     async def docs(self, request: Request) -> Response:
         """The same as a page. A browser asks for a password: the key."""
@@ -82,7 +121,7 @@ class Operations:
                 status_code=401,
                 headers={"www-authenticate": 'Basic realm="rerankd", charset="UTF-8"'},
             )
-        page = docs.page(openapi.document(DIALECTS, __version__))
+        page = docs.page(openapi.document(self._registry, __version__))
         return HTMLResponse(page, headers={"content-security-policy": docs.CONTENT_POLICY})
 
     async def root(self, request: Request) -> Response:
@@ -90,10 +129,22 @@ class Operations:
         return RedirectResponse("/docs", status_code=307)
 
     def _authenticate(self, request: Request, *, basic: bool = False) -> Key:
-        presented = bearer(request.headers)
+        speaker = self._registry.speaker(request.url.path, request.headers)
+        presented = speaker.key_of(request.headers)
         if presented is None and basic:
             presented = _basic_password(request.headers)
         return self._state.keys.authenticate(presented)
+
+    def _fact(self, info: ModelInfo) -> ModelFact:
+        served = self._state.pipeline.pool.served.get(info.root)
+        return ModelFact(
+            name=info.id,
+            root=info.root,
+            window_tokens=info.window_tokens,
+            modalities=tuple(info.modalities),
+            engine=info.engine or "",
+            precision=served.model.engine.info.precision if served else "",
+        )
 
     def _infos(self, key: Key) -> list[ModelInfo]:
         pool = self._state.pipeline.pool

@@ -9,8 +9,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.dialects.base import Envelope, Options
-from rerankd.dialects.registry import ROOT
+from rerankd.dialects.registry import SERVED
+from rerankd.dialects.wire import Envelope, Options
 from rerankd.web.middleware import TRACE_HEADERS, new_request_id
 
 _HEADER_BYTES = 65_536
@@ -66,7 +66,7 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         request_id = new_request_id()
         envelope = Envelope(request_id=request_id, created=int(time.time()))
-        answer = ROOT.render_error(InvalidRequest(message), envelope, Options())
+        answer = SERVED.root.render_error(InvalidRequest(message), envelope, Options())
         reason = "Bad Request" if status == 400 else "Request Header Fields Too Large"
         lines = [
             f"HTTP/1.1 {status} {reason}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from rerankd.core.errors import Overloaded, StartError
-from rerankd.dialects.base import Options
+from rerankd.dialects.wire import Options
 from rerankd.service.health import Health
 from rerankd.service.pipeline import Pipeline
 from rerankd.settings import KeySettings, Limits, Settings

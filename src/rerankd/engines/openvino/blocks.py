@@ -157,11 +157,8 @@ def _attention(q: Node, k: Node, v: Node, mask: Node, config: EncoderConfig) -> 
     return ops.reshape(ops.transpose(mixed, swap), join, True)
 
 
-def _feed_forward(
-    mixed: Node, x: Node, weights: Weights, block: str, config: EncoderConfig
-) -> Node:
+def feed_forward(mixed: Node, x: Node, weights: Weights, block: str, eps: float) -> Node:
     """The rest of a layer after attention: two residual steps, each normalised after the sum."""
-    eps = config.layer_norm_eps
     x = ops.add(linear(mixed, weights, f"{block}.attention.output.dense"), x)
     x = layer_norm(x, weights, f"{block}.attention.output.LayerNorm", eps)
     inner = ops.gelu(linear(x, weights, f"{block}.intermediate.dense"), "erf")
@@ -190,7 +187,7 @@ def encoder(x: Node, packing: Packing, weights: Weights, config: EncoderConfig) 
             flat = constant([-1, config.hidden], np.int64)
             mixed = ops.reshape(_attention(q, k, v, mask, config), flat, False)
             mixed = take(mixed, packing.tokens)
-        x = _feed_forward(mixed, x, weights, block, config)
+        x = feed_forward(mixed, x, weights, block, config.layer_norm_eps)
     return x
 
 

@@ -13,26 +13,24 @@ import numpy.typing as npt
 
 from rerankd.core.types import TokenIds
 from rerankd.engines.decoder import DecoderConfig
+from rerankd.engines.rotary import rotations
 
+MIN_TOKENS = 3  # of one call
 Floats = npt.NDArray[np.float32]
 
 
-def rotations(positions: npt.NDArray[np.int32], config: DecoderConfig) -> tuple[Floats, Floats]:
-    """Cosine and sine of each token's angles, (T, 1, d / 2) each.
-
-    Every step is fp32, as in transformers: at position 8000 the rounding of an angle is visible.
-    Source: transformers, modeling_qwen3.Qwen3RotaryEmbedding.
-    """
-    steps = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    frequencies = np.float32(1.0) / np.power(np.float32(config.rope_theta), steps)
-    angles = positions.astype(np.float32)[:, None, None] * frequencies[None, None, :]
-    return np.cos(angles), np.sin(angles)
+def _with_unread(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Values (T, …) with the first one repeated `count` times behind them."""
+    return np.concatenate([values, np.repeat(values[:1], count, axis=0)]) if count else values
 
 
 def pack(
     rows: Sequence[TokenIds], config: DecoderConfig, *, past: Floats, keep: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """The graph's inputs by name (engines.openvino.qwen.Inputs).
+
+    For calls of one and of two tokens the CPU plugin would pack every matrix once more each, and
+    keep that (2026.4.1); so such a call gets tokens that nothing reads.
 
     Args:
         rows: the own tokens of B rows, each not empty.
@@ -45,15 +43,16 @@ def pack(
     np.cumsum(lengths[:-1], out=starts[1:])
     ids = np.concatenate(rows, dtype=np.int32)
     places = np.arange(ids.size, dtype=np.int32) - np.repeat(starts, lengths)
-    cos, sin = rotations(places + np.int32(past.shape[0]), config)
+    cos, sin = rotations(places + np.int32(past.shape[0]), config.head_dim, config.rope_theta)
     columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
     used = columns < lengths[:, None]
+    unread = max(0, MIN_TOKENS - ids.size)
     return {
-        "ids": ids,
-        "cos": cos,
-        "sin": sin,
+        "ids": _with_unread(ids, unread),
+        "cos": _with_unread(cos, unread),
+        "sin": _with_unread(sin, unread),
         "slots": np.where(used, starts[:, None] + columns, 0).astype(np.int32),
-        "tokens": np.flatnonzero(used).astype(np.int32),
+        "tokens": _with_unread(np.flatnonzero(used).astype(np.int32), unread),
         "lengths": lengths,
         "last": starts + lengths - 1,
         "keep": np.arange(ids.size if keep else 0, dtype=np.int32),

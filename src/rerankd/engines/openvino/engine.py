@@ -6,11 +6,9 @@ is read back after compilation.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -21,12 +19,21 @@ from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.options import Quantization
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
+from rerankd.engines.cores import usable_cores
+from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.encoder import Architecture, EncoderConfig, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
-from rerankd.engines.openvino import bert, modernbert, modernbert_pack, xlm_roberta
+from rerankd.engines.openvino import (
+    bert,
+    deberta,
+    deberta_pack,
+    modernbert,
+    modernbert_pack,
+    xlm_roberta,
+)
 from rerankd.engines.openvino.int8 import Int8Weights, group_size
-from rerankd.engines.openvino.pack import pack
 from rerankd.engines.openvino.runtime import Model, ov
+from rerankd.engines.pack import pack
 
 # Padded tokens that one stream runs at once. 512 to 2048 measure equal, 4096 is a third slower.
 MICRO_BATCH_TOKENS: Final = 1024
@@ -40,25 +47,12 @@ _BUILDERS: dict[Architecture, Callable[[EncoderConfig, Weights], Model]] = {
 }
 
 
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores that this process may use: its affinity, or the container's CPU quota if smaller."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    try:
-        allowed, period = quota.read_text(encoding="ascii").split()
-        return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
-    except (OSError, ValueError):  # not Linux, or no cgroup v2: affinity decides
-        return cores
-
-
 class OpenVinoEngine:
     """Ids in, logits out; see engines.base.Engine."""
 
     def __init__(
         self,
-        config: EncoderConfig | ModernBertConfig,
+        config: EncoderConfig | ModernBertConfig | DebertaConfig,
         weights: Weights,
         *,
         streams: int | None = None,
@@ -79,15 +73,18 @@ class OpenVinoEngine:
         self._streams = streams or usable_cores()
         self._pack: Callable[[Sequence[Row]], dict[str, Any]]
         group = 0
+        if quantization is not None and config.architecture in ("modernbert", "deberta-v2"):
+            raise StartError(
+                f'quantization = "{quantization}" is available for BERT and XLM-R, not for '
+                f"{config.architecture}, where a score would depend on the rest of its batch. "
+                "Leave it unset to run the model in fp32."
+            )
         if config.architecture == "modernbert":
-            if quantization is not None:
-                raise StartError(
-                    'quantization = "int8" is not available for ModernBERT: its local layers cut '
-                    "rows where the batch falls, and int8 would make a visible difference of it. "
-                    "Leave quantization unset to run the model in fp32."
-                )
             graph = modernbert.build(config, weights)
             self._pack = partial(modernbert_pack.pack, config=config)
+        elif config.architecture == "deberta-v2":
+            graph = deberta.build(config, weights)
+            self._pack = partial(deberta_pack.pack, config=config)
         else:
             if quantization is not None:
                 weights, group = Int8Weights(weights), group_size(config)

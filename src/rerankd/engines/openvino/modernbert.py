@@ -28,8 +28,8 @@ from rerankd.engines.openvino.blocks import (
     used_slots,
     weight,
 )
-from rerankd.engines.openvino.modernbert_pack import rotations
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
+from rerankd.engines.rotary import rotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,11 @@ class Layers:
         self.inputs = Inputs.open()
         self.used = used_slots(self.inputs.slots, self.inputs.lengths)
         self._mask = slot_mask(self.used)
+        places = np.arange(config.positions, dtype=np.int32)
         self._angles = {
             is_global: tuple(
                 take(ops.constant(table), self.inputs.positions)
-                for table in rotations(config, theta)
+                for table in rotations(places, config.head_dim, theta)
             )
             for is_global, theta in ((True, config.global_theta), (False, config.local_theta))
             if is_global in config.is_global

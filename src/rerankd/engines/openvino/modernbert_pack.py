@@ -17,24 +17,9 @@ import numpy.typing as npt
 
 from rerankd.core.types import Row
 from rerankd.engines.modernbert_config import ModernBertConfig
-from rerankd.engines.openvino.pack import Array, pack_rows
+from rerankd.engines.pack import Array, pack_rows
 
 HIDDEN = np.float32(-1e9)  # added to the attention scores of tokens that are not seen
-
-
-def rotations(
-    config: ModernBertConfig, theta: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Cosine and sine of the angles of every position, (positions, 1, d / 2) each.
-
-    Every step is fp32, as in transformers: at position 8000 the rounding of an angle is visible.
-    Source: transformers, modeling_modernbert.ModernBertRotaryEmbedding.
-    """
-    steps = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    frequencies = np.float32(1.0) / np.power(np.float32(theta), steps)
-    places = np.arange(config.positions, dtype=np.float32)
-    angles = places[:, None, None] * frequencies[None, None, :]
-    return np.cos(angles), np.sin(angles)
 
 
 def blocks(positions: Array, reach: int) -> dict[str, npt.NDArray[Any]]:

@@ -1,0 +1,108 @@
+"""Errors on the wire, what all dialects share: headers to send, statuses and messages to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from rerankd.core.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    EngineFailed,
+    Forbidden,
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    RerankError,
+    Unauthorized,
+    UnknownModel,
+)
+from rerankd.dialects.wire import WireAnswer
+
+_RETRY_S = 1.0  # when a provider does not say
+_MESSAGE_KEYS = ("message", "detail", "error", "msg", "title")
+_MOST_CHARACTERS = 1000  # of a provider's message that are passed on
+
+
+def error_headers(error: RerankError) -> dict[str, str]:
+    """`retry-after` in whole seconds, `www-authenticate`, `allow`: where the error has them."""
+    headers: dict[str, str] = {}
+    wait_s: float | None = getattr(error, "retry_after_s", None)
+    if wait_s is not None:
+        headers["retry-after"] = str(max(1, round(wait_s + 0.499)))
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    allow = getattr(error, "allow", None)
+    if allow is not None:
+        headers["allow"] = allow
+    return headers
+
+
+def param_of(error: RerankError) -> str | None:
+    """The field that the error names, if it is about a field."""
+    return error.param if isinstance(error, InvalidRequest) else None
+
+
+def error_of(answer: WireAnswer) -> RerankError:
+    """A provider's error as ours, by its status; the message is the provider's.
+
+    408 and 5xx without a meaning of their own are EngineFailed: worth one more try.
+    """
+    message = message_of(answer.body) or f"The provider answered with status {answer.status}."
+    status = answer.status
+    if status in (400, 422):
+        return InvalidRequest(message)
+    if status == 429:
+        limit = "TPM" if "tpm" in message.lower() or "token" in message.lower() else "RPM"
+        return RateLimited(limit, retry_after_s=retry_after_s(answer.headers))
+    if status in (503, 529):
+        return Overloaded(message, retry_after_s=retry_after_s(answer.headers))
+    kinds: dict[int, type[RerankError]] = {
+        401: Unauthorized,
+        402: Forbidden,  # no balance: this key may not, until it is paid
+        403: Forbidden,
+        404: UnknownModel,
+        413: BodyTooLarge,
+        498: InvalidRequest,
+        504: DeadlineExceeded,
+    }
+    kind: Any = kinds.get(status, EngineFailed)
+    return kind(message)
+
+
+def message_of(body: bytes) -> str:
+    """The sentence in an error body of any provider; its text when it is not JSON."""
+    try:
+        found = _sentence(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = body.decode("utf-8", "replace").strip()
+    return found[:_MOST_CHARACTERS]
+
+
+def key_of(body: bytes, name: str) -> object:
+    """A top-level value of a JSON object; None when there is none."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+
+
+def _sentence(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):  # FastAPI's 422
+        inner = cast("list[Any]", value)
+        return "; ".join(filter(None, (_sentence(item) for item in inner)))
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+        return next(filter(None, (_sentence(found.get(key)) for key in _MESSAGE_KEYS)), "")
+    return ""
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Seconds that a provider asks to wait; 1 when it does not say."""
+    value = headers.get("retry-after", "")
+    return float(value) if value.isdecimal() else _RETRY_S

@@ -1,0 +1,202 @@
+"""Fields that dialects share: their types, how clients really fill them, how they become canonical.
+
+null counts as absent and booleans may be "true"/"false" in every dialect: real clients send both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.types import Content, Modality
+from rerankd.dialects.wire import Options
+
+B = TypeVar("B")
+V = TypeVar("V")
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+YesNo = bool | Literal["true", "false", "True", "False"]
+Object = dict[str, Any]
+
+WHAT_QUERY = "What is searched for, at least 1 character."
+WHAT_TOP = "How many results; absent: all documents."
+WHAT_MODEL = "Absent: the server's default model."
+
+HINTS = {
+    "query": "Send a non-empty string.",
+    "documents": "Send a list of at least one document.",
+    "texts": "Send a list of at least one string.",
+    "top_n": "Leave it out to rank all documents.",
+    "top_k": "Leave it out to rank all documents.",
+    "instruction": "Leave it out for the model's own instruction.",
+    "max_chunks_per_doc": "Leave it out for the default, 1024; 1 scores only the first chunk.",
+    "max_chunk_per_doc": "Leave it out for the default, 1024; 1 scores only the first chunk.",
+    "overlap_tokens": "Send 0 to 80, or leave it out.",
+    "return_documents": "Send true or false, or leave it out.",
+    "return_text": "Send true or false, or leave it out.",
+    "truncation": "Send true or false, or leave it out.",
+    "truncate": "Send true or false, or leave it out.",
+    "raw_scores": "Send true or false, or leave it out.",
+    "model": "GET /v1/models lists what is served; leave it out for the default model.",
+}
+
+_ECHO_DEPTH = 64  # levels of a document object
+_MODALITIES: tuple[Modality, ...] = ("image", "video", "text")
+
+
+def first(*values: V | None) -> V | None:
+    """The first that is not None: several spellings of one field."""
+    return next((value for value in values if value is not None), None)
+
+
+def yes(value: YesNo | None, *, default: bool) -> bool:
+    """A boolean as clients send it: true, "true", or null for the default."""
+    if isinstance(value, str):
+        return value.lower() == "true"
+    return default if value is None else value
+
+
+def echo(value: YesNo | None, options: Options, *, default: bool) -> bool:
+    """Whether to echo documents: the caller's wish, else the operator's, else the dialect's."""
+    return yes(value, default=first(options.return_documents, default) or False)
+
+
+def query_of(value: str | Object, hint: str | None = None) -> Content:
+    """The query. Raises InvalidRequest when it is empty."""
+    query = content(value, "query")
+    if not query.value:
+        raise InvalidRequest(
+            f"query: at least 1 character is needed. {hint or HINTS['query']}", param="query"
+        )
+    return query
+
+
+def documents_of(
+    values: str | Sequence[str | Object], name: str = "documents", rank_fields: Sequence[str] = ()
+) -> tuple[Content, ...]:
+    """The documents, at least one; `name` is the field's name for errors.
+
+    Raises:
+        InvalidRequest: names the document.
+    """
+    documents = [values] if isinstance(values, str) else values
+    if not documents:
+        raise InvalidRequest(
+            f"{name}: at least 1 document is needed. {HINTS.get(name, '')}".strip(), param=name
+        )
+    return tuple(
+        content(document, f"{name}[{i}]", rank_fields) for i, document in enumerate(documents)
+    )
+
+
+def content(value: str | Mapping[str, Any], name: str, rank_fields: Sequence[str] = ()) -> Content:
+    """A string or an object as Content; `name` is the field's name for errors."""
+    if isinstance(value, str):
+        return Content(value=value)
+    if _deeper_than(value, _ECHO_DEPTH):
+        raise InvalidRequest(f"{name}: nested deeper than {_ECHO_DEPTH}.", param=name)
+    if rank_fields:
+        return Content(value=_ranked_text(value, name, rank_fields), echo=value)
+    for modality in _MODALITIES:
+        found = value.get(modality)
+        if found is None:
+            continue
+        if not isinstance(found, str):
+            raise InvalidRequest(
+                f"{name}.{modality}: expected a string.", param=f"{name}.{modality}"
+            )
+        return Content(modality=modality, value=found, echo=value)
+    raise InvalidRequest(
+        f'{name}: an object needs "text", "image" or "video"; or name its keys in rank_fields.',
+        param=name,
+    )
+
+
+def echoed(found: Content) -> Object:
+    """A document as an answer's object: as it was sent, `text` added where it has none."""
+    if found.echo is None:
+        return {"text": found.value}
+    if found.modality == "text" and "text" not in found.echo:
+        return {**found.echo, "text": found.value}
+    return dict(found.echo)
+
+
+def refuse(present: object, name: str, reason: str) -> None:
+    """A field that cannot be honoured is a 400, never dropped.
+
+    Raises:
+        InvalidRequest: `present` is true.
+    """
+    if present:
+        raise InvalidRequest(f"{name}: {reason}", param=name)
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    """Whether JSON nests deeper than what an answer echoes."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = cast("dict[str, object] | list[object]", value)
+    children = inner.values() if isinstance(inner, dict) else inner
+    return levels == 0 or any(_deeper_than(child, levels - 1) for child in children)
+
+
+def _ranked_text(value: Mapping[str, Any], name: str, rank_fields: Sequence[str]) -> str:
+    """The named fields as text: one field as it is, several as "name: value" lines."""
+    present = [(field, value[field]) for field in rank_fields if value.get(field) is not None]
+    if not present:
+        raise InvalidRequest(
+            f"{name}: has none of the rank_fields {', '.join(rank_fields)}.", param=name
+        )
+    if len(present) == 1:
+        return _as_text(present[0][1])
+    return "\n".join(f"{field}: {_as_text(found)}" for field, found in present)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def decode_body(raw: bytes, kind: type[B], hints: Mapping[str, str]) -> B:
+    """JSON bytes as a msgspec struct.
+
+    Args:
+        raw: the request body, unpacked.
+        kind: the struct; unknown keys are ignored.
+        hints: field name -> one sentence with the way out, added to the error of that field.
+
+    Raises:
+        InvalidRequest: not JSON, not UTF-8, a lone surrogate, NaN, nested too deep, a field
+            missing, of the wrong type or out of range; the message names the field.
+    """
+    try:
+        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=kind)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), hints) from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise InvalidRequest(f"The body is not valid JSON: {reason}.") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not UTF-8: {error.reason}.") from None
+    except RecursionError:
+        raise InvalidRequest("The body is not valid JSON here: nested too deep.") from None
+
+
+def _explain(message: str, hints: Mapping[str, str]) -> InvalidRequest:
+    """msgspec's message as a sentence that starts with the field."""
+    text, _, path = message.rpartition(" - at `$")
+    name = path.rstrip("`").lstrip(".")
+    if not text:
+        text, missing = message, re.search(r"required field `(\w+)`", message)
+        name = missing[1] if missing else ""
+        if missing:
+            text = "this field is required"
+    text = text.replace("`", "").replace(" | null", "").replace("str", "string", 1)
+    hint = hints.get(name.split("[")[0].split(".")[0], "")
+    sentence = f"{name}: {text[0].lower()}{text[1:]}." if name else f"The body: {text}."
+    return InvalidRequest(f"{sentence} {hint}".strip(), param=name or None)

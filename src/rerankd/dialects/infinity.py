@@ -1,0 +1,259 @@
+"""Infinity's POST /rerank: an echoed document is a string, null when it was not asked for.
+
+Source: infinity fcb951c (libs/infinity_emb, fastapi schemas and server); read 2026-11-21.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
+from rerankd.dialects.failures import error_headers, param_of
+from rerankd.dialects.fields import AtLeastOne, YesNo
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
+
+
+class InfinityBody(msgspec.Struct):
+    """A rerank request."""
+
+    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[list[str], Meta(description="At least 1.")]
+    model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
+    top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
+    return_documents: Annotated[
+        YesNo | None, Meta(description="Echo the documents, default false.")
+    ] = None
+    raw_scores: Annotated[
+        YesNo | None, Meta(description="true: relevance_score is the model's logit.")
+    ] = None
+
+
+class InfinityResult(msgspec.Struct):
+    """One ranked document."""
+
+    relevance_score: float
+    index: int
+    document: str | None = None
+
+
+class InfinityUsage(msgspec.Struct):
+    """Exact counts of the model's own tokenizer."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class InfinityAnswer(msgspec.Struct):
+    """A ranking, best first."""
+
+    object: Literal["rerank"]
+    id: str
+    created: int
+    model: str
+    results: list[InfinityResult]
+    usage: InfinityUsage
+
+
+class InfinityErrorDetail(msgspec.Struct):
+    """OpenAI's form of an error."""
+
+    message: str
+    type: None
+    param: None
+    code: int
+
+
+class InfinityError(msgspec.Struct):
+    """What went wrong."""
+
+    error: InfinityErrorDetail
+
+
+class InfinityDetail(msgspec.Struct):
+    """FastAPI's form, for 401 and 403."""
+
+    detail: str
+
+
+class InfinityFieldError(msgspec.Struct):
+    """FastAPI's form of a field that is wrong."""
+
+    loc: list[str]
+    msg: str
+    type: str
+
+
+class InfinityFieldErrors(msgspec.Struct):
+    """FastAPI's 422."""
+
+    detail: list[InfinityFieldError]
+
+
+class InfinityModel(msgspec.Struct):
+    """One served name."""
+
+    id: str
+    stats: dict[str, int]
+    object: Literal["model"]
+    owned_by: Literal["infinity"]
+    created: int
+    backend: str
+    capabilities: list[str]
+
+
+class InfinityModels(msgspec.Struct):
+    """All served names, the default first."""
+
+    data: list[InfinityModel]
+    object: Literal["list"]
+
+
+class InfinityHealth(msgspec.Struct):
+    """Infinity's sign of life."""
+
+    unix: float
+
+
+def parse(wire: WireRequest, options: Options) -> RerankRequest:
+    """An Infinity body as the canonical request. Raises InvalidRequest."""
+    body = fields.decode_body(wire.body, InfinityBody, fields.HINTS)
+    return RerankRequest(
+        model=None if body.model == _NO_MODEL else body.model,
+        query=fields.query_of(body.query),
+        documents=fields.documents_of(body.documents),
+        top_n=body.top_n,
+        return_documents=fields.echo(body.return_documents, options, default=False),
+        raw_scores=fields.yes(body.raw_scores, default=False),
+    )
+
+
+def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
+    """The ranking with documents as strings, or null."""
+    answer = InfinityAnswer(
+        object="rerank",
+        id=f"infinity-{envelope.uuid}",
+        created=envelope.created,
+        model=ranking.model,
+        results=[
+            InfinityResult(
+                hit.score,
+                hit.index,
+                request.documents[hit.index].value if request.return_documents else None,
+            )
+            for hit in ranking.hits
+        ],
+        usage=InfinityUsage(ranking.input_tokens, ranking.input_tokens),
+    )
+    return WireAnswer(status=200, body=msgspec.json.encode(answer))
+
+
+def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
+    """401 and 403 and bad fields as FastAPI's, the rest as OpenAI's; a full queue is a 429."""
+    status = error.status
+    body: object
+    if status in (401, 403):
+        body = InfinityDetail("Unauthorized" if status == 401 else error.message)
+    elif isinstance(error, InvalidRequest) and not isinstance(error, UnknownModel):
+        status = 422
+        loc = ["body", *filter(None, [param_of(error)])]
+        body = InfinityFieldErrors([InfinityFieldError(loc, error.message, error.kind)])
+    else:
+        status = 429 if status == 503 else status
+        unknown = isinstance(error, UnknownModel)
+        message = f"Invalid model: {error.message}" if unknown else error.message
+        body = InfinityError(InfinityErrorDetail(message, None, None, status))
+    return WireAnswer(status=status, body=msgspec.json.encode(body), headers=error_headers(error))
+
+
+def encode(request: RerankRequest) -> WireRequest:
+    """The request for Infinity. Raises InvalidRequest for what is not text."""
+    return upstream.post(
+        "/rerank",
+        {
+            "model": request.model,
+            "query": upstream.as_text(request.query, "query", "Infinity"),
+            "documents": upstream.texts_of(request, "Infinity"),
+            "top_n": request.top_n,
+            "return_documents": request.return_documents,
+            "raw_scores": upstream.changed(request.raw_scores, False),
+        },
+    )
+
+
+def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
+    """Infinity's answer as a ranking."""
+    found = msgspec.json.decode(answer.body, type=InfinityAnswer)
+    return upstream.ranking_of(
+        request,
+        ((result.index, result.relevance_score) for result in found.results),
+        model=found.model,
+        input_tokens=found.usage.total_tokens,
+    )
+
+
+def decode_error(answer: WireAnswer) -> RerankError:
+    """Infinity's errors by status; an unknown model by its message."""
+    found = failures.error_of(answer)
+    if answer.status == 400 and found.message.startswith("Invalid model"):
+        return UnknownModel(found.message)
+    return found
+
+
+def models(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
+    """The model list, with `capabilities`."""
+    listed = [
+        InfinityModel(model.name, {}, "model", "infinity", facts.created, model.engine, ["rerank"])
+        for model in facts.models
+    ]
+    return WireAnswer(status=200, body=msgspec.json.encode(InfinityModels(listed, "list")))
+
+
+def health(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
+    """The time; 503 when a model does not score."""
+    body = InfinityHealth(facts.now)
+    return WireAnswer(status=200 if facts.healthy else 503, body=msgspec.json.encode(body))
+
+
+_NO_MODEL = "default/not-specified"  # what Infinity's own clients send for none
+
+DIALECT = Dialect(
+    name="infinity",
+    prefix="infinity",
+    paths=("/rerank", "/v1/rerank"),
+    marks=(Mark(paths=("/rerank",), keys=frozenset({"raw_scores", "documents"})),),
+    summary="Infinity's rerank API.",
+    body=InfinityBody,
+    answer=InfinityAnswer,
+    errors={
+        401: InfinityDetail,
+        403: InfinityDetail,
+        422: InfinityFieldErrors,
+        **dict.fromkeys((400, 408, 413, 429, 500, 504), InfinityError),
+    },
+    parse=parse,
+    render=render,
+    render_error=render_error,
+    probes=(
+        Probe(paths=("/models",), summary="The model list.", answer=InfinityModels, render=models),
+        Probe(
+            paths=("/health",),
+            summary="The time, when every model scores.",
+            answer=InfinityHealth,
+            render=health,
+            public=True,
+            health=True,
+        ),
+    ),
+    encode=encode,
+    decode=decode,
+    decode_error=decode_error,
+    carries=frozenset({"model", "top_n", "return_documents", "raw_scores"}),
+    tells=frozenset({"model", "input_tokens"}),
+)

@@ -1,0 +1,176 @@
+"""`TorchEngine`: one model of any family on a CPU or a GPU.
+
+fp32 is exact fp32: no TF32. With bf16 or fp16 weights and activations, sums are fp32 inside torch's
+kernels, and so are the final norm, the head and the logits.
+
+Memory beside the weights: the activations of one call (CALL_TOKENS); where they do not fit, the
+rows are split and run again, down to one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+
+from rerankd.core.errors import EngineFailed, StartError
+from rerankd.core.options import EngineOptions
+from rerankd.core.types import Logits, Row
+from rerankd.engines.base import EngineInfo
+from rerankd.engines.cores import usable_cores
+from rerankd.engines.decoder import DecoderConfig
+from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.modernbert_config import ModernBertConfig
+from rerankd.engines.shared_prefix import Group, plan_groups
+from rerankd.engines.torch.bert import Bert
+from rerankd.engines.torch.device import (
+    DTYPES,
+    choose_device,
+    choose_precision,
+    exact_fp32,
+    is_out_of_memory,
+)
+from rerankd.engines.torch.layers import Loader, Network
+from rerankd.engines.torch.modernbert import ModernBert
+from rerankd.engines.torch.plan import plan_calls
+from rerankd.engines.torch.qwen import Qwen
+
+# Tokens of one call. A GPU needs thousands of rows in a matrix product to be busy; a CPU does not.
+CALL_TOKENS_CPU: Final = 1024
+CALL_TOKENS_GPU: Final = 16_384
+MAX_ROWS: Final = 256  # planned together (engines.shared_prefix)
+
+AnyConfig = EncoderConfig | ModernBertConfig | DecoderConfig
+
+
+class TorchEngine:
+    """Ids in, logits out; see engines.base.Engine."""
+
+    def __init__(
+        self,
+        config: AnyConfig,
+        weights: Weights,
+        options: EngineOptions,
+        *,
+        yes_no: tuple[int, int] | None = None,
+    ) -> None:
+        """Read the weights to the device.
+
+        Args:
+            config: sizes of the model.
+            weights: its tensors; read once, and not kept.
+            options: device and precision.
+            yes_no: for a decoder only: the token ids whose logits count for and against a document.
+
+        Raises:
+            StartError: there is no such device, its memory is too small, or it lacks the
+                precision.
+        """
+        device = choose_device(options.device)
+        precision = choose_precision(options, device)
+        is_cpu = device.type == "cpu"
+        if is_cpu:  # torch does not see a container's quota
+            torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+        self._config = config
+        self._device = device
+        self._labels = 1 if isinstance(config, DecoderConfig) else config.labels
+        self._call_tokens = CALL_TOKENS_CPU if is_cpu else CALL_TOKENS_GPU
+        load = Loader(weights, device, DTYPES[precision])
+        try:
+            self._network: Network | None = _network(config, load, yes_no)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise StartError(
+                f"The model does not fit into the memory of {device} in {precision}: {error}"
+            ) from error
+        self._info = EngineInfo(
+            name="torch",
+            device=str(device),
+            precision=precision,
+            max_length=config.max_length,
+            batch_tokens=2 * self._call_tokens if is_cpu else self._call_tokens,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """Name, device, precision and limits."""
+        return self._info
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        """Logits (B, K) of B rows; see engines.base.Engine.forward."""
+        network = self._network
+        if network is None:
+            raise EngineFailed("the engine is closed")
+        logits = np.empty((len(batch), self._labels), dtype=np.float32)
+        try:
+            self._check(batch)
+            with torch.inference_mode(), exact_fp32():
+                for start in range(0, len(batch), MAX_ROWS):
+                    rows = batch[start : start + MAX_ROWS]
+                    logits[start : start + MAX_ROWS] = self._run(network, rows)
+        except EngineFailed:
+            raise
+        except Exception as error:
+            raise EngineFailed(f"torch could not run the batch: {error}") from error
+        return logits
+
+    def close(self) -> None:
+        """Drop the weights and give the device's memory back."""
+        self._network = None
+        self._free()
+
+    def _check(self, batch: Sequence[Row]) -> None:
+        """A bad index is an error here; on a GPU it would end the process's use of the device."""
+        for row in batch:
+            ids, limit = row.ids, self._config.max_length
+            if ids.ndim != 1 or not 0 < ids.size <= limit:
+                raise EngineFailed(f"a row has shape {ids.shape}; 1 to {limit} tokens fit.")
+            if not (int(ids.min()) >= 0 and int(ids.max()) < self._config.vocab):
+                raise EngineFailed("a row has token ids that the model does not know.")
+
+    def _run(self, network: Network, rows: Sequence[Row]) -> Logits:
+        """Logits (B, K) of at most MAX_ROWS rows."""
+        groups = [Group(0, tuple(range(len(rows))))]
+        if isinstance(self._config, DecoderConfig):
+            groups = plan_groups([row.ids for row in rows], [0] * len(rows))
+        logits = np.empty((len(rows), self._labels), dtype=np.float32)
+        lengths = [row.tokens for row in rows]
+        for call in plan_calls(groups, lengths, max_tokens=self._call_tokens):
+            members = [i for group in call for i in group.members]
+            logits[members] = self._call(network, rows, call)
+        return logits
+
+    def _call(self, network: Network, rows: Sequence[Row], call: Sequence[Group]) -> Logits:
+        """One call; what does not fit into memory is halved and run again."""
+        try:
+            return network(rows, call).float().cpu().numpy()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error)
+        # out of the handler: the error's frames held the tensors that did not fit
+        self._free()
+        members = [i for group in call for i in group.members]
+        if len(members) == 1:
+            tokens = rows[members[0]].tokens
+            raise EngineFailed(f"{self._device} has no room for a row of {tokens} tokens: {reason}")
+        middle = len(members) // 2
+        halves = (members[:middle], members[middle:])
+        return np.concatenate([self._run(network, [rows[i] for i in half]) for half in halves])
+
+    def _free(self) -> None:
+        if self._device.type != "cpu":
+            torch.accelerator.memory.empty_cache()
+
+
+def _network(config: AnyConfig, load: Loader, yes_no: tuple[int, int] | None) -> Network:
+    if isinstance(config, DecoderConfig):
+        if yes_no is None:
+            raise TypeError("a decoder needs the ids of its two answers")
+        return Qwen(config, load, yes=yes_no[0], no=yes_no[1])
+    if isinstance(config, ModernBertConfig):
+        return ModernBert(config, load)
+    return Bert(config, load)

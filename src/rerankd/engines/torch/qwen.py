@@ -1,0 +1,119 @@
+"""Qwen3 and Qwen2 as rerankers: packed rows, shared prefixes once -> yes minus no.
+
+A prefix that rows share is in the call once (engines.torch.plan); the rows behind it see its keys
+and values. The last layer's queries, output and MLP are computed for the last token of each row
+only, because the head reads nothing else: exact. Final norm and head run in fp32.
+
+Shapes: T tokens of the call, B rows, h hidden size, a query heads, k key heads, d head size.
+Sources: transformers, modeling_qwen3.Qwen3ForCausalLM and modeling_qwen2.Qwen2ForCausalLM; SwiGLU:
+Shazeer, arXiv:2002.05202.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rerankd.core.types import Row
+from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, yes_no_row
+from rerankd.engines.rotary import rotations
+from rerankd.engines.shared_prefix import Group
+from rerankd.engines.torch.attention import Attend
+from rerankd.engines.torch.layers import Linear, Loader, RmsNorm, heads_of, rotate
+from rerankd.engines.torch.plan import causal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    norm: RmsNorm
+    qkv: Linear  # (a d + 2 k d, h)
+    q_norm: RmsNorm | None
+    k_norm: RmsNorm | None
+    out: Linear
+    mlp_norm: RmsNorm
+    gate_up: Linear  # (2 intermediate, h)
+    down: Linear
+
+    def finish(self, mixed: Tensor, x: Tensor) -> Tensor:
+        """What follows attention, two residual steps."""
+        x = x + self.out(mixed)
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=1)
+        return x + self.down(functional.silu(gate) * up)
+
+
+class Qwen:
+    """See engines.torch.layers.Network."""
+
+    def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int) -> None:
+        self._config = config
+        self._load = load
+        self._words = load.tensor(EMBEDDINGS)
+        self._layers = [_layer(config, load, i) for i in range(config.layers)]
+        self._norm = load.rms_norm("norm", config.rms_norm_eps, exact=True)
+        self._head = Linear(load.array(yes_no_row(config, load.weights, yes=yes, no=no)), None)
+        places = np.arange(config.max_length, dtype=np.int32)
+        tables = rotations(places, config.head_dim, config.rope_theta)
+        self._angles = [load.array(table) for table in tables]
+
+    def __call__(self, rows: Sequence[Row], groups: Sequence[Group]) -> Tensor:
+        """Logits (B, 1)."""
+        config, load = self._config, self._load
+        packed = causal(rows, groups)
+        places, last = load.array(packed.positions), load.array(packed.last)
+        angles = [table[places] for table in self._angles]
+        ends = (config.heads, config.heads + config.kv_heads)
+        every = load.attention(packed.every, config.head_dim)
+        attend_last = load.attention(packed.ends, config.head_dim)
+        x = self._words[load.array(packed.ids)]
+        for layer in self._layers[:-1]:
+            y = layer.norm(x)
+            qkv = heads_of(layer.qkv(y), config.head_dim)
+            q, k, v = torch.tensor_split(qkv, ends, dim=1)
+            q, k = _turned(q, layer.q_norm, angles), _turned(k, layer.k_norm, angles)
+            x = layer.finish(every(q, k, v).flatten(1), x)
+        x = self._last_layer(x, angles, last, attend_last)
+        return self._head(self._norm(x.float()))
+
+    def _last_layer(
+        self, x: Tensor, angles: Sequence[Tensor], last: Tensor, attend: Attend
+    ) -> Tensor:
+        """(T, h) -> (B, h): keys and values of every token, the rest of the last ones."""
+        layer, width, head_dim = self._layers[-1], self._config.query_width, self._config.head_dim
+        y = layer.norm(x)
+        k, v = (heads_of(part, head_dim) for part in layer.qkv.part(width)(y).chunk(2, dim=1))
+        k = _turned(k, layer.k_norm, angles)
+        q = heads_of(layer.qkv.part(0, width)(y[last]), head_dim)
+        q = _turned(q, layer.q_norm, [table[last] for table in angles])
+        return layer.finish(attend(q, k, v).flatten(1), x[last])
+
+
+def _turned(x: Tensor, norm: RmsNorm | None, angles: Sequence[Tensor]) -> Tensor:
+    """Heads normalised where the family does so, then rotated."""
+    return rotate(x if norm is None else norm(x), *angles)
+
+
+def _layer(config: DecoderConfig, load: Loader, index: int) -> _Layer:
+    block, eps = f"layers.{index}", config.rms_norm_eps
+    attend = f"{block}.self_attn"
+    norms = [
+        load.rms_norm(f"{attend}.{name}", eps) if config.has_head_norms else None
+        for name in ("q_norm", "k_norm")
+    ]
+    return _Layer(
+        norm=load.rms_norm(f"{block}.input_layernorm", eps),
+        qkv=load.linear(
+            *(f"{attend}.{name}" for name in ("q_proj", "k_proj", "v_proj")),
+            bias=config.attention_bias,
+        ),
+        q_norm=norms[0],
+        k_norm=norms[1],
+        out=load.linear(f"{attend}.o_proj", bias=config.output_bias),
+        mlp_norm=load.rms_norm(f"{block}.post_attention_layernorm", eps),
+        gate_up=load.linear(f"{block}.mlp.gate_proj", f"{block}.mlp.up_proj", bias=False),
+        down=load.linear(f"{block}.mlp.down_proj", bias=False),
+    )

@@ -1,0 +1,172 @@
+"""Scores that model cards print: what a catalog model must give before it is served.
+
+A wrong tokenizer, head, template or weight file changes them by whole logits; rounding does not.
+Only figures that stand on the publisher's own page are here, with the precision that they were
+computed in. None were found for bge-reranker-base and -large, bce, Qwen3-Reranker and mxbai-rerank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rerankd.core.errors import StartError
+from rerankd.core.types import Content, RerankRequest
+from rerankd.models.base import Model
+
+Scale = Literal["logit", "relevance"]
+
+# What an engine's own rounding may add, in logits. Chosen, not measured on these models: several
+# times what halves and bytes do to the logits of small ones, and far below a wrong template.
+ROUNDING: Final[Mapping[str, float]] = {"fp32": 0.0, "fp16": 0.1, "bf16": 0.5}
+COARSEST: Final = 1.0  # int8, and whatever else
+_STEEPEST: Final = 0.25  # change of a sigmoid per logit, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One pair of a model card."""
+
+    query: str
+    document: str
+    score: float  # as printed
+    scale: Scale
+    tolerance: float  # on that scale: of the precision that the card's figure was computed in
+    source: str
+
+    def allowed(self, precision: str) -> float:
+        """How far the score of an engine of that precision may be off."""
+        rounding = ROUNDING.get(precision, COARSEST)
+        return self.tolerance + rounding * (1.0 if self.scale == "logit" else _STEEPEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An example and our score, on its scale; None: the window set for the model would cut it."""
+
+    example: Example
+    score: float | None
+
+
+def check_examples(model: Model, examples: Sequence[Example]) -> tuple[Checked, ...]:
+    """Score what the model card printed.
+
+    Raises:
+        StartError: a score is further off than the example's tolerance and the engine's rounding.
+    """
+    checked = tuple(Checked(example, _score(model, example)) for example in examples)
+    wrong = [each for each in checked if not _is_met(each, model.engine.info.precision)]
+    if wrong:
+        example, score = wrong[0].example, wrong[0].score
+        raise StartError(
+            f"{model.card.name}: {len(wrong)} of {len(checked)} scores are not those that its "
+            f"model card prints: {score:.4f} instead of {example.score:.4f} "
+            f"(± {example.allowed(model.engine.info.precision):g}, {example.scale}) for query "
+            f"{example.query!r} and document {example.document!r}, by {example.source}. The "
+            "weights or the tokenizer are not those of this model."
+        )
+    return checked
+
+
+def _is_met(checked: Checked, precision: str) -> bool:
+    """Whether the score is near enough, or could not be had; a NaN is not near."""
+    if checked.score is None:
+        return True
+    return abs(checked.score - checked.example.score) <= checked.example.allowed(precision)
+
+
+def _score(model: Model, example: Example) -> float | None:
+    prepared = model.prepare(
+        RerankRequest(
+            query=Content(value=example.query),
+            documents=(Content(value=example.document),),
+            max_chunks_per_doc=1,
+        )
+    )
+    if prepared.truncated:
+        return None
+    logit = float(model.logit(model.engine.forward(prepared.rows))[0])
+    return logit if example.scale == "logit" else model.relevance(logit)
+
+
+def _examples(
+    query: str,
+    documents: Mapping[str, float],
+    *,
+    scale: Scale = "logit",
+    tolerance: float,
+    source: str,
+) -> tuple[Example, ...]:
+    return tuple(
+        Example(
+            query=query,
+            document=document,
+            score=score,
+            scale=scale,
+            tolerance=tolerance,
+            source=source,
+        )
+        for document, score in documents.items()
+    )
+
+
+_BGE_M3 = "https://huggingface.co/BAAI/bge-reranker-v2-m3 (fp16)"
+_GTE = "https://huggingface.co/Alibaba-NLP/gte-reranker-modernbert-base (fp16)"
+_JINA = "https://huggingface.co/jinaai/jina-reranker-v2-base-multilingual (bf16)"
+_MS_MARCO = "https://huggingface.co/cross-encoder/"
+_PANDA = (
+    "The giant panda (Ailuropoda melanoleuca), sometimes called a panda bear or simply panda, is a "
+    "bear species endemic to China."
+)
+_BERLIN = (
+    "Berlin had a population of 3,520,031 registered inhabitants in an area of 891.82 square "
+    "kilometers."
+)
+_MUSEUMS = "Berlin is well known for its museums."
+_BERLIN_QUERY = "How many people live in Berlin?"
+
+PUBLISHED: Final[Mapping[str, tuple[Example, ...]]] = {
+    "BAAI/bge-reranker-v2-m3": (
+        *_examples("query", {"passage": -5.65234375}, tolerance=0.1, source=_BGE_M3),
+        *_examples(
+            "what is panda?", {"hi": -8.1875, _PANDA: 5.26171875}, tolerance=0.1, source=_BGE_M3
+        ),
+    ),
+    "cross-encoder/ms-marco-MiniLM-L6-v2": _examples(
+        _BERLIN_QUERY,
+        {_BERLIN: 8.607138, _MUSEUMS: -4.320078},
+        tolerance=0.01,
+        source=f"{_MS_MARCO}ms-marco-MiniLM-L6-v2",
+    ),
+    "cross-encoder/ms-marco-MiniLM-L2-v2": _examples(
+        _BERLIN_QUERY,
+        {_BERLIN: 8.510401, _MUSEUMS: -4.860082},
+        tolerance=0.01,
+        source=f"{_MS_MARCO}ms-marco-MiniLM-L2-v2",
+    ),
+    "Alibaba-NLP/gte-reranker-modernbert-base": (
+        *_examples(
+            "what is the capital of China?", {"Beijing": 2.1387}, tolerance=0.1, source=_GTE
+        ),
+        *_examples(
+            "how to implement quick sort in python?",
+            {"Introduction of quick sort": 2.4609, "The weather is nice today": -1.6729},
+            tolerance=0.1,
+            source=_GTE,
+        ),
+    ),
+    "jinaai/jina-reranker-v2-base-multilingual": _examples(
+        "Organic skincare products for sensitive skin",
+        {
+            "Organic skincare for sensitive skin with aloe vera and chamomile.": 0.8311430811882019,
+            "New makeup trends focus on bold colors and innovative techniques": 0.09401018172502518,
+            "Bio-Hautpflege für empfindliche Haut mit Aloe Vera und Kamille": 0.6334102749824524,
+            "针对敏感肌专门设计的天然有机护肤产品": 0.9263036847114563,
+            "新的化妆趋势注重鲜艳的颜色和创新的技巧": 0.05834583938121796,
+        },
+        scale="relevance",
+        tolerance=0.05,
+        source=_JINA,
+    ),
+}

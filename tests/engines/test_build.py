@@ -1,0 +1,41 @@
+"""What an operator may not ask of an engine is refused at start, with the way out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerankd.core.errors import StartError
+from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.models.cross_encoder import load_cross_encoder
+from tests.reference.make_checkpoints import TINY_BERT, write
+
+
+def test_without_torch_its_engine_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("rerankd.engines.torch.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    options = LoadOptions(engine=EngineOptions(engine="torch"))
+    with pytest.raises(StartError, match=r"pip install 'rerankd\[torch\]'"):
+        load_cross_encoder(write(tmp_path, TINY_BERT), name="tiny", options=options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (EngineOptions(device="cuda"), 'set engine = "torch"'),
+        (EngineOptions(precision="bf16"), 'set engine = "torch"'),
+        (EngineOptions(engine="torch", streams=2), "streams is for"),
+    ],
+)
+def test_a_choice_that_would_be_ignored_is_refused(
+    options: EngineOptions, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StartError, match=says):
+        load_cross_encoder(
+            write(tmp_path, TINY_BERT), name="tiny", options=LoadOptions(engine=options)
+        )

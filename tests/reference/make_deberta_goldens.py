@@ -1,0 +1,29 @@
+"""Golden logits of the tiny DeBERTas by torch and transformers in fp32.
+
+`python -m tests.reference.make_deberta_goldens` writes golden-deberta.json (needs torch 2.13 and
+transformers 5.23). As make_goldens: one by one, and nothing here uses rerankd.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tests.reference.make_checkpoints import HERE
+from tests.reference.make_deberta_checkpoints import GOLDEN_SHAPES, write
+from tests.reference.make_goldens import Golden, golden, save
+
+GOLDEN = HERE / "golden-deberta.json"
+
+
+def main() -> None:
+    """Write golden-deberta.json."""
+    found: dict[str, Golden] = {}
+    for name, shape in GOLDEN_SHAPES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = golden(write(Path(folder), shape))
+    save(GOLDEN, found)
+
+
+if __name__ == "__main__":
+    main()
