@@ -112,7 +112,10 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "openvino"
     quantization: Annotated[
         Quantization | None,
-        Meta(description='"int8": faster and less exact; measure it with `rerankd bench`.'),
+        Meta(
+            description='"int8" (BERT and XLM-R on OpenVINO): faster and less exact; measure it '
+            "with `rerankd bench`."
+        ),
     ] = None
     device: Annotated[
         str | None, Meta(description='torch only: "cpu", "cuda:1"; unset = a GPU if there is one.')

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rerankd.core.types import Row
 from rerankd.engines.encoder import Architecture, EncoderConfig
-from rerankd.engines.pack import pack
+from rerankd.engines.pack import SLOT_STEP, pack
 
 rows = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=20), min_size=1, max_size=8)
 
@@ -36,8 +36,10 @@ def row(ids: list[int], second: int | None = None) -> Row:
 @given(rows)
 def test_slots_and_tokens_undo_each_other(batch: list[list[int]]) -> None:
     packed = pack([row(ids) for ids in batch], config("bert"))
-    width = max(map(len, batch))
-    assert packed["slots"].shape == (len(batch), width)
+    rows, width = packed["slots"].shape
+    assert rows == len(batch)
+    assert max(map(len, batch)) <= width < max(map(len, batch)) + SLOT_STEP
+    assert width % SLOT_STEP == 0
     assert packed["slots"].ravel()[packed["tokens"]].tolist() == list(range(packed["ids"].size))
     for ids, first, length in zip(batch, packed["first"], packed["lengths"], strict=True):
         assert packed["ids"][first : first + length].tolist() == ids

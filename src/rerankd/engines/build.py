@@ -30,7 +30,9 @@ def encoder_engine(
         return _torch_engine(config, weights, options)
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
-    return OpenVinoEngine(config, weights, streams=options.streams)
+    return OpenVinoEngine(
+        config, weights, streams=options.streams, quantization=options.quantization
+    )
 
 
 def decoder_engine(
@@ -50,6 +52,11 @@ def decoder_engine(
         return _torch_engine(config, weights, options, yes_no=(yes, no))
     from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
 
+    if options.quantization is not None:
+        raise StartError(
+            f'quantization = "{options.quantization}" is available for BERT and XLM-R '
+            "cross-encoders only; leave it unset to run this decoder in fp32."
+        )
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 
@@ -75,8 +82,11 @@ def _torch_engine(
 
 def _refuse_unbuilt(options: EngineOptions) -> None:
     """Refuse what would be ignored otherwise."""
-    if options.quantization is not None:
-        raise StartError("This version runs models unquantised only.")
+    if options.engine == "torch" and options.quantization is not None:
+        raise StartError(
+            f'quantization = "{options.quantization}" is for engine = "openvino"; leave it unset, '
+            "and set `precision` to run in less than fp32."
+        )
     if options.engine == "torch" and options.streams is not None:
         raise StartError('streams is for engine = "openvino"; torch runs one batch at once.')
     if options.engine == "openvino" and (

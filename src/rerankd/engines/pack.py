@@ -35,13 +35,20 @@ def _positions(ids: Array, places: Array, config: EncoderConfig) -> Array:
     return np.where(pads, config.pad_id, counted + config.pad_id).astype(np.int32)
 
 
+# Slots per row are a multiple of this. The softmax kernels sum a row of scores in vectors and treat
+# a remainder another way, so that the width of a batch showed in the last bits of its scores; int8
+# rounds to neighbours and would make much more of it. No CPU has vectors of more than 16 floats.
+SLOT_STEP = 16
+
+
 def pack_rows(rows: Sequence[Row]) -> dict[str, Array]:
     """What every packed graph takes, and `places`, (T,): each token's place in its row."""
     lengths = np.fromiter((row.tokens for row in rows), dtype=np.int32, count=len(rows))
     starts = np.zeros_like(lengths)
     np.cumsum(lengths[:-1], out=starts[1:])
     ids = np.concatenate([row.ids for row in rows], dtype=np.int32)
-    columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
+    width = -(-int(lengths.max()) // SLOT_STEP) * SLOT_STEP
+    columns = np.arange(width, dtype=np.int32)[None, :]
     used = columns < lengths[:, None]
     return {
         "ids": ids,

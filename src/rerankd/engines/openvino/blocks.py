@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.openvino.int8 import Int8Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -31,9 +32,14 @@ def weight(weights: Weights, name: str) -> Node:
     return ov.op.Constant(weights(name), shared_memory=True)
 
 
+def matrix(weights: Weights, name: str) -> Node:
+    """What a linear layer multiplies by, (outputs, inputs): as the weights want it done."""
+    return weights.matrix(name) if isinstance(weights, Int8Weights) else weight(weights, name)
+
+
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
-    product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
+    product = ops.matmul(x, matrix(weights, f"{name}.weight"), False, True)
     return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
 
 
@@ -133,14 +139,20 @@ def embeddings(packing: Packing, weights: Weights, eps: float) -> Node:
 
 
 def _attention(q: Node, k: Node, v: Node, mask: Node, config: EncoderConfig) -> Node:
-    """Scaled dot-product attention; q (B, Q, h), k and v (B, S, h) -> (B, Q, h)."""
-    split = constant([0, 0, config.heads, config.hidden // config.heads], np.int64)
+    """Scaled dot-product attention; q (B, Q, h), k and v (B, S, h) -> (B, Q, h).
+
+    Spelt out: the CPU plugin fuses it all the same, and about 2 % faster than the operation.
+    """
+    head_dim = config.hidden // config.heads
+    split = constant([0, 0, config.heads, head_dim], np.int64)
     swap = constant([0, 2, 1, 3], np.int64)
 
     def heads(x: Node) -> Node:
         return ops.transpose(ops.reshape(x, split, True), swap)
 
-    mixed = ops.scaled_dot_product_attention(heads(q), heads(k), heads(v), mask, causal=False)
+    q = ops.multiply(heads(q), constant(head_dim**-0.5, np.float32))
+    scores = ops.add(ops.matmul(q, heads(k), False, True), mask)
+    mixed = ops.matmul(ops.softmax(scores, -1), heads(v), False, False)
     join = constant([0, 0, config.hidden], np.int64)
     return ops.reshape(ops.transpose(mixed, swap), join, True)
 

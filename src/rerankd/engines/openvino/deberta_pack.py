@@ -62,9 +62,9 @@ def pack(rows: Sequence[Row], config: DebertaConfig) -> dict[str, Array]:
     packed = pack_rows(rows)
     places = packed.pop("places")
     lengths = packed["lengths"]
-    longest = int(lengths.max())
+    width = packed["slots"].shape[1]
     # one distance more than there are: engines.openvino.deberta.skewed() drops it
-    distances = np.arange(longest - 1, -longest - 1, -1, dtype=np.int32)
+    distances = np.arange(width - 1, -width - 1, -1, dtype=np.int32)
     packed["near"] = position_rows(distances, config)
     packed["far"] = position_rows(-distances, config)
     if config.token_types:

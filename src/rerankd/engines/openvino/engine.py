@@ -1,6 +1,7 @@
-"""`OpenVinoEngine`: one cross-encoder on the CPU, fp32, several one-thread streams.
+"""`OpenVinoEngine`: one cross-encoder on the CPU, several one-thread streams.
 
-Nothing lowers precision silently: the hint is f32 and is read back after compilation.
+fp32, or int8 where the operator asks for it. Nothing lowers precision silently: the hint is f32 and
+is read back after compilation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
+from rerankd.core.options import Quantization
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
@@ -29,6 +31,7 @@ from rerankd.engines.openvino import (
     modernbert_pack,
     xlm_roberta,
 )
+from rerankd.engines.openvino.int8 import Int8Weights, group_size
 from rerankd.engines.openvino.runtime import Model, ov
 from rerankd.engines.pack import pack
 
@@ -53,6 +56,7 @@ class OpenVinoEngine:
         weights: Weights,
         *,
         streams: int | None = None,
+        quantization: Quantization | None = None,
     ) -> None:
         """Build the graph and compile it.
 
@@ -60,13 +64,21 @@ class OpenVinoEngine:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
+            quantization: "int8" of the layers' matrices and of what they multiply (int8.py).
 
         Raises:
-            StartError: OpenVINO cannot compile the graph in fp32 here.
+            StartError: OpenVINO cannot compile the graph here, or cannot run it in int8.
         """
         self._config = config
         self._streams = streams or usable_cores()
         self._pack: Callable[[Sequence[Row]], dict[str, Any]]
+        group = 0
+        if quantization is not None and config.architecture in ("modernbert", "deberta-v2"):
+            raise StartError(
+                f'quantization = "{quantization}" is available for BERT and XLM-R, not for '
+                f"{config.architecture}, where a score would depend on the rest of its batch. "
+                "Leave it unset to run the model in fp32."
+            )
         if config.architecture == "modernbert":
             graph = modernbert.build(config, weights)
             self._pack = partial(modernbert_pack.pack, config=config)
@@ -74,12 +86,12 @@ class OpenVinoEngine:
             graph = deberta.build(config, weights)
             self._pack = partial(deberta_pack.pack, config=config)
         else:
+            if quantization is not None:
+                weights, group = Int8Weights(weights), group_size(config)
             graph = _BUILDERS[config.architecture](config, weights)
             self._pack = partial(pack, config=config)
-        self._compiled: Any = compile_fp32(
-            graph,
-            streams=self._streams,
-            threads=self._streams,
+        self._compiled: Any = compile_graph(
+            graph, streams=self._streams, threads=self._streams, quantization_group=group
         )
         # Threads that block in infer(), not AsyncInferQueue: its callbacks need the GIL; a queue
         # that is dropped with work in flight waits for them while holding it (2026.4.1).
@@ -90,7 +102,7 @@ class OpenVinoEngine:
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision="fp32",
+            precision=quantization or "fp32",
             max_length=config.max_length,
             batch_tokens=MICRO_BATCH_TOKENS * self._streams * 2,
         )
@@ -141,7 +153,19 @@ class OpenVinoEngine:
 
 
 def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
-    """The graph compiled in fp32 for `streams` calls at once that share `threads`.
+    """As compile_graph(), with nothing quantised."""
+    return compile_graph(model, streams=streams, threads=threads, quantization_group=0)
+
+
+def compile_graph(model: Model, *, streams: int, threads: int, quantization_group: int) -> Any:
+    """The graph compiled for `streams` calls at once that share `threads`.
+
+    Args:
+        model: the graph.
+        streams: calls at once.
+        threads: of all streams together.
+        quantization_group: activations that share a scale where a matrix is int8 (int8.py); 0 =
+            they stay fp32, as everything else does in any case.
 
     Raises:
         StartError: OpenVINO cannot do that here.
@@ -152,7 +176,7 @@ def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": "f32",
         "EXECUTION_MODE_HINT": "ACCURACY",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": quantization_group,
         # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
         "CPU_RUNTIME_CACHE_CAPACITY": 256,
         # several engine processes on one machine must not pin their threads to the same cores
@@ -165,4 +189,10 @@ def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
     precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
     if precision != "f32":
         raise StartError(f"OpenVINO would run the model in {precision} instead of fp32 here.")
+    group = int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
+    if group != quantization_group:
+        raise StartError(
+            f"OpenVINO would quantise activations by groups of {group} instead of "
+            f"{quantization_group} here."
+        )
     return compiled

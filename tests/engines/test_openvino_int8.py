@@ -1,0 +1,134 @@
+"""int8 on OpenVINO: close to fp32 and not equal to it, the same in any company, never by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from rerankd.core.errors import StartError
+from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.engines.encoder import EncoderConfig
+from rerankd.engines.openvino.int8 import Int8Weights, group_size, quantize
+from rerankd.models.causal_yes_no import load_causal_yes_no
+from rerankd.models.checkpoint import open_checkpoint
+from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
+from rerankd.models.selfcheck import self_check
+from tests.reference import make_decoder_checkpoints, make_modernbert_checkpoints
+from tests.reference.make_checkpoints import GOLDEN_SHAPES, MINILM_L6, write
+from tests.reference.make_goldens import pairs
+
+INT8 = LoadOptions(engine=EngineOptions(quantization="int8", streams=2))
+PAIRS = 150
+SHAPES = {
+    "minilm-l6": MINILM_L6,
+    **{name: GOLDEN_SHAPES[name] for name in ("tiny-bert-2-labels", "tiny-xlmr")},
+}
+
+
+@dataclass(frozen=True)
+class Both:
+    """One checkpoint in fp32 and int8, and both logits of the same rows."""
+
+    model: CrossEncoder
+    rows: tuple[Row, ...]
+    fp32: Logits
+    int8: Logits
+
+
+@pytest.fixture(scope="module", params=list(SHAPES))
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
+    name: str = request.param
+    folder = write(tmp_path_factory.mktemp(name), SHAPES[name])
+    plain = load_cross_encoder(folder, name=name)
+    model = load_cross_encoder(folder, name=name, options=INT8)
+    rows: list[Row] = []
+    for pair in pairs()[:PAIRS]:
+        rows += model.prepare(
+            RerankRequest(
+                query=Content(value=pair["query"]),
+                documents=(Content(value=pair["document"]),),
+                max_chunks_per_doc=1,
+            )
+        ).rows
+    assert plain.engine.info.precision == "fp32"
+    return Both(model, tuple(rows), plain.engine.forward(rows), model.engine.forward(rows))
+
+
+def test_int8_orders_as_fp32_does_and_is_not_fp32(both: Both) -> None:
+    assert both.model.engine.info.precision == "int8"
+    for quantised, exact in zip(both.int8.T, both.fp32.T, strict=True):
+        ranks = (values.argsort().argsort() for values in (quantised, exact))
+        assert np.corrcoef(*ranks)[0, 1] > 0.985
+        assert 1e-3 < np.abs(quantised - exact).max() / exact.std() < 0.5
+
+
+def test_int8_scores_are_the_same_bit_for_bit_in_any_company(both: Both) -> None:
+    rng = np.random.default_rng(5)
+    for size in (1, 1, 1, 2, 3, 5, 8, 13, 40):
+        members = [int(i) for i in rng.permutation(len(both.rows))[:size]]
+        again = both.model.engine.forward([both.rows[i] for i in members])
+        np.testing.assert_array_equal(again, both.int8[members])
+
+
+def test_the_self_check_passes(both: Both) -> None:
+    warnings = self_check(both.model)  # made-up weights may rank badly
+    assert all("relevant document" in warning for warning in warnings)
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 4), st.integers(1, 8)),
+        elements=st.floats(-1e4, 1e4, width=32),
+    )
+)
+def test_a_quantised_matrix_is_off_by_half_a_scale_at_most(
+    matrix: npt.NDArray[np.float32],
+) -> None:
+    values, scales = quantize(matrix)
+    assert values.dtype == np.int8
+    assert values.shape == matrix.shape
+    assert np.abs(values.astype(int)).max() <= 127
+    assert np.isfinite(scales).all()
+    assert (np.abs(values * scales - matrix) <= scales * 0.5001).all()
+    used = np.abs(matrix).max(axis=1) > 1e-30
+    assert (np.abs(values).max(axis=1)[used] == 127).all()
+
+
+def test_the_group_is_the_best_that_divides_every_width(tmp_path: Path) -> None:
+    config = open_checkpoint(write(tmp_path, GOLDEN_SHAPES["tiny-xlmr"])).config
+    assert isinstance(config, EncoderConfig)
+    sizes = {(384, 1536): 64, (96, 384): 32, (48, 64): 16}
+    for (hidden, intermediate), group in sizes.items():
+        assert group_size(replace(config, hidden=hidden, intermediate=intermediate)) == group
+    with pytest.raises(StartError, match=r"multiple of 16; this model has 40 and 80.*fp32"):
+        group_size(replace(config, hidden=40, intermediate=80))
+
+
+def test_a_weight_that_is_not_finite_is_refused() -> None:
+    def damaged(name: str) -> npt.NDArray[np.float32]:
+        return np.full((2, len(name)), np.nan, np.float32)
+
+    with pytest.raises(StartError, match=r"encoder\.layer\.0\.x holds values that are not finite"):
+        Int8Weights(damaged).matrix("encoder.layer.0.x")
+
+
+def test_families_without_int8_refuse_it(tmp_path: Path) -> None:
+    modernbert = make_modernbert_checkpoints.write(
+        tmp_path / "modernbert", make_modernbert_checkpoints.TINY
+    )
+    with pytest.raises(StartError, match=r"int8.* not for modernbert"):
+        load_cross_encoder(modernbert, name="tiny", options=INT8)
+    decoder = make_decoder_checkpoints.write(
+        tmp_path / "decoder", make_decoder_checkpoints.TINY_QWEN3
+    )
+    with pytest.raises(StartError, match=r"int8.* BERT and XLM-R cross-encoders only"):
+        load_causal_yes_no(decoder, name="tiny", options=INT8)
