@@ -23,7 +23,7 @@ from rerankd.engines.base import EngineInfo
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.decoder import DecoderConfig, yes_no_row
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.encoder import Weights
+from rerankd.engines.openvino.encoder import FloatWeights
 from rerankd.engines.openvino.engine import compile_fp32, usable_cores
 from rerankd.engines.openvino.shared_prefix import Floats, Group, PrefixCache, plan_groups
 
@@ -48,7 +48,7 @@ class DecoderEngine:
     def __init__(
         self,
         config: DecoderConfig,
-        weights: Weights,
+        weights: FloatWeights,
         *,
         yes: int,
         no: int,

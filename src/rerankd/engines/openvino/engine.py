@@ -143,19 +143,28 @@ class OpenVinoEngine:
         self._compiled = None
 
 
-def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
+def compile_fp32(model: Model, *, streams: int, threads: int, int8_group: int = 0) -> Any:
     """The graph compiled in fp32 for `streams` calls at once that share `threads`.
+
+    Args:
+        model: the graph.
+        streams: calls at once.
+        threads: of all streams together.
+        int8_group: 0 = fp32 throughout. Else the inputs of linear layers whose weights are int8
+            rows are rounded to int8 too, in groups of so many values of one token; a token's
+            result does not depend on the others.
 
     Raises:
         StartError: OpenVINO cannot do that here.
     """
-    options = {
+    options: dict[str, Any] = {
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": "f32",
-        "EXECUTION_MODE_HINT": "ACCURACY",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+        # ACCURACY would switch the rounding of int8 groups off
+        "EXECUTION_MODE_HINT": "PERFORMANCE" if int8_group else "ACCURACY",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": int8_group,
         # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
         "CPU_RUNTIME_CACHE_CAPACITY": 256,
         # several engine processes on one machine must not pin their threads to the same cores
