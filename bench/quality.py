@@ -50,9 +50,9 @@ NOTES = """
   vectors of all-MiniLM-L6-v2, and its token vectors, every query token alike.
 - Constants of rerankd-mini: the mixture's ratios (two to three numbers for each of three classes of
   queries) and the two gates were chosen on these sets; slopes and intercepts on training pairs.
-- Constants of rerankd-lexical were chosen on these sets, so expect less on others: the IDF source for code after a
-  poor result on cosqa-dev-code, those of bigrams and characters on the Chinese and Japanese sets,
-  the rest on all.
+- Constants of rerankd-lexical were chosen on these sets: the IDF source for code after a bad result
+  on cosqa-dev-code, those of bigrams and characters on the Chinese and Japanese sets, the rest on
+  all. Expect less of both on other sets.
 """
 
 

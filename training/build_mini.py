@@ -30,7 +30,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from calibrate_lexical import fit
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import (
+    load_file,  # pyright: ignore[reportUnknownVariableType] - os.PathLike without a type
+    save_file,  # pyright: ignore[reportUnknownVariableType]
+)
 from tokenizers import Tokenizer
 
 from rerankd.core.types import Content, RerankRequest
@@ -182,7 +185,8 @@ def piece_idf(train: Path, tokenizer: Tokenizer) -> npt.NDArray[np.float32]:
             held[list(set(encoding.ids[:PASSAGE_PIECES]))] += 1
             passages += 1
     idf = np.log((passages + 1) / (held + 1))
-    idf[[tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")]] = 0.0
+    for token in ("[CLS]", "[SEP]"):
+        idf[tokenizer.token_to_id(token)] = 0.0
     return idf.astype(np.float32)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
+from collections.abc import Callable
+from importlib import import_module, resources
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
@@ -164,6 +165,13 @@ def encoder_sizes(sizes: Sizes) -> EncoderConfig:
     )
 
 
+# The library's own types are partly unknown.
+_load_file = cast(
+    "Callable[[Path], dict[str, npt.NDArray[np.generic]]]",
+    import_module("safetensors.numpy").load_file,
+)
+
+
 class _Tensors:
     """model.safetensors: matrices as int8 rows, vectors float32; an `engines` Weights."""
 
@@ -174,9 +182,7 @@ class _Tensors:
         wanted[PIECE_IDF] = wanted[PIECE_KINDS] = (sizes.vocab,)
         self._held: dict[str, npt.NDArray[np.generic]] = {}
         try:
-            with safe_open(self._file, framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118 - not a dictionary
-                    self._held[name] = file.get_tensor(name)
+            self._held.update(_load_file(self._file))
         except (SafetensorError, OSError) as error:
             raise _damaged(self._file, str(error)) from error
         for name, shape in wanted.items():

@@ -35,13 +35,16 @@ def _positions(ids: Array, places: Array, config: EncoderConfig) -> Array:
     return np.where(pads, config.pad_id, counted + config.pad_id).astype(np.int32)
 
 
-def pack_rows(rows: Sequence[Row]) -> dict[str, Array]:
-    """What every packed graph takes, and `places`, (T,): each token's place in its row."""
+def pack_rows(rows: Sequence[Row], slots: int | None = None) -> dict[str, Array]:
+    """What every packed graph takes, and `places`, (T,): each token's place in its row.
+
+    `slots` is S where it has to be more than the longest row.
+    """
     lengths = np.fromiter((row.tokens for row in rows), dtype=np.int32, count=len(rows))
     starts = np.zeros_like(lengths)
     np.cumsum(lengths[:-1], out=starts[1:])
     ids = np.concatenate([row.ids for row in rows], dtype=np.int32)
-    columns = np.arange(lengths.max(), dtype=np.int32)[None, :]
+    columns = np.arange(slots or lengths.max(), dtype=np.int32)[None, :]
     used = columns < lengths[:, None]
     return {
         "ids": ids,
@@ -53,9 +56,9 @@ def pack_rows(rows: Sequence[Row]) -> dict[str, Array]:
     }
 
 
-def pack(rows: Sequence[Row], config: EncoderConfig) -> dict[str, Array]:
+def pack(rows: Sequence[Row], config: EncoderConfig, slots: int | None = None) -> dict[str, Array]:
     """The graph's inputs by name (engines.openvino.blocks.Packing)."""
-    packed = pack_rows(rows)
+    packed = pack_rows(rows, slots)
     places = packed.pop("places")
     seconds = np.fromiter((row.second for row in rows), dtype=np.int32, count=len(rows))
     return {

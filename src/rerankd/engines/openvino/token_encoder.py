@@ -18,7 +18,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed
 from rerankd.core.types import Row, TokenIds
 from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, weight
@@ -37,6 +36,7 @@ MAX_ROWS: Final = 64
 # Values of one token that are rounded to int8 together. 128 measures fastest of 32, 128 and 384
 # (training/LOG.md); the vectors differ from those of fp32 inputs by a cosine of 0.0007.
 INT8_GROUP: Final = 128
+SLOT_STEP: Final = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,9 +97,7 @@ class TokenEncoder:
         """
         if self._compiled is None:
             raise EngineFailed("the engine is closed")
-        share = -(-sum(ids.size for ids in texts) // self._streams)
-        budget = min(MICRO_BATCH_TOKENS, max(MIN_MICRO_BATCH_TOKENS, share))
-        plan = plan_batches([ids.size for ids in texts], max_tokens=budget, max_rows=MAX_ROWS)
+        plan = self._plan([ids.size for ids in texts])
         runs = [self._pool.submit(self._infer, [texts[i] for i in members]) for members in plan]
         wait(runs)  # nothing is in flight any more, whatever happened
         found: dict[int, Encoded] = {}
@@ -110,11 +108,25 @@ class TokenEncoder:
             raise EngineFailed(f"OpenVINO could not encode the texts: {error}") from error
         return [found[i] for i in range(len(texts))]
 
+    def _plan(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Micro-batches of texts that take equally many slots."""
+        share = -(-sum(lengths) // self._streams)
+        budget = min(MICRO_BATCH_TOKENS, max(MIN_MICRO_BATCH_TOKENS, share))
+        alike: dict[int, list[int]] = {}
+        for i, length in enumerate(lengths):
+            alike.setdefault(_slots(length), []).append(i)
+        plan: list[list[int]] = []
+        for slots, members in sorted(alike.items(), reverse=True):
+            at_once = max(1, min(MAX_ROWS, budget // slots))
+            plan += [members[i : i + at_once] for i in range(0, len(members), at_once)]
+        return plan
+
     def _infer(self, texts: Sequence[TokenIds]) -> list[Encoded]:
         """One micro-batch on an idle infer request; there are as many as threads."""
         request = self._idle.get()
         try:
-            inputs = pack([Row(ids, int(ids.size)) for ids in texts], self._config)
+            rows = [Row(ids, int(ids.size)) for ids in texts]
+            inputs = pack(rows, self._config, _slots(rows[0].tokens))
             del inputs["first"]
             request.infer(inputs)
             states, tokens = (request.get_output_tensor(i).data.copy() for i in (0, 1))
@@ -131,6 +143,15 @@ class TokenEncoder:
         self._pool.shutdown()
         self._idle = SimpleQueue()
         self._compiled = None
+
+
+def _slots(length: int) -> int:
+    """Places in attention that a text takes: by its own length alone.
+
+    The last bits of attention depend on how wide it is. Rounding to int8 would make visible
+    differences of them, so what stands beside a text must not change its width.
+    """
+    return -(-length // SLOT_STEP) * SLOT_STEP
 
 
 def _unit(x: Floats) -> Floats:
