@@ -39,7 +39,8 @@ SMOOTHING: Final = 2.0
 ENGLISH_SHARE: Final = 0.08
 
 _QUERY_CACHE_BYTES: Final = 4 << 20
-_STEP_CELLS: Final = 4_000_000  # query tokens x document tokens compared at once: 16 MB
+_STEP_CELLS: Final = 500_000  # query tokens x document tokens compared at once: 2 MB
+_STEP_ROWS: Final = 2_048  # document tokens compared at once: 1 MB as float32, near the cores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,10 +306,11 @@ def _best(
     wide = asked.astype(np.float32)
     out = np.empty((asked.shape[0], len(documents)))
     sizes = [d.tokens.shape[0] if of_tokens else d.means.shape[0] for d in documents]
-    start, cells = 0, 0
+    step = max(1, min(_STEP_ROWS, _STEP_CELLS // asked.shape[0]))
+    start, held = 0, 0
     for end in range(1, len(documents) + 1):
-        cells += sizes[end - 1] * asked.shape[0]
-        if cells < _STEP_CELLS and end < len(documents):
+        held += sizes[end - 1]
+        if held < step and end < len(documents):
             continue
         part = documents[start:end]
         values = np.concatenate([d.tokens if of_tokens else d.means for d in part])
@@ -317,5 +319,5 @@ def _best(
         products = (wide @ values.astype(np.float32).T) * scales
         first = np.concatenate(([0], np.cumsum(sizes[start:end])[:-1]))
         out[:, start:end] = np.maximum.reduceat(products, first, axis=1)
-        start, cells = end, 0
+        start, held = end, 0
     return out * asked_scales[:, None].astype(np.float64)
