@@ -58,30 +58,26 @@ class DrawnEncoder:
         self.closed = True
 
 
-def engine(cache_bytes: int = 1 << 20, *, knots: Sequence[float] = (0.5,)) -> LateInteractionEngine:
+def piece_table() -> PieceTable:
     kinds = np.full(VOCABULARY, COUNTED, np.uint8)
     kinds[100:150] |= FOREIGN
     kinds[150:] |= FOREIGN | OTHER_SCRIPT
     idf = np.linspace(0.0, 5.0, VOCABULARY).astype(np.float32)
-    head = Head(
-        np.array(knots),
-        np.arange(1.0, 1.0 + len(FEATURES))[None, :] * np.ones((len(knots), 1)),
-        np.arange(float(len(knots))),
-    )
+    return PieceTable(idf, kinds)
+
+
+def engine(
+    cache_bytes: int = 1 << 20, *, encoder: DrawnEncoder | None = None
+) -> LateInteractionEngine:
+    head = Head(np.array([0.5]), np.arange(1.0, 1.0 + len(FEATURES))[None, :], np.array([0.5]))
     return LateInteractionEngine(
-        DrawnEncoder(), WINDOW, PieceTable(idf, kinds), head, cache_bytes=cache_bytes
+        encoder or DrawnEncoder(), WINDOW, piece_table(), head, cache_bytes=cache_bytes
     )
 
 
 def text(*pieces: int) -> Text:
     ids = np.array(pieces, np.int32)
     return Text(ids, ids, blake2b(ids.tobytes(), digest_size=16).digest())
-
-
-def encoder_of(made: LateInteractionEngine) -> DrawnEncoder:
-    encoder = made._encoder
-    assert isinstance(encoder, DrawnEncoder)
-    return encoder
 
 
 def some_rows(count: int = 40) -> list[TextRow]:
@@ -95,9 +91,9 @@ def some_rows(count: int = 40) -> list[TextRow]:
 
 def test_features_are_those_of_the_plain_definition() -> None:
     made = engine()
+    table = DrawnEncoder().table
     query, document = text(3, 40, 90), text(5, 41, 88, 9, 40, 17, 60, 61, 62, 63)
     [(members, _, found)] = made.features([text_row(query, document)])
-    table = encoder_of(made).table
     asked = np.concatenate(WINDOW.cut(query.pieces))
     windows = WINDOW.cut(document.pieces)
     best = (table[asked] @ table[np.concatenate(windows)].T).max(axis=1)
@@ -130,12 +126,13 @@ def test_a_long_list_is_compared_in_parts_without_a_change(monkeypatch: pytest.M
 
 
 def test_each_text_is_encoded_once() -> None:
-    made = engine()
+    encoder = DrawnEncoder()
+    made = engine(encoder=encoder)
     rows = some_rows()
     first = made.forward(rows)
-    windows = len(encoder_of(made).encoded)
+    windows = len(encoder.encoded)
     assert np.array_equal(made.forward(rows), first)
-    assert len(encoder_of(made).encoded) == windows
+    assert len(encoder.encoded) == windows
     assert made.documents.hits == made.documents.misses == len({r.document.key for r in rows})
 
 
@@ -170,13 +167,13 @@ def test_windows_hold_every_piece_once_and_are_alike() -> None:
 
 
 def test_foreign_share_is_of_the_query() -> None:
-    made = engine()
+    table = piece_table()
     english, latin, other = (text(*range(a, a + 20)) for a in (10, 110, 160))
-    shares = [made._pieces.foreign_share(t.pieces) for t in (english, latin, other)]
+    shares = [table.foreign_share(t.pieces) for t in (english, latin, other)]
     assert shares[0] < 0.05
     assert 0.9 < shares[1] < 0.95
     assert shares[2] == 1.0
-    assert made._pieces.foreign_share(english.pieces[:0]) < 0.1
+    assert table.foreign_share(english.pieces[:0]) < 0.1
 
 
 def test_weights_and_bias_lie_between_the_knots() -> None:
@@ -199,11 +196,12 @@ def test_a_plain_row_is_a_programming_error() -> None:
 
 
 def test_close_frees_everything_and_may_come_twice() -> None:
-    made = engine()
+    encoder = DrawnEncoder()
+    made = engine(encoder=encoder)
     made.forward(some_rows())
     made.close()
     made.close()
-    assert encoder_of(made).closed
+    assert encoder.closed
     assert len(made.documents) == made.documents.bytes == 0
 
 
