@@ -1,4 +1,4 @@
-"""Measure ranking quality on test collections: nDCG@10 of rerankd-lexical against simple orders.
+"""Measure ranking quality on test collections: nDCG@10 of what ships inside against simple orders.
 
     python bench/quality.py DIR [--write docs/quality.md]
 
@@ -17,9 +17,12 @@ from statistics import fmean
 import numpy as np
 
 from rerankd.core.types import Content, RerankRequest, Row
+from rerankd.engines.late_interaction import FEATURES, LateInteractionEngine
 from rerankd.engines.lexical import WORD, LexicalEngine, Weights
 from rerankd.evals import Collection, Ranker, mean_ndcg, read_collection
+from rerankd.models.base import Model
 from rerankd.models.lexical import LexicalModel
+from rerankd.models.mini import load_mini
 from rerankd.models.segment import term_id
 
 SEEDS = range(5)
@@ -29,6 +32,9 @@ COLUMNS = (
     "whitespace BM25",
     "whitespace BM25, ties by chance",
     "rerankd-lexical",
+    "cosine",
+    "MaxSim",
+    "rerankd-mini",
 )
 NOTES = """
 - nDCG@10 in percent (linear gain, as trec_eval's `ndcg_cut_10`), every query with a relevant
@@ -40,9 +46,13 @@ NOTES = """
   where rerankd-lexical is above it on two sets and below it on two, jsquad-valid-ja and xquad-zh.
   With ties decided by chance (seeded), the same whitespace BM25 shows what it knows of them.
 - whitespace BM25: lowercase, split at spaces, the same IDF table, k1 = {k1}, b = {b}.
-- Constants were chosen on these sets, so expect less on others: the IDF source for code after a
-  poor result on cosqa-dev-code, those of bigrams and characters on the Chinese and Japanese sets,
-  the rest on all.
+- cosine, MaxSim: two of rerankd-mini's features alone, of the same int8 vectors: the mean-pooled
+  vectors of all-MiniLM-L6-v2, and its token vectors, every query token alike.
+- Constants of rerankd-mini: the mixture's ratios (two to three numbers for each of three classes of
+  queries) and the two gates were chosen on these sets; slopes and intercepts on training pairs.
+- Constants of rerankd-lexical were chosen on these sets: the IDF source for code after a bad result
+  on cosqa-dev-code, those of bigrams and characters on the Chinese and Japanese sets, the rest on
+  all. Expect less of both on other sets.
 """
 
 
@@ -87,13 +97,32 @@ def ties_by_chance(ranker: Ranker) -> Ranker:
     return rank
 
 
-def model_ranker(model: LexicalModel) -> Ranker:
+def feature(model: Model, name: str) -> Ranker:
+    """One feature of a late-interaction model alone."""
+    column = FEATURES.index(name)
+    engine = model.engine
+    if not isinstance(engine, LateInteractionEngine):
+        raise TypeError("a late-interaction model is needed")
+
+    def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
+        [(_, _, found)] = engine.features(rows(model, query, documents))
+        return [float(x) for x in found[:, column]]
+
+    return rank
+
+
+def rows(model: Model, query: str, documents: Sequence[str]) -> Sequence[Row]:
+    """What the server makes of a request: one row per document."""
+    contents = tuple(Content(value=text) for text in documents)
+    return model.prepare(RerankRequest(query=Content(value=query), documents=contents)).rows
+
+
+def model_ranker(model: Model) -> Ranker:
     """What the server does: prepare, forward, logit; one row per document."""
 
     def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
-        contents = tuple(Content(value=text) for text in documents)
-        prepared = model.prepare(RerankRequest(query=Content(value=query), documents=contents))
-        return [float(x) for x in model.logit(model.engine.forward(prepared.rows))]
+        logits = model.engine.forward(rows(model, query, documents))
+        return [float(x) for x in model.logit(logits)]
 
     return rank
 
@@ -105,11 +134,11 @@ def measure(collection: Collection, rankers: Sequence[Ranker]) -> list[float]:
     return [100 * chance, 100 * given, *(100 * mean_ndcg(collection, rank) for rank in rankers)]
 
 
-def table(rows: dict[str, list[float]], show: Callable[[float], str] = "{:.1f}".format) -> str:
+def table(found: dict[str, list[float]], show: Callable[[float], str] = "{:.1f}".format) -> str:
     """A Markdown table with a mean row."""
     lines = ["| set | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    means = [fmean(column) for column in zip(*rows.values(), strict=True)]
-    for name, values in [*rows.items(), ("mean", means)]:
+    means = [fmean(column) for column in zip(*found.values(), strict=True)]
+    for name, values in [*found.items(), ("mean", means)]:
         lines.append(f"| {name} | " + " | ".join(map(show, values)) + " |")
     return "\n".join(lines) + "\n"
 
@@ -122,12 +151,20 @@ def main() -> None:
     args = parser.parse_args()
     plain = Weights(coverage=0.0, phrase=0.0, average_terms=150.0)
     baseline = whitespace(LexicalEngine(weights=plain))
-    rankers = (baseline, ties_by_chance(baseline), model_ranker(LexicalModel()))
-    rows: dict[str, list[float]] = {}
+    mini = load_mini()
+    rankers = (
+        baseline,
+        ties_by_chance(baseline),
+        model_ranker(LexicalModel()),
+        feature(mini, "cosine"),
+        feature(mini, "maxsim"),
+        model_ranker(mini),
+    )
+    found: dict[str, list[float]] = {}
     for folder in sorted(path for path in args.folder.iterdir() if path.is_dir()):
-        rows[folder.name] = measure(read_collection(folder), rankers)
-        print(folder.name, *(f"{value:.1f}" for value in rows[folder.name]), file=sys.stderr)
-    page = table(rows)
+        found[folder.name] = measure(read_collection(folder), rankers)
+        print(folder.name, *(f"{value:.1f}" for value in found[folder.name]), file=sys.stderr)
+    page = table(found)
     print(page)
     if args.write:
         command = f"python bench/quality.py DIR --write {args.write}"

@@ -92,14 +92,16 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(
 
 def test_models_shows_the_catalog() -> None:
     done = run("models")
-    assert "rerankd-lexical (default)" in done.stdout
+    assert "rerankd-mini (default)" in done.stdout
+    assert "rerankd-lexical" in done.stdout
     assert "BAAI/bge-reranker-v2-m3" in done.stdout
 
 
 def test_doctor_says_what_a_model_is_and_that_it_scores(tmp_path: Path) -> None:
     done = run("doctor")
     assert done.returncode == 0, done.stderr
-    assert "rerankd-lexical" in done.stdout
+    assert "rerankd-mini" in done.stdout
+    assert "openvino cpu int8" in done.stdout
     assert "warning" not in done.stdout
     folder = checkpoints.write(tmp_path / "random", checkpoints.TINY_BERT)
     done = run("doctor", str(folder))
@@ -126,7 +128,7 @@ def test_config_shows_where_a_value_came_from_and_no_key() -> None:
 
 def test_serve_says_what_is_served_and_answers(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    aliases = ["--alias", "BAAI/bge-reranker-v2-m3=rerankd-lexical"]
+    aliases = ["--alias", "BAAI/bge-reranker-v2-m3=rerankd-mini"]
     with serving(["-m", "rerankd", "serve", "--port", "0", *aliases], log=log) as server:
         answer = httpx2.post(
             f"{server.url}/v1/rerank",
@@ -141,9 +143,9 @@ def test_serve_says_what_is_served_and_answers(tmp_path: Path) -> None:
         assert server.stop() == 0
         assert server.process.stdout
         printed = "".join(server.lines) + server.process.stdout.read()
-    assert answer["model"] == "rerankd-lexical"
+    assert answer["model"] == "rerankd-mini"
     assert answer["results"][0]["document"]["text"] == "Paris is the capital of France."
-    for part in ("rerankd-lexical (default)", "lexical cpu", "BAAI/bge-reranker-v2-m3", "none"):
+    for part in ("rerankd-mini (default)", "openvino cpu", "BAAI/bge-reranker-v2-m3", "none"):
         assert part in printed
     assert "Paris" not in log.read_text()
 

@@ -93,7 +93,8 @@ def test_the_self_check_passes(both: Both) -> None:
 def test_a_quantised_matrix_is_off_by_half_a_scale_at_most(
     matrix: npt.NDArray[np.float32],
 ) -> None:
-    values, scales = quantize(matrix)
+    rounded = quantize(matrix)
+    values, scales = rounded.values, rounded.scales[:, None]
     assert values.dtype == np.int8
     assert values.shape == matrix.shape
     assert np.abs(values.astype(int)).max() <= 127
@@ -118,7 +119,7 @@ def test_a_weight_that_is_not_finite_is_refused() -> None:
         return np.full((2, len(name)), np.nan, np.float32)
 
     with pytest.raises(StartError, match=r"encoder\.layer\.0\.x holds values that are not finite"):
-        Int8Weights(damaged).matrix("encoder.layer.0.x")
+        Int8Weights(damaged)("encoder.layer.0.x")
 
 
 def test_families_without_int8_refuse_it(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def spec(name: str, folder: str | None = None, *aliases: str) -> Spec:
 
 def test_without_models_the_default_is_served() -> None:
     made = plan((), {}, {})
-    assert [s.name for s in made.specs] == ["rerankd-lexical"]
+    assert [s.name for s in made.specs] == ["rerankd-mini"]
 
 
 def test_a_folder_is_served_under_its_name(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_an_alias_may_carry_a_catalog_name_and_brings_what_ships_inside(tmp_path
         (("someone/some-model",), {}, "rerankd pull someone/some-model"),
         (("Qwen/Qwen3-VL-Reranker-8B",), {}, "no engine for it yet"),
         ((), {"a": "b"}, "--alias a=b: b is not served"),
-        ((), {"rerankd-lexical": "rerankd-lexical"}, "served already"),
+        ((), {"rerankd-mini": "rerankd-mini"}, "served already"),
     ],
     ids=str,
 )

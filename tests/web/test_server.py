@@ -88,7 +88,7 @@ def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
     assert (
         metric(
             server.url,
-            'rerankd_requests_total{dialect="superset",model="rerankd-lexical",status="499"}',
+            'rerankd_requests_total{dialect="superset",model="rerankd-mini",status="499"}',
         )
         == 1
     )
@@ -192,7 +192,7 @@ def test_sighup_takes_over_new_keys_and_models(tmp_path: Path) -> None:
             return httpx2.post(f"{server.url}/v1/rerank", json=posted, headers=headers).status_code
 
         assert (status("sk-old"), status("sk-new")) == (200, 401)
-        aliases = '[aliases]\n"other" = "rerankd-lexical"\n'
+        aliases = '[aliases]\n"other" = "rerankd-mini"\n'
         config.write_text(aliases + CONFIG.format(name="new", key="sk-new"))
         server.process.send_signal(signal.SIGHUP)
         until(lambda: status("sk-new") == 200)

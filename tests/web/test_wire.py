@@ -70,6 +70,18 @@ async def test_without_the_alias_it_is_a_400_that_says_how_to_get_the_model(path
     assert command in answer["message"]
 
 
+@pytest.mark.parametrize(
+    ("name", "first"), [("gateway-qwen3-rerank", [0, 2]), ("jina", [2]), ("siliconflow-bge", [0])]
+)
+async def test_the_default_ranks_the_published_examples_as_published(
+    name: str, first: list[int]
+) -> None:
+    path = WIRE / "superset" / f"{name}.json"
+    answer = (await post(path, dict.fromkeys(NAMES, "rerankd-mini"))).json()
+    assert answer["model"] == "rerankd-mini"
+    assert [result["index"] for result in answer["results"]][: len(first)] == first
+
+
 async def test_an_image_request_names_the_models_that_could_answer() -> None:
     for aliases in ({}, dict.fromkeys(NAMES, "rerankd-lexical")):
         response = await post(WIRE / "superset" / "siliconflow-vl.json", aliases)

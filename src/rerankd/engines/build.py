@@ -7,13 +7,13 @@ from rerankd.core.options import EngineOptions
 from rerankd.engines.base import Engine
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
-from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.modernbert_config import ModernBertConfig
 
 
 def encoder_engine(
     config: EncoderConfig | ModernBertConfig | DebertaConfig,
-    weights: Weights,
+    weights: FloatWeights,
     options: EngineOptions,
 ) -> Engine:
     """The engine of a cross-encoder.
@@ -36,7 +36,7 @@ def encoder_engine(
 
 
 def decoder_engine(
-    config: DecoderConfig, weights: Weights, options: EngineOptions, *, yes: int, no: int
+    config: DecoderConfig, weights: FloatWeights, options: EngineOptions, *, yes: int, no: int
 ) -> Engine:
     """The engine of a decoder that answers yes or no; arguments as DecoderEngine, errors as above.
 
@@ -62,7 +62,7 @@ def decoder_engine(
 
 def _torch_engine(
     config: EncoderConfig | ModernBertConfig | DecoderConfig,
-    weights: Weights,
+    weights: FloatWeights,
     options: EngineOptions,
     *,
     yes_no: tuple[int, int] | None = None,

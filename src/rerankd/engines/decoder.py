@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.engines.encoder import Weights
+from rerankd.engines.encoder import FloatWeights
 
 Architecture = Literal["qwen3", "qwen2"]
 EMBEDDINGS = "embed_tokens.weight"
@@ -89,7 +89,7 @@ def tensor_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
 
 
 def yes_no_row(
-    config: DecoderConfig, weights: Weights, *, yes: int, no: int
+    config: DecoderConfig, weights: FloatWeights, *, yes: int, no: int
 ) -> npt.NDArray[np.float32]:
     """The one row of the head that is needed, w_yes - w_no, (1, h): yes minus no is one product.
 

@@ -28,7 +28,7 @@ class EncoderConfig:
     positions: int  # rows of the position table
     token_types: int
     layer_norm_eps: float
-    labels: int  # K
+    labels: int  # K; 0 = an encoder without a head
     pad_id: int
 
     @property
@@ -42,11 +42,27 @@ class EncoderConfig:
         return self.positions - self.first_position
 
 
-class Weights(Protocol):
+@dataclass(frozen=True, slots=True, eq=False)
+class Int8Rows:
+    """A matrix of N rows: row i is values[i] * scales[i]."""
+
+    values: npt.NDArray[np.int8]  # (N, h)
+    scales: npt.NDArray[np.float32]  # (N,), > 0
+
+
+class FloatWeights(Protocol):
     """Tensors by canonical name, read when asked for."""
 
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
         """One tensor, float32, C order, never to be written to: it may be the file itself."""
+        ...
+
+
+class Weights(Protocol):
+    """As FloatWeights; matrices may be int8 rows."""
+
+    def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
+        """One tensor, float32 or int8 rows, C order, never to be written to."""
         ...
 
 
@@ -76,6 +92,8 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
         shapes |= _linear(f"{block}.intermediate.dense", config.intermediate, h)
         shapes |= _linear(f"{block}.output.dense", h, config.intermediate)
         shapes |= _layer_norm(f"{block}.output.LayerNorm", h)
+    if config.labels == 0:
+        return shapes
     if config.architecture == "bert":
         return shapes | _linear("pooler.dense", h, h) | _linear("classifier", config.labels, h)
     head = _linear("classifier.dense", h, h)

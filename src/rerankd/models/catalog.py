@@ -12,11 +12,11 @@ from rerankd.core.chunk import ChunkRule
 from rerankd.core.types import Modality
 from rerankd.models.published import PUBLISHED, Example
 
-DEFAULT = "rerankd-lexical"  # what `rerankd serve` answers with; one line, on purpose
+DEFAULT = "rerankd-mini"  # what `rerankd serve` answers with; one line, on purpose
 
-Family = Literal["lexical", "cross-encoder", "causal-yes-no", "vision-yes-no"]
+Family = Literal["lexical", "late-interaction", "cross-encoder", "causal-yes-no", "vision-yes-no"]
 LOADABLE: frozenset[Family] = frozenset(  # by this version
-    {"lexical", "cross-encoder", "causal-yes-no"}
+    {"lexical", "late-interaction", "cross-encoder", "causal-yes-no"}
 )
 
 
@@ -46,7 +46,7 @@ class Entry:
     @property
     def ships_inside(self) -> bool:
         """Whether the model is part of the package: nothing to get."""
-        return self.family == "lexical"
+        return self.family in ("lexical", "late-interaction")
 
 
 def _encoder(name: str, window: int, about: str, *aliases: str) -> Entry:
@@ -77,6 +77,11 @@ def _vision(name: str, about: str) -> Entry:
 
 
 ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="rerankd-mini",
+        family="late-interaction",
+        about="22M, no download, meaning of English text, words of any language",
+    ),
     Entry(name="rerankd-lexical", family="lexical", about="BM25, no download, any language"),
     _encoder("BAAI/bge-reranker-v2-m3", 1024, "568M, multilingual", "Pro/BAAI/bge-reranker-v2-m3"),
     _encoder("BAAI/bge-reranker-base", 512, "278M, zh + en", "bge-reranker-base"),

@@ -94,7 +94,7 @@ def load(spec: Spec) -> Loaded:
 
 def _open(spec: Spec) -> Model:
     if spec.folder is None:
-        return LexicalModel()
+        return _shipped(spec.name)
     from rerankd.models.causal_yes_no import load_causal_yes_no
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import is_decoder
@@ -113,3 +113,12 @@ def _open(spec: Spec) -> Model:
         chunk_rule=spec.chunk_rule,
         named_by_catalog=spec.named_by_catalog,
     )
+
+
+def _shipped(name: str) -> Model:
+    """A model that is part of the package."""
+    if name == "rerankd-lexical":
+        return LexicalModel()
+    from rerankd.models.mini import load_mini  # here: 0.4 s to import
+
+    return load_mini()

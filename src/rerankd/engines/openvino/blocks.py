@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.engines.encoder import EncoderConfig, Weights
-from rerankd.engines.openvino.int8 import Int8Weights
+from rerankd.engines.encoder import EncoderConfig, Int8Rows, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -28,18 +27,33 @@ def constant(value: Any, dtype: type[np.generic]) -> Node:
 
 
 def weight(weights: Weights, name: str) -> Node:
-    """A constant that uses the tensor's own memory: no second copy while the graph is built."""
-    return ov.op.Constant(weights(name), shared_memory=True)
+    """A constant that uses the tensor's own memory: no second copy while the graph is built.
+
+    A matrix of int8 rows stays int8; the graph scales it where it is used, in the form that the CPU
+    plugin recognises for its int8 products (int8.py).
+    """
+    tensor = weights(name)
+    if isinstance(tensor, Int8Rows):
+        return ops.multiply(
+            ops.convert(ov.op.Constant(tensor.values, shared_memory=True), "f32"),
+            ov.op.Constant(tensor.scales[:, None], shared_memory=True),
+        )
+    return ov.op.Constant(tensor, shared_memory=True)
 
 
-def matrix(weights: Weights, name: str) -> Node:
-    """What a linear layer multiplies by, (outputs, inputs): as the weights want it done."""
-    return weights.matrix(name) if isinstance(weights, Int8Weights) else weight(weights, name)
+def rows_of(weights: Weights, name: str, indices: Node) -> Node:
+    """Rows of a table, (N, h) and (T,) -> (T, h); of int8 rows only those taken become fp32."""
+    table = weights(name)
+    if isinstance(table, Int8Rows):
+        values = take(ov.op.Constant(table.values, shared_memory=True), indices)
+        scales = take(ov.op.Constant(table.scales[:, None], shared_memory=True), indices)
+        return ops.multiply(ops.convert(values, "f32"), scales)
+    return take(ov.op.Constant(table, shared_memory=True), indices)
 
 
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
-    product = ops.matmul(x, matrix(weights, f"{name}.weight"), False, True)
+    product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
     return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
 
 
@@ -131,9 +145,9 @@ class Packing:
 
 def embeddings(packing: Packing, weights: Weights, eps: float) -> Node:
     """Word + token type + position, normalised, (T, h)."""
-    words = take(weight(weights, "embeddings.word_embeddings.weight"), packing.ids)
-    types = take(weight(weights, "embeddings.token_type_embeddings.weight"), packing.types)
-    places = take(weight(weights, "embeddings.position_embeddings.weight"), packing.positions)
+    words = rows_of(weights, "embeddings.word_embeddings.weight", packing.ids)
+    types = rows_of(weights, "embeddings.token_type_embeddings.weight", packing.types)
+    places = rows_of(weights, "embeddings.position_embeddings.weight", packing.positions)
     x = ops.add(ops.add(words, types), places)
     return layer_norm(x, weights, "embeddings.LayerNorm", eps)
 
@@ -166,8 +180,12 @@ def feed_forward(mixed: Node, x: Node, weights: Weights, block: str, eps: float)
     return layer_norm(x, weights, f"{block}.output.LayerNorm", eps)
 
 
-def encoder(x: Node, packing: Packing, weights: Weights, config: EncoderConfig) -> Node:
+def encoder(
+    x: Node, packing: Packing, weights: Weights, config: EncoderConfig, *, every_token: bool = False
+) -> Node:
     """All layers, (T, h) -> (B, h): the hidden state of the first token of each row.
+
+    With every_token: (T, h), the hidden states of all tokens.
 
     Source: Devlin et al. 2019, arXiv:1810.04805, with the layer order of transformers'
     modeling_bert.BertLayer; XLM-R has the same layers.
@@ -178,7 +196,7 @@ def encoder(x: Node, packing: Packing, weights: Weights, config: EncoderConfig) 
         attend = f"{block}.attention.self"
         k = take(linear(x, weights, f"{attend}.key"), packing.slots)
         v = take(linear(x, weights, f"{attend}.value"), packing.slots)
-        if layer == config.layers - 1:
+        if layer == config.layers - 1 and not every_token:
             x = take(x, packing.first)
             q = ops.unsqueeze(linear(x, weights, f"{attend}.query"), one)
             mixed = ops.squeeze(_attention(q, k, v, mask, config), one)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from rerankd.engines.deberta_config import DebertaConfig, Term
-from rerankd.engines.encoder import Weights
+from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.openvino.blocks import (
     constant,
     feed_forward,
@@ -96,7 +96,7 @@ def skewed(products: Node) -> Node:
 class Layers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: DebertaConfig, weights: Weights) -> None:
+    def __init__(self, config: DebertaConfig, weights: FloatWeights) -> None:
         self.config = config
         self.weights = weights
         self.inputs = Inputs.open(config)
@@ -179,7 +179,7 @@ class Layers:
         return total
 
 
-def build(config: DebertaConfig, weights: Weights) -> Model:
+def build(config: DebertaConfig, weights: FloatWeights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
     graph = Layers(config, weights)
     x = graph.embeddings()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rerankd.core.types import Row
 from rerankd.engines.deberta_config import POSITIONS, POSITIONS_NORM, DebertaConfig, Term
-from rerankd.engines.encoder import Weights
+from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.pack import Array, pack_rows
 
 Floats = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ def position_rows(distances: Array, config: DebertaConfig) -> Array:
     return np.clip(rows + config.span, 0, 2 * config.span - 1).astype(np.int32)
 
 
-def position_table(config: DebertaConfig, weights: Weights) -> Floats:
+def position_table(config: DebertaConfig, weights: FloatWeights) -> Floats:
     """The table of relative positions, normalised where the model does so, (P, h)."""
     table = weights(POSITIONS)
     if not config.norm_positions:
@@ -48,7 +48,7 @@ def position_table(config: DebertaConfig, weights: Weights) -> Floats:
 
 
 def projected(
-    table: Floats, config: DebertaConfig, weights: Weights, layer: int, term: Term
+    table: Floats, config: DebertaConfig, weights: FloatWeights, layer: int, term: Term
 ) -> Floats:
     """The positions of one layer and term, head by head, (a, P, d): the same for every batch."""
     name = config.projection(layer, term)

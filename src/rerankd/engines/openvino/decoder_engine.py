@@ -22,7 +22,7 @@ from rerankd.core.types import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig, yes_no_row
-from rerankd.engines.encoder import Weights
+from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.engines.openvino.engine import compile_fp32
@@ -49,7 +49,7 @@ class DecoderEngine:
     def __init__(
         self,
         config: DecoderConfig,
-        weights: Weights,
+        weights: FloatWeights,
         *,
         yes: int,
         no: int,

@@ -21,7 +21,7 @@ from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.deberta_config import DebertaConfig
-from rerankd.engines.encoder import Architecture, EncoderConfig, Weights
+from rerankd.engines.encoder import Architecture, EncoderConfig, FloatWeights, Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino import (
     bert,
@@ -53,7 +53,7 @@ class OpenVinoEngine:
     def __init__(
         self,
         config: EncoderConfig | ModernBertConfig | DebertaConfig,
-        weights: Weights,
+        weights: FloatWeights,
         *,
         streams: int | None = None,
         quantization: Quantization | None = None,
@@ -86,9 +86,10 @@ class OpenVinoEngine:
             graph = deberta.build(config, weights)
             self._pack = partial(deberta_pack.pack, config=config)
         else:
+            held: Weights = weights
             if quantization is not None:
-                weights, group = Int8Weights(weights), group_size(config)
-            graph = _BUILDERS[config.architecture](config, weights)
+                held, group = Int8Weights(weights), group_size(config)
+            graph = _BUILDERS[config.architecture](config, held)
             self._pack = partial(pack, config=config)
         self._compiled: Any = compile_graph(
             graph, streams=self._streams, threads=self._streams, quantization_group=group
@@ -170,7 +171,7 @@ def compile_graph(model: Model, *, streams: int, threads: int, quantization_grou
     Raises:
         StartError: OpenVINO cannot do that here.
     """
-    options = {
+    options: dict[str, Any] = {
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "THROUGHPUT",

@@ -21,7 +21,7 @@ from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig
-from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.shared_prefix import Group, plan_groups
 from rerankd.engines.torch.bert import Bert
@@ -51,7 +51,7 @@ class TorchEngine:
     def __init__(
         self,
         config: AnyConfig,
-        weights: Weights,
+        weights: FloatWeights,
         options: EngineOptions,
         *,
         yes_no: tuple[int, int] | None = None,

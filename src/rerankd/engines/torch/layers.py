@@ -1,4 +1,4 @@
-"""Weights on the device, and the few layers that the families share.
+"""FloatWeights on the device, and the few layers that the families share.
 
 Shapes: T tokens, h hidden size, a heads, d head size.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rerankd.core.types import Row
-from rerankd.engines.encoder import Weights
+from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.shared_prefix import Group
 from rerankd.engines.torch.attention import Attend, attention, to_device
 from rerankd.engines.torch.plan import View
@@ -80,7 +80,7 @@ class RmsNorm:
 class Loader:
     """Tensors of a checkpoint as layers on a device; `exact` ones stay fp32."""
 
-    weights: Weights
+    weights: FloatWeights
     device: torch.device
     dtype: torch.dtype
 

@@ -1,0 +1,159 @@
+"""A BERT encoder whose answer is one unit vector per token, and one per text: no head, no logits.
+
+The token vectors are the last hidden states, projected and normalised: what late interaction
+compares (Khattab & Zaharia 2020, arXiv:2004.12832). The text's vector is the mean of its hidden
+states, normalised, as sentence-transformers pools them (Reimers & Gurevych 2019, arXiv:1908.10084).
+
+Int8 throughout: weights are int8 rows, and the inputs of linear layers are rounded per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rerankd.core.errors import EngineFailed
+from rerankd.core.types import Row, TokenIds
+from rerankd.engines.cores import usable_cores
+from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, weight
+from rerankd.engines.openvino.engine import compile_graph
+from rerankd.engines.openvino.runtime import Model, ops, ov
+from rerankd.engines.pack import SLOT_STEP, pack
+
+Floats = npt.NDArray[np.float32]
+
+PROJECTION: Final = "projection.weight"  # (p, h)
+# Padded tokens that one stream runs at once.
+MICRO_BATCH_TOKENS: Final = 1024
+MIN_MICRO_BATCH_TOKENS: Final = 128
+MAX_ROWS: Final = 64
+# Values of one token that are rounded to int8 together. 128 measures fastest of 32, 128 and 384
+# (training/LOG.md); the vectors differ from those of fp32 inputs by a cosine of 0.0007.
+INT8_GROUP: Final = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """One text's vectors, each of length 1."""
+
+    tokens: Floats  # (L, p)
+    mean: Floats  # (h,)
+
+
+def build(config: EncoderConfig, weights: Weights) -> Model:
+    """The graph: packed rows -> hidden states (T, h) and their projections (T, p)."""
+    packing = Packing.inputs()
+    x = embeddings(packing, weights, config.layer_norm_eps)
+    x = encoder(x, packing, weights, config, every_token=True)
+    projected = ops.matmul(x, weight(weights, PROJECTION), False, True)
+    parameters = [node for node in packing.parameters() if node is not packing.first]
+    results = [ops.result(x, name="states"), ops.result(projected, name="projected")]
+    return ov.Model(results, parameters, "token-encoder")
+
+
+class TokenEncoder:
+    """Token ids in, vectors out; several one-thread streams, as OpenVinoEngine."""
+
+    def __init__(
+        self, config: EncoderConfig, weights: Weights, *, streams: int | None = None
+    ) -> None:
+        """Build the graph and compile it.
+
+        Args:
+            config: sizes; `labels` is not used.
+            weights: BERT's tensors without a pooler and head, and PROJECTION.
+            streams: micro-batches that run at once, one thread each; None = all usable cores.
+
+        Raises:
+            StartError: OpenVINO cannot compile the graph here.
+        """
+        self._config = config
+        self._streams = streams or usable_cores()
+        self._compiled: Any = compile_graph(
+            build(config, weights),
+            streams=self._streams,
+            threads=self._streams,
+            quantization_group=INT8_GROUP,
+        )
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self._streams):
+            self._idle.put(self._compiled.create_infer_request())
+        self._pool = ThreadPoolExecutor(self._streams, thread_name_prefix="openvino")
+
+    def encode(self, texts: Sequence[TokenIds]) -> list[Encoded]:
+        """The vectors of each text, special tokens included, 0 < L_i <= config.max_length.
+
+        Those of a text are the same whatever the other texts.
+
+        Raises:
+            EngineFailed: the engine is closed, or OpenVINO could not run it.
+        """
+        if self._compiled is None:
+            raise EngineFailed("the engine is closed")
+        plan = self._plan([ids.size for ids in texts])
+        runs = [self._pool.submit(self._infer, [texts[i] for i in members]) for members in plan]
+        wait(runs)  # nothing is in flight any more, whatever happened
+        found: dict[int, Encoded] = {}
+        try:
+            for members, run in zip(plan, runs, strict=True):
+                found.update(zip(members, run.result(), strict=True))
+        except Exception as error:
+            raise EngineFailed(f"OpenVINO could not encode the texts: {error}") from error
+        return [found[i] for i in range(len(texts))]
+
+    def _plan(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Micro-batches of texts that take equally many slots."""
+        share = -(-sum(lengths) // self._streams)
+        budget = min(MICRO_BATCH_TOKENS, max(MIN_MICRO_BATCH_TOKENS, share))
+        alike: dict[int, list[int]] = {}
+        for i, length in enumerate(lengths):
+            alike.setdefault(_slots(length), []).append(i)
+        plan: list[list[int]] = []
+        for slots, members in sorted(alike.items(), reverse=True):
+            at_once = max(1, min(MAX_ROWS, budget // slots))
+            plan += [members[i : i + at_once] for i in range(0, len(members), at_once)]
+        return plan
+
+    def _infer(self, texts: Sequence[TokenIds]) -> list[Encoded]:
+        """One micro-batch on an idle infer request; there are as many as threads."""
+        request = self._idle.get()
+        try:
+            rows = [Row(ids, int(ids.size)) for ids in texts]
+            inputs = pack(rows, self._config)  # which gives all of them _slots() places
+            del inputs["first"]
+            request.infer(inputs)
+            states, tokens = (request.get_output_tensor(i).data.copy() for i in (0, 1))
+        finally:
+            self._idle.put(request)
+        ends = np.cumsum([ids.size for ids in texts])[:-1]
+        return [
+            Encoded(tokens=_unit(tokens), mean=_unit(states.mean(axis=0)))
+            for states, tokens in zip(np.split(states, ends), np.split(tokens, ends), strict=True)
+        ]
+
+    def close(self) -> None:
+        """Drop the compiled graph and its weights."""
+        self._pool.shutdown()
+        self._idle = SimpleQueue()
+        self._compiled = None
+
+
+def _slots(length: int) -> int:
+    """Places in attention that a text takes: by its own length alone.
+
+    The last bits of attention depend on how wide it is. Rounding to int8 would make visible
+    differences of them, so what stands beside a text must not change its width.
+    """
+    return -(-length // SLOT_STEP) * SLOT_STEP
+
+
+def _unit(x: Floats) -> Floats:
+    """Vectors of length 1 along the last axis."""
+    return x / np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), np.float32(1e-12))

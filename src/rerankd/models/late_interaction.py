@@ -1,0 +1,152 @@
+"""Late interaction: one row per document, word pieces for the encoder and terms for BM25.
+
+A document is read whole, in windows of the encoder; its vectors and its pieces are remembered, so
+that a document that comes again costs a few dot products.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.meter import Meter
+from rerankd.core.types import Logits, Prepared, RerankRequest, Scores
+from rerankd.engines.base import Engine
+from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
+from rerankd.engines.vector_cache import ByteCache
+from rerankd.models.base import ModelCard, RowCollector, in_slices
+from rerankd.models.cross_encoder import check_texts, cut_warnings, sigmoid, token_ids
+from rerankd.models.segment import Segmenter
+
+MAX_QUERY_PIECES: Final = 1024  # every one of them is compared with every document token
+
+
+class LateInteractionModel:
+    """A loaded late-interaction model; see models.base.Model."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        engine: LateInteractionEngine,
+        tokenizer: Tokenizer,
+        *,
+        window_pieces: int,
+        cache_bytes: int,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            card: its score is the logistic function of the engine's log-odds.
+            engine: takes TextRow.
+            tokenizer: truncation and padding off; used by several threads at once.
+            window_pieces: of a document that the encoder sees at once; max_chunks_per_doc counts
+                these windows.
+            cache_bytes: what the word pieces and terms of texts may take in memory.
+        """
+        self.card = card
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._segmenter = Segmenter()
+        self._window_pieces = window_pieces
+        self._texts: ByteCache[Text] = ByteCache(cache_bytes)
+        self._lock = threading.Lock()  # of _texts
+
+    @property
+    def engine(self) -> Engine:
+        """The encoder and the head behind this model."""
+        return self._engine
+
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
+        """One row per document. Thread-safe.
+
+        A token is a word piece, special tokens not counted. A document that is cut, by
+        max_tokens_per_doc or by max_chunks_per_doc windows, is scored as the text that is left.
+        overlap_tokens does nothing: windows do not overlap, since every token is compared.
+
+        Raises:
+            InvalidRequest: the query has more than MAX_QUERY_PIECES; or truncation is off and a
+                document would be cut.
+        """
+        rows = RowCollector(meter)
+        check_texts(request, self.card)
+        query = self._texts_of([request.query.value])[0]
+        if query.pieces.size > MAX_QUERY_PIECES:
+            raise InvalidRequest(
+                f"query has {query.pieces.size} tokens; {self.card.name} takes at most "
+                f"{MAX_QUERY_PIECES}. Shorten the query.",
+                param="query",
+            )
+        limit = request.max_chunks_per_doc * self._window_pieces
+        if request.max_tokens_per_doc is not None:
+            limit = min(limit, request.max_tokens_per_doc)
+        index = 0
+        for part in in_slices([document.value for document in request.documents]):
+            rows.check()
+            for value, whole in zip(part, self._texts_of(part), strict=True):
+                is_cut = whole.pieces.size > limit
+                document = self._cut(value, whole, limit, request, index) if is_cut else whole
+                rows.add(index, [text_row(query, document)], is_cut=is_cut)
+                index += 1
+        return rows.prepared(self._warnings(request, rows.truncated))
+
+    def logit(self, logits: Logits) -> Scores:
+        """The log-odds, shape (B, 1) -> (B,)."""
+        return logits[:, 0].astype(np.float64)
+
+    def relevance(self, logit: float) -> float:
+        """The logistic function of the log-odds."""
+        return sigmoid(logit)
+
+    def _texts_of(self, values: Sequence[str]) -> list[Text]:
+        """Pieces and terms of each text, made once per text while they are remembered."""
+        keys = [_key(value) for value in values]
+        with self._lock:
+            found = {key: text for key in keys if (text := self._texts.get(key)) is not None}
+        missing = {k: v for k, v in zip(keys, values, strict=True) if k not in found}
+        encodings = self._tokenizer.encode_batch_fast(
+            list(missing.values()), add_special_tokens=False
+        )
+        for (key, value), encoding in zip(missing.items(), encodings, strict=True):
+            found[key] = self._text(key, value, encoding)
+        with self._lock:
+            for key in missing:
+                self._texts.put(key, found[key], found[key].nbytes)
+        return [found[key] for key in keys]
+
+    def _text(self, key: bytes, value: str, encoding: Encoding) -> Text:
+        return Text(token_ids(encoding), self._segmenter.ids(value), key)
+
+    def _cut(self, value: str, whole: Text, limit: int, request: RerankRequest, index: int) -> Text:
+        """A document's first `limit` pieces, and the terms of the text that they cover.
+
+        Raises:
+            InvalidRequest: truncation is off.
+        """
+        if not request.truncation:
+            raise InvalidRequest(
+                f"documents[{index}] has {whole.pieces.size} tokens, but only {limit} would be "
+                "read and truncation is off. Shorten it, raise max_chunks_per_doc or "
+                "max_tokens_per_doc, or set truncation to true.",
+                param="documents",
+            )
+        offsets = self._tokenizer.encode(value, add_special_tokens=False).offsets
+        left = value[: offsets[limit - 1][1]]
+        terms = self._segmenter.ids(left)
+        return Text(whole.pieces[:limit], terms, _key(value, limit))
+
+    def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
+        warnings: list[str] = []
+        if request.instruction is not None:
+            warnings.append(f"{self.card.name} has no place for an instruction; it was ignored.")
+        return (*warnings, *cut_warnings(request, truncated))
+
+
+def _key(value: str, limit: int = 0) -> bytes:
+    """Equal for equal texts, cut equally, only, as far as anyone can tell: 128 bits of BLAKE2b."""
+    return blake2b(value.encode(), digest_size=16, salt=limit.to_bytes(8)).digest()

@@ -1,0 +1,216 @@
+"""Late interaction on a made-up encoder: every token's vector is drawn from its id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from support import row
+
+from rerankd.core.types import TokenIds
+from rerankd.engines.late_interaction import (
+    COUNTED,
+    FEATURES,
+    FOREIGN,
+    OTHER_SCRIPT,
+    Head,
+    LateInteractionEngine,
+    PieceTable,
+    Text,
+    TextRow,
+    Window,
+    int8_rows,
+    text_row,
+)
+from rerankd.engines.vector_cache import ByteCache
+
+Floats = npt.NDArray[np.float32]
+VOCABULARY, WIDTH = 200, 24
+WINDOW = Window(pieces=8, first_id=1, last_id=2)
+
+
+@dataclass(frozen=True)
+class Made:
+    tokens: Floats
+    mean: Floats
+
+
+class DrawnEncoder:
+    def __init__(self) -> None:
+        self.table = np.random.default_rng(5).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
+        self.table /= np.linalg.norm(self.table, axis=1, keepdims=True)
+        self.encoded: list[TokenIds] = []
+        self.closed = False
+
+    def encode(self, texts: Sequence[TokenIds]) -> list[Made]:
+        self.encoded += texts
+        out: list[Made] = []
+        for ids in texts:
+            mean = self.table[ids].mean(axis=0)
+            out.append(Made(self.table[ids], mean / np.linalg.norm(mean)))
+        return out
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def piece_table() -> PieceTable:
+    kinds = np.full(VOCABULARY, COUNTED, np.uint8)
+    kinds[100:150] |= FOREIGN
+    kinds[150:] |= FOREIGN | OTHER_SCRIPT
+    idf = np.linspace(0.0, 5.0, VOCABULARY).astype(np.float32)
+    return PieceTable(idf, kinds)
+
+
+def engine(
+    cache_bytes: int = 1 << 20, *, encoder: DrawnEncoder | None = None
+) -> LateInteractionEngine:
+    head = Head(np.array([0.5]), np.arange(1.0, 1.0 + len(FEATURES))[None, :], np.array([0.5]))
+    return LateInteractionEngine(
+        encoder or DrawnEncoder(), WINDOW, piece_table(), head, cache_bytes=cache_bytes
+    )
+
+
+def text(*pieces: int) -> Text:
+    ids = np.array(pieces, np.int32)
+    return Text(ids, ids, blake2b(ids.tobytes(), digest_size=16).digest())
+
+
+def some_rows(count: int = 40) -> list[TextRow]:
+    draw = np.random.default_rng(3)
+    queries = [text(*draw.integers(3, 90, 5)) for _ in range(3)]
+    return [
+        text_row(queries[i % 3], text(*draw.integers(3, VOCABULARY, draw.integers(0, 60))))
+        for i in range(count)
+    ]
+
+
+def test_features_are_those_of_the_plain_definition() -> None:
+    made = engine()
+    table = DrawnEncoder().table
+    query, document = text(3, 40, 90), text(5, 41, 88, 9, 40, 17, 60, 61, 62, 63)
+    [(members, _, found)] = made.features([text_row(query, document)])
+    asked = np.concatenate(WINDOW.cut(query.pieces))
+    windows = WINDOW.cut(document.pieces)
+    best = (table[asked] @ table[np.concatenate(windows)].T).max(axis=1)
+    idf = np.linspace(0.0, 5.0, VOCABULARY)[asked]
+    means = [table[ids].mean(axis=0) for ids in (asked, *windows)]
+    cosines = [
+        float(means[0] @ m / np.linalg.norm(means[0]) / np.linalg.norm(m)) for m in means[1:]
+    ]
+    expected = [max(cosines), best.mean(), best @ idf / idf.sum()]
+    assert members == [0]
+    assert found[0, 3:] == pytest.approx(expected, abs=0.01)  # int8 vectors
+    assert 0.0 < found[0, 0] < 1.0
+
+
+def test_a_score_is_the_same_in_any_company() -> None:
+    rows = some_rows()
+    together = engine().forward(rows)
+    alone = np.concatenate([engine().forward([row]) for row in rows])
+    backwards = engine().forward(rows[::-1])[::-1]
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, backwards)
+    assert np.ptp(together) > 0.1
+
+
+def test_a_long_list_is_compared_in_parts_without_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = some_rows()
+    whole = engine().forward(rows)
+    monkeypatch.setattr("rerankd.engines.late_interaction._STEP_CELLS", 50)
+    assert np.array_equal(engine().forward(rows), whole)
+
+
+def test_each_text_is_encoded_once() -> None:
+    encoder = DrawnEncoder()
+    made = engine(encoder=encoder)
+    rows = some_rows()
+    first = made.forward(rows)
+    windows = len(encoder.encoded)
+    assert np.array_equal(made.forward(rows), first)
+    assert len(encoder.encoded) == windows
+    assert made.documents.hits == made.documents.misses == len({r.document.key for r in rows})
+
+
+def test_without_room_for_vectors_the_scores_are_the_same() -> None:
+    made = engine(cache_bytes=0)
+    rows = some_rows()
+    assert np.array_equal(made.forward(rows), engine().forward(rows))
+    assert made.documents.bytes == 0
+
+
+def test_texts_with_equal_pieces_are_different_rows() -> None:
+    pieces = np.array([7], np.int32)
+    one = Text(pieces, np.array([11], np.int32), b"1" * 16)
+    two = Text(pieces, np.array([12], np.int32), b"2" * 16)
+    assert text_row(one, one).key() != text_row(one, two).key()
+
+
+def test_a_pair_without_a_word_piece_is_a_row_all_the_same() -> None:
+    empty = text()
+    made = text_row(empty, empty)
+    assert made.tokens == 1
+    assert np.isfinite(engine().forward([made])).all()
+
+
+def test_windows_hold_every_piece_once_and_are_alike() -> None:
+    pieces = np.arange(10, 31, dtype=np.int32)
+    windows = WINDOW.cut(pieces)
+    assert [w.size for w in windows] == [9, 9, 9]
+    assert all(w[0] == 1 and w[-1] == 2 for w in windows)
+    assert np.array_equal(np.concatenate([w[1:-1] for w in windows]), pieces)
+    assert [w.tolist() for w in WINDOW.cut(pieces[:0])] == [[1, 2]]
+
+
+def test_foreign_share_is_of_the_query() -> None:
+    table = piece_table()
+    english, latin, other = (text(*range(a, a + 20)) for a in (10, 110, 160))
+    shares = [table.foreign_share(t.pieces) for t in (english, latin, other)]
+    assert shares[0] < 0.05
+    assert 0.9 < shares[1] < 0.95
+    assert shares[2] == 1.0
+    assert table.foreign_share(english.pieces[:0]) < 0.1
+
+
+def test_weights_and_bias_lie_between_the_knots() -> None:
+    head = Head(np.array([0.0, 1.0]), np.array([[0.0] * 6, [2.0] * 6]), np.array([1.0, 3.0]))
+    found = np.ones((2, 6))
+    assert head(found, 0.5).tolist() == [8.0, 8.0]
+    assert head(found, 5.0).tolist() == [15.0, 15.0]
+
+
+def test_int8_rows_keep_a_vector_within_half_a_step() -> None:
+    x = np.random.default_rng(1).normal(size=(9, 128)).astype(np.float32)
+    values, scales = int8_rows(x)
+    assert np.abs(values * scales[:, None] - x).max() <= scales.max() / 2 * 1.001
+    assert int8_rows(np.zeros((1, 4), np.float32))[0].tolist() == [[0, 0, 0, 0]]
+
+
+def test_a_plain_row_is_a_programming_error() -> None:
+    with pytest.raises(TypeError, match="TextRow"):
+        engine().forward([row(1, 2, 3)])
+
+
+def test_close_frees_everything_and_may_come_twice() -> None:
+    encoder = DrawnEncoder()
+    made = engine(encoder=encoder)
+    made.forward(some_rows())
+    made.close()
+    made.close()
+    assert encoder.closed
+    assert len(made.documents) == made.documents.bytes == 0
+
+
+def test_the_cache_forgets_what_was_used_longest_ago() -> None:
+    cache: ByteCache[str] = ByteCache(100)
+    cache.put(b"a", "A", 40)
+    cache.put(b"b", "B", 40)
+    assert cache.get(b"a") == "A"
+    cache.put(b"c", "C", 40)
+    cache.put(b"d", "too large", 101)
+    assert [cache.get(key) for key in (b"a", b"b", b"c", b"d")] == ["A", None, "C", None]
+    assert (cache.bytes, cache.hits, cache.misses, len(cache)) == (80, 3, 2, 2)
