@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, tensor_shapes, yes_no_row
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.blocks import take, weight
-from rerankd.engines.openvino.decoder import EMBEDDINGS, DecoderConfig, tensor_shapes, yes_no_row
 from rerankd.engines.openvino.decoder_engine import MICRO_BATCH_TOKENS, DecoderEngine
 from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.engines.openvino.engine import compile_fp32, usable_cores

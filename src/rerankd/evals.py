@@ -65,7 +65,7 @@ def read_collection(folder: Path) -> Collection:
     return Collection(
         name=folder.name,
         queries={line.id: line.text for line in _read(folder / "queries.jsonl", Text)},
-        documents={line.id: line.text for line in _read(folder / "docs.jsonl", Text)},
+        documents=read_documents(folder),
         qrels=qrels,
         candidates={
             line.qid: line.docs
@@ -73,6 +73,11 @@ def read_collection(folder: Path) -> Collection:
             if any(grade > 0 for grade in qrels.get(line.qid, {}).values())
         },
     )
+
+
+def read_documents(folder: Path) -> dict[str, str]:
+    """The documents of a collection by id. Raises StartError as read_collection."""
+    return {line.id: line.text for line in _read(folder / "docs.jsonl", Text)}
 
 
 def ndcg(ranked: Sequence[str], grades: Grades, k: int = 10) -> float:

@@ -16,6 +16,13 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.errors import StartError
+from rerankd.core.options import (
+    EngineName,
+    EngineOptions,
+    LoadOptions,
+    Precision,
+    Quantization,
+)
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 
@@ -96,6 +103,35 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=16)] | None,
         Meta(description="Longest row; unset = the model card's."),
     ] = None
+    engine: Annotated[
+        EngineName,
+        Meta(description='What runs it: "openvino" on the CPU, or "torch" (rerankd[torch]).'),
+    ] = "openvino"
+    quantization: Annotated[
+        Quantization | None,
+        Meta(description='"int8": faster and less exact; measure it with `rerankd bench`.'),
+    ] = None
+    device: Annotated[
+        str | None, Meta(description='torch only: "cpu", "cuda:1"; unset = a GPU if there is one.')
+    ] = None
+    precision: Annotated[
+        Precision | None,
+        Meta(description='torch only: "fp32", "bf16", "fp16"; unset = fp32, on a GPU bf16.'),
+    ] = None
+    streams: Annotated[
+        PositiveInt | None, Meta(description="Batches at once on the CPU; unset = usable cores.")
+    ] = None
+
+    def load_options(self) -> LoadOptions:
+        """The same for the code that loads models."""
+        engine = EngineOptions(
+            engine=self.engine,
+            quantization=self.quantization,
+            device=self.device,
+            precision=self.precision,
+            streams=self.streams,
+        )
+        return LoadOptions(window_tokens=self.window_tokens, engine=engine)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -123,3 +123,17 @@ def rankings(draw: st.DrawFn, request: RerankRequest) -> Ranking:
         image_tokens=draw(st.integers(0, tokens)),
         warnings=tuple(draw(st.lists(SAID, max_size=2))),
     )
+
+
+def nonsense(kind: type[msgspec.Struct]) -> st.SearchStrategy[bytes]:
+    """Bytes, and JSON that has the names of a body's fields and anything for values."""
+    names = [part for name in fields_of(kind) for part in name.split(".")]
+    anything = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from([*names, "text", "image", "x"]), inner, max_size=5)
+        ),
+        max_leaves=10,
+    )
+    return st.binary(max_size=60) | anything.map(msgspec.json.encode)

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from strategies import bodies, fields_of, rankings, requests
+from strategies import bodies, fields_of, nonsense, rankings, requests
 
 from rerankd.core.errors import (
     BodyTimeout,
@@ -36,7 +36,7 @@ from rerankd.core.errors import (
 from rerankd.core.types import Content, Hit, Ranking, RerankRequest
 from rerankd.dialects.base import Dialect, Served
 from rerankd.dialects.registry import SERVED
-from rerankd.dialects.wire import Envelope, Options, WireRequest
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
 DOCS = Path(__file__).parents[2] / "docs" / "dialects"
 OPTIONS = Options()
@@ -140,6 +140,39 @@ def told(dialect: Dialect, request: RerankRequest, ranking: Ranking) -> Ranking:
     )
 
 
+@every_served
+@given(data=st.data())
+@quick
+def test_any_body_is_a_request_or_a_clear_refusal(dialect: Served, data: Any) -> None:
+    wire = WireRequest(path="/x", body=data.draw(nonsense(dialect.body)), params={"model": "m"})
+    try:
+        said = dialect.plan(wire, OPTIONS).requests[0].documents
+    except InvalidRequest as refused:
+        said = str(refused)
+    assert said
+
+
+@every
+@pytest.mark.parametrize("body", [b"[]", b"1", b'"x"', b"null", b'{"data":[{}]}', b"\xff"])
+def test_any_answer_is_a_ranking_or_an_error(dialect: Dialect, body: bytes) -> None:
+    request = RerankRequest(query=Content(value="q"), documents=(Content(value="a"),))
+    for status in (200, 400, 401, 404, 429, 500, 502, 503):
+        answer = WireAnswer(status=status, body=body)
+        if status == 200 and _is_answer(dialect, body):  # an empty ranking, for a bare array
+            assert dialect.ranking(answer, request).hits == ()
+            continue
+        with pytest.raises(RerankError):
+            dialect.ranking(answer, request)
+
+
+def _is_answer(dialect: Dialect, body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=dialect.answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
 ERRORS: list[RerankError] = [
     InvalidRequest("top_n: no", param="top_n"),
     InvalidRequest("The body is not valid JSON."),
@@ -199,15 +232,6 @@ def test_unknown_paths_and_methods_have_an_answer(dialect: Served, error: Any) -
     answer = dialect.render_error(error, ENVELOPE, OPTIONS)
     assert answer.status == error.status
     assert answer.headers.get("allow", "POST") == "POST"
-
-
-@every
-def test_an_answer_that_is_not_the_providers_is_no_ranking(dialect: Dialect) -> None:
-    request = RerankRequest(query=Any, documents=())  # type: ignore[arg-type] - not read
-    answer = dialect.render_error(EngineFailed("x"), ENVELOPE, OPTIONS)
-    for body in (b"", b"{}", b"<html>", b'{"results":[{"index":9,"relevance_score":1}]}'):
-        with pytest.raises(RerankError):
-            dialect.ranking(dataclasses.replace(answer, status=200, body=body), request)
 
 
 @every_served

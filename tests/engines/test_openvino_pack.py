@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankd.core.types import Row
-from rerankd.engines.openvino.encoder import Architecture, EncoderConfig
+from rerankd.engines.encoder import Architecture, EncoderConfig
 from rerankd.engines.openvino.pack import pack
 
 rows = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=20), min_size=1, max_size=8)

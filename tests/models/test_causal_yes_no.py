@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.options import LoadOptions
 from rerankd.core.types import Content, RerankRequest
 from rerankd.models import catalog
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
@@ -204,4 +205,4 @@ def test_an_answer_of_several_tokens_is_refused(tmp_path: Path) -> None:
 def test_a_window_that_is_not_possible_is_refused(folder: Path) -> None:
     for window, said in ((50, "too small"), (50_000, "not possible")):
         with pytest.raises(StartError, match=said):
-            load_causal_yes_no(folder, name="tiny", window_tokens=window)
+            load_causal_yes_no(folder, name="tiny", options=LoadOptions(window_tokens=window))

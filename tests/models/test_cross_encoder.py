@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
 from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.options import LoadOptions
 from rerankd.core.types import Content, Prepared, RerankRequest
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
@@ -200,7 +201,9 @@ def test_the_window_is_the_catalogs_or_the_smaller_of_both_limits(
 
 
 def test_a_loaded_folder_names_itself_and_answers(tmp_path: Path) -> None:
-    model = load_cross_encoder(write(tmp_path, TINY_BERT), name="tiny", window_tokens=32)
+    model = load_cross_encoder(
+        write(tmp_path, TINY_BERT), name="tiny", options=LoadOptions(window_tokens=32)
+    )
     assert model.card.name == "tiny"
     assert model.card.window_tokens == 32
     assert model.engine.info.precision == "fp32"

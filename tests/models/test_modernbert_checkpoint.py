@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import StartError
-from rerankd.engines.openvino.modernbert_config import ModernBertConfig
+from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.models import catalog, hub
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.load import resolve
@@ -141,7 +141,7 @@ def test_the_catalog_knows_jinas_rule_and_window(
 
     monkeypatch.setattr(hub, "cached_folder", cached)
     spec = resolve(name)
-    assert (spec.name, spec.chunk_rule, spec.window_tokens) == (JINA, "jina", 1024)
+    assert (spec.name, spec.chunk_rule, spec.options.window_tokens) == (JINA, "jina", 1024)
     assert resolve("BAAI/bge-reranker-base").chunk_rule == "bce"
 
 

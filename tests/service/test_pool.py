@@ -8,6 +8,7 @@ import pytest
 from support import BytesModel
 
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
+from rerankd.core.options import LoadOptions
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.pool import Plan, Pool, plan
 
@@ -32,9 +33,13 @@ def test_without_models_the_default_is_served() -> None:
 def test_a_folder_is_served_under_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "my-reranker"
     folder.mkdir()
-    made = plan((str(folder), "rerankd-lexical"), {"a": "my-reranker"}, {str(folder): 77})
+    made = plan(
+        (str(folder), "rerankd-lexical"),
+        {"a": "my-reranker"},
+        {str(folder): LoadOptions(window_tokens=77)},
+    )
     assert [s.name for s in made.specs] == ["my-reranker", "rerankd-lexical"]
-    assert made.specs[0].window_tokens == 77
+    assert made.specs[0].options.window_tokens == 77
     assert made.aliases == {"a": "my-reranker"}
 
 
@@ -130,6 +135,11 @@ async def test_a_swap_that_cannot_load_changes_nothing() -> None:
 
 
 def test_model_settings_go_by_the_served_name_too_and_must_match(tmp_path: Path) -> None:
-    assert plan((str(tmp_path),), {}, {tmp_path.name: 99}).specs[0].window_tokens == 99
+    assert (
+        plan((str(tmp_path),), {}, {tmp_path.name: LoadOptions(window_tokens=99)})
+        .specs[0]
+        .options.window_tokens
+        == 99
+    )
     with pytest.raises(StartError, match=r"model\.other: no such model is served"):
-        plan((str(tmp_path),), {}, {"other": 99})
+        plan((str(tmp_path),), {}, {"other": LoadOptions(window_tokens=99)})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import body, running
+from support import body, real_client, running
 
 from rerankd import dialects
 from rerankd.core.errors import StartError
@@ -63,7 +65,6 @@ async def test_a_new_file_is_a_served_dialect(with_acme: Registry) -> None:
 def test_two_dialects_cannot_have_one_path_or_name() -> None:
     with pytest.raises(StartError, match="same name"):
         Registry((*SERVED.served, SERVED.root))
-    import dataclasses
 
     twin = dataclasses.replace(SERVED.root, name="twin", prefix="x", root=("/rerank",))
     with pytest.raises(StartError, match="/rerank is claimed by"):
@@ -156,3 +157,19 @@ async def test_detection_is_by_body_at_the_root_and_off_under_a_prefix() -> None
         jina = (await client.post("/jina/v1/rerank", json=body(top_k=1))).json()
     assert len(voyage["data"]) == 1
     assert len(jina["results"]) == 2
+
+
+async def test_what_a_format_has_no_place_for_is_said_in_a_header() -> None:
+    asked = body(instruct="Rank by date.", model="rerankd-lexical")
+    async with real_client({}) as client:
+        warned = await client.post("/compatible-api/v1/reranks", json=asked)
+        silent = await client.post("/compatible-api/v1/reranks", json=body())
+    assert "instruction" in json.loads(warned.headers["x-rerankd-warnings"])[0]
+    assert "x-rerankd-warnings" not in silent.headers
+
+
+async def test_operation_ids_are_unique() -> None:
+    async with running() as (client, _):
+        document = (await client.get("/openapi.json")).json()
+    ids = [get["operationId"] for item in document["paths"].values() for get in item.values()]
+    assert len(set(ids)) == len(ids)

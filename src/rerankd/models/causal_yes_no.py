@@ -17,8 +17,10 @@ from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
+from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
+from rerankd.engines.build import decoder_engine
 from rerankd.models.base import ModelCard, RowCollector, in_slices
 from rerankd.models.cross_encoder import (
     check_text,
@@ -181,14 +183,13 @@ def load_causal_yes_no(
     folder: Path,
     *,
     name: str,
-    window_tokens: int | None = None,
+    options: LoadOptions = BY_THE_CARD,
     named_by_catalog: bool = False,
 ) -> CausalYesNo:
-    """Load a checkpoint folder on the CPU; models.selfcheck is the caller's next step.
+    """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
     Args and errors: as models.cross_encoder.load_cross_encoder().
     """
-    from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import open_decoder
 
     checkpoint = open_decoder(folder)
@@ -196,7 +197,9 @@ def load_causal_yes_no(
     recipe = RECIPES[config.architecture]
     yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (recipe.yes, recipe.no)))
     limit = config.max_length
-    window = window_tokens or min(WINDOW_TOKENS, limit, checkpoint.model_max_length or limit)
+    window = options.window_tokens or min(
+        WINDOW_TOKENS, limit, checkpoint.model_max_length or limit
+    )
     if window > limit:
         raise StartError(
             f"{folder}: a window of {window} tokens is not possible; the model takes {limit}."
@@ -211,5 +214,5 @@ def load_causal_yes_no(
         takes_instruction=True,
         named_by_catalog=named_by_catalog,
     )
-    engine = DecoderEngine(config, checkpoint.weights, yes=yes, no=no)
+    engine = decoder_engine(config, checkpoint.weights, options.engine, yes=yes, no=no)
     return CausalYesNo(card, engine, tokenizer, recipe)

@@ -16,8 +16,8 @@ from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
-from rerankd.engines.openvino import modernbert_config as modernbert
-from rerankd.engines.openvino.encoder import Architecture, EncoderConfig, tensor_shapes
+from rerankd.engines import modernbert_config as modernbert
+from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
 from rerankd.models.flash_names import plain_names
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
 from rerankd.models.weights import SafetensorsFolder

@@ -17,8 +17,10 @@ from tokenizers import Encoding, Tokenizer
 from rerankd.core.chunk import ChunkRule, chunk
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
+from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Scores, TokenIds
 from rerankd.engines.base import Engine
+from rerankd.engines.build import encoder_engine
 from rerankd.models.base import ModelCard, RowCollector, in_slices
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.pair_template import PairTemplate, derive_template, token_ids
@@ -205,26 +207,24 @@ def load_cross_encoder(
     folder: Path,
     *,
     name: str,
-    window_tokens: int | None = None,
+    options: LoadOptions = BY_THE_CARD,
     chunk_rule: ChunkRule = "bce",
     named_by_catalog: bool = False,
 ) -> CrossEncoder:
-    """Load a checkpoint folder on the CPU; models.selfcheck is the caller's next step.
+    """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
     Args:
         folder: config.json, tokenizer.json, safetensors.
         name: what it is served under.
-        window_tokens: the catalog's window; None = the checkpoint's own.
+        options: window and engine; no window = the checkpoint's own.
         chunk_rule: the catalog's.
         named_by_catalog: a failed relevance probe then refuses the model.
 
     Raises:
         StartError: the folder cannot be served; the message says what to do.
     """
-    from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
-
     checkpoint = open_checkpoint(folder)
-    window = window_of(checkpoint, window_tokens)
+    window = window_of(checkpoint, options.window_tokens)
     template = derive_template(checkpoint.tokenizer, token_types=checkpoint.config.token_types)
     card = ModelCard(
         name=name,
@@ -233,5 +233,5 @@ def load_cross_encoder(
         score=SCORE,
         named_by_catalog=named_by_catalog,
     )
-    engine = OpenVinoEngine(checkpoint.config, checkpoint.weights)
+    engine = encoder_engine(checkpoint.config, checkpoint.weights, options.engine)
     return CrossEncoder(card, engine, checkpoint.tokenizer, template, chunk_rule)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
-from rerankd.engines.openvino.decoder import Architecture, DecoderConfig, tensor_shapes
+from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
 from rerankd.models.checkpoint import Size, read_json, read_model_max_length, read_tokenizer
 from rerankd.models.weights import SafetensorsFolder
 

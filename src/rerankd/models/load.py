@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
+from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
 from rerankd.models.lexical import LexicalModel
@@ -20,7 +21,7 @@ class Spec:
     name: str  # what it is served under
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     folder: Path | None = None  # None = it ships inside
-    window_tokens: int | None = None
+    options: LoadOptions = BY_THE_CARD
     chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False
 
@@ -33,7 +34,7 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def resolve(name_or_folder: str, *, window_tokens: int | None = None) -> Spec:
+def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
     """What a `--model` value means: a catalog name, a folder, or a repository in the hub cache.
 
     Raises:
@@ -52,20 +53,18 @@ def resolve(name_or_folder: str, *, window_tokens: int | None = None) -> Spec:
             name=entry.name,
             aliases=entry.aliases,
             folder=folder,
-            window_tokens=window_tokens or entry.window_tokens,
+            options=replace(options, window_tokens=options.window_tokens or entry.window_tokens),
             chunk_rule=entry.chunk_rule,
             named_by_catalog=True,
         )
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
-        return Spec(
-            name=folder.resolve().name, folder=folder.resolve(), window_tokens=window_tokens
-        )
+        return Spec(name=folder.resolve().name, folder=folder.resolve(), options=options)
     if hub.looks_like_repository(name_or_folder):
         return Spec(
             name=name_or_folder,
             folder=hub.cached_folder(name_or_folder),
-            window_tokens=window_tokens,
+            options=options,
         )
     raise StartError(
         f"--model {name_or_folder}: no such folder, and not a name of the catalog. "
@@ -98,13 +97,13 @@ def _open(spec: Spec) -> Model:
         return load_causal_yes_no(
             spec.folder,
             name=spec.name,
-            window_tokens=spec.window_tokens,
+            options=spec.options,
             named_by_catalog=spec.named_by_catalog,
         )
     return load_cross_encoder(
         spec.folder,
         name=spec.name,
-        window_tokens=spec.window_tokens,
+        options=spec.options,
         chunk_rule=spec.chunk_rule,
         named_by_catalog=spec.named_by_catalog,
     )

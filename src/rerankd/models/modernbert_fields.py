@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.errors import StartError
-from rerankd.engines.openvino.modernbert_config import ModernBertConfig, Pooling
+from rerankd.engines.modernbert_config import ModernBertConfig, Pooling
 
 Size = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
+from rerankd.core.options import LoadOptions
 from rerankd.models import catalog
 from rerankd.models.base import Model
 from rerankd.models.load import Loaded, Spec, load, resolve
@@ -33,7 +34,7 @@ class Served(NamedTuple):
 
 
 def plan(
-    models: Sequence[str], aliases: Mapping[str, str], windows: Mapping[str, int | None]
+    models: Sequence[str], aliases: Mapping[str, str], options: Mapping[str, LoadOptions]
 ) -> Plan:
     """Resolve what the operator wrote.
 
@@ -41,18 +42,19 @@ def plan(
         models: catalog names or folders; empty = the catalog's default.
         aliases: served name -> model; a catalog model that ships inside and is only named by an
             alias is served as well.
-        windows: model name -> longest row in tokens.
+        options: model name, as written or as served -> what the operator chose for it.
 
     Raises:
         StartError: a model cannot be found, two have one name, or an alias points nowhere.
     """
     specs: dict[str, Spec] = {}
-    unused = set(windows)
+    unused = set(options)
     for written in models or (catalog.DEFAULT,):
         spec = resolve(written)
         unused -= {written, spec.name}
-        window = windows.get(written) or windows.get(spec.name)
-        spec = replace(spec, window_tokens=window or spec.window_tokens)
+        chosen = options.get(written) or options.get(spec.name)
+        if chosen is not None:
+            spec = resolve(written, chosen)
         if specs.setdefault(spec.name, spec) != spec:
             raise StartError(f"--model {written}: a model named {spec.name} is served already.")
     if unused:

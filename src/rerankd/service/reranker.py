@@ -9,9 +9,10 @@ from typing import Self
 import numpy as np
 
 from rerankd.core.errors import EngineFailed, InvalidRequest
+from rerankd.core.options import LoadOptions
 from rerankd.core.types import Content, Hit, Logits, Ranking, RerankRequest, Row
 from rerankd.models import catalog
-from rerankd.models.load import load, resolve
+from rerankd.models.load import Loaded, load, resolve
 from rerankd.service.pipeline import distinct, rank
 
 
@@ -34,7 +35,19 @@ class Reranker:
         Raises:
             StartError: it cannot be found or loaded; the message says what to do.
         """
-        loaded = load(resolve(model or catalog.DEFAULT, window_tokens=window_tokens))
+        self.adopt(
+            load(resolve(model or catalog.DEFAULT, LoadOptions(window_tokens=window_tokens)))
+        )
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Self:
+        """Around a model that was loaded by other means; close() frees it."""
+        made = cls.__new__(cls)
+        made.adopt(loaded)
+        return made
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Answer with this model from now on; the one before is not closed."""
         self.model = loaded.model
         self.warnings = loaded.warnings
 

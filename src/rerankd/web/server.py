@@ -75,8 +75,8 @@ def serve(
 
 def plan_of(settings: Settings) -> Plan:
     """The models that the settings ask for. Raises StartError."""
-    windows = {name: model.window_tokens for name, model in settings.model.items()}
-    return plan(settings.models, settings.aliases, windows)
+    options = {name: model.load_options() for name, model in settings.model.items()}
+    return plan(settings.models, settings.aliases, options)
 
 
 def check_exposure(host: str, settings: Settings) -> None:

@@ -5,6 +5,7 @@ Source: transformers, modeling_bert.BertForSequenceClassification.
 
 from __future__ import annotations
 
+from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.blocks import (
     Packing,
     dense_tanh,
@@ -13,7 +14,6 @@ from rerankd.engines.openvino.blocks import (
     linear,
     model,
 )
-from rerankd.engines.openvino.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.runtime import Model
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.engines.openvino.encoder import EncoderConfig, Weights
+from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row

@@ -20,10 +20,10 @@ from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed
 from rerankd.core.types import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
+from rerankd.engines.decoder import DecoderConfig, yes_no_row
+from rerankd.engines.encoder import Weights
 from rerankd.engines.openvino import qwen
-from rerankd.engines.openvino.decoder import DecoderConfig, yes_no_row
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.encoder import Weights
 from rerankd.engines.openvino.engine import compile_fp32, usable_cores
 from rerankd.engines.openvino.shared_prefix import Floats, Group, PrefixCache, plan_groups
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.types import TokenIds
-from rerankd.engines.openvino.decoder import DecoderConfig
+from rerankd.engines.decoder import DecoderConfig
 
 Floats = npt.NDArray[np.float32]
 

@@ -19,9 +19,9 @@ from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.types import Logits, Row
 from rerankd.engines.base import EngineInfo
+from rerankd.engines.encoder import Architecture, EncoderConfig, Weights
+from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino import bert, modernbert, modernbert_pack, xlm_roberta
-from rerankd.engines.openvino.encoder import Architecture, EncoderConfig, Weights
-from rerankd.engines.openvino.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.pack import pack
 from rerankd.engines.openvino.runtime import Model, ov
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from rerankd.engines.encoder import Weights
+from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.blocks import (
     constant,
     layer_norm,
@@ -26,8 +28,6 @@ from rerankd.engines.openvino.blocks import (
     used_slots,
     weight,
 )
-from rerankd.engines.openvino.encoder import Weights
-from rerankd.engines.openvino.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.modernbert_pack import rotations
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.types import Row
-from rerankd.engines.openvino.modernbert_config import ModernBertConfig
+from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.pack import Array, pack_rows
 
 HIDDEN = np.float32(-1e9)  # added to the attention scores of tokens that are not seen

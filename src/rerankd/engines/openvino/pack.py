@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.types import Row
-from rerankd.engines.openvino.encoder import EncoderConfig
+from rerankd.engines.encoder import EncoderConfig
 
 Array = npt.NDArray[np.int32]
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig
+from rerankd.engines.encoder import Weights
 from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, rotate, take, weight
-from rerankd.engines.openvino.decoder import EMBEDDINGS, DecoderConfig
-from rerankd.engines.openvino.encoder import Weights
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
 

@@ -6,6 +6,7 @@ Source: transformers, modeling_xlm_roberta.XLMRobertaForSequenceClassification.
 
 from __future__ import annotations
 
+from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.blocks import (
     Packing,
     dense_tanh,
@@ -14,7 +15,6 @@ from rerankd.engines.openvino.blocks import (
     linear,
     model,
 )
-from rerankd.engines.openvino.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.runtime import Model
 
 

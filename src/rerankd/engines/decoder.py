@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.engines.openvino.encoder import Weights
+from rerankd.engines.encoder import Weights
 
 Architecture = Literal["qwen3", "qwen2"]
 EMBEDDINGS = "embed_tokens.weight"
