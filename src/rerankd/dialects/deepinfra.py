@@ -68,6 +68,11 @@ class DeepInfraError(msgspec.Struct):
     detail: DeepInfraErrorDetail
 
 
+class _ReadAnswer(msgspec.Struct):
+    scores: list[float]
+    input_tokens: int = 0
+
+
 _NO_MODEL = "default"  # in the path, where a model must be: the server's default
 
 
@@ -91,7 +96,7 @@ def _body(wire: WireRequest) -> DeepInfraBody:
 
 def _request(wire: WireRequest, body: DeepInfraBody, query: str) -> RerankRequest:
     """The documents of one query."""
-    model = wire.params["model"]
+    model = wire.params.get("model")
     return RerankRequest(
         model=None if model == _NO_MODEL else model,
         query=Content(value=query),
@@ -181,7 +186,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     Raises:
         EngineFailed: there are not as many scores as documents.
     """
-    found = msgspec.json.decode(answer.body, type=DeepInfraAnswer)
+    found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     if len(found.scores) != len(request.documents):
         raise EngineFailed(f"{len(found.scores)} scores for {len(request.documents)} documents.")
     return upstream.ranking_of(request, enumerate(found.scores), input_tokens=found.input_tokens)
@@ -190,7 +195,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 DIALECT = DeepInfra(
     name="deepinfra",
     prefix="deepinfra",
-    paths=("/v1/inference/{model}",),
+    paths=("/v1/inference/{model}", "/inference/{model}", "/v1/rerank", "/rerank"),
     root=("/v1/inference/{model}",),
     summary="DeepInfra's inference API for rerankers.",
     body=DeepInfraBody,

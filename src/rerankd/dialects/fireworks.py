@@ -25,7 +25,10 @@ class FireworksBody(msgspec.Struct):
 
     query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
     documents: Annotated[list[str], Meta(description="At least 1.")]
-    model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
+    model: Annotated[
+        str | None,
+        Meta(description=f"{fields.WHAT_MODEL} `fireworks/` before a name is left away."),
+    ] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     return_documents: Annotated[
         YesNo | None, Meta(description="Echo the documents, default true.")
@@ -68,11 +71,25 @@ _KINDS = {
 }
 
 
+class _ReadResult(msgspec.Struct):
+    index: int
+    relevance_score: float
+
+
+class _ReadAnswer(msgspec.Struct):
+    model: str
+    data: list[_ReadResult]
+    usage: FireworksUsage | None = None
+
+
+_OWN = "fireworks/"  # what LiteLLM puts before a model's name
+
+
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Fireworks body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, FireworksBody, fields.HINTS)
     return RerankRequest(
-        model=body.model,
+        model=body.model.removeprefix(_OWN) if body.model else body.model,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents),
         top_n=body.top_n,
@@ -120,12 +137,12 @@ def encode(request: RerankRequest) -> WireRequest:
 
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Fireworks' answer as a ranking."""
-    found = msgspec.json.decode(answer.body, type=FireworksAnswer)
+    found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     return upstream.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.data),
         model=found.model,
-        input_tokens=found.usage.total_tokens,
+        input_tokens=found.usage.total_tokens if found.usage else 0,
     )
 
 

@@ -5,16 +5,16 @@ Source: LiteLLM 1.109.1 (proxy/rerank_endpoints, types/rerank.py); read 2026-11-
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.errors import RerankError
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import fields, upstream, vllm
 from rerankd.dialects.base import Dialect
-from rerankd.dialects.fields import AtLeastOne, Object, YesNo
+from rerankd.dialects.fields import AtLeastOne, NotNegative, Object, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -44,6 +44,16 @@ class LiteLlmBody(msgspec.Struct):
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="For the models that take one."),
     ] = None
+    max_tokens_per_query: Annotated[
+        NotNegative | None, Meta(description="Only 0: a query is never cut.")
+    ] = None
+    truncate_prompt_tokens: Annotated[
+        Annotated[int, Meta(ge=-1)] | None,
+        Meta(description="Only -1: rows are cut to the model's window, documents into chunks."),
+    ] = None
+    truncation_side: Annotated[Literal["left", "right"] | None, Meta(description="Only right.")] = (
+        None
+    )
 
 
 class LiteLlmResult(msgspec.Struct):
@@ -110,6 +120,7 @@ _KINDS = {
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A LiteLLM body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS)
+    vllm.refuse_cuts(body)
     rank_fields = tuple(body.rank_fields or ())
     return RerankRequest(
         model=body.model,

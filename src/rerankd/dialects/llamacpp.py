@@ -1,7 +1,8 @@
 """llama.cpp's server: POST /rerank and its aliases; raw logits, no documents in the answer.
 
 A body with `texts` instead of `documents` gets Text Embeddings Inference's answer. Source:
-llama.cpp, tools/server (server-context.cpp, server-common.cpp, tests/unit/test_rerank.py); read 2026-11-21.
+llama.cpp, tools/server (server-context.cpp, server-common.cpp, tests/unit/test_rerank.py); read
+2026-11-21.
 """
 
 from __future__ import annotations

@@ -114,12 +114,8 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """`error` and `detail`; an unknown model is a 404, a bad field a 422."""
-    status = error.status
-    if isinstance(error, UnknownModel):
-        status = 404
-    elif isinstance(error, InvalidRequest):
-        status = 422
+    """`error` and `detail`; an unknown model is a 404."""
+    status = 404 if isinstance(error, UnknownModel) else error.status
     return WireAnswer(
         status=status,
         body=msgspec.json.encode(NvidiaError(error.message, error.message)),
@@ -166,7 +162,7 @@ DIALECT = Dialect(
     summary="NVIDIA NIM's ranking API: logits.",
     body=NvidiaBody,
     answer=NvidiaAnswer,
-    errors=dict.fromkeys((401, 403, 404, 408, 413, 422, 429, 500, 503, 504), NvidiaError),
+    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), NvidiaError),
     parse=parse,
     render=render,
     render_error=render_error,

@@ -6,6 +6,7 @@ _internal/http_client.py) and docs.pinecone.io/reference/api/inference/rerank; r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.types import Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
-from rerankd.dialects.base import Dialect, Mark
+from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -86,6 +87,46 @@ class PineconeError(msgspec.Struct):
 
     error: PineconeErrorDetail
     status: int
+
+
+class PineconeParameter(msgspec.Struct):
+    """One key of `parameters`."""
+
+    parameter: str
+    type: str
+    value_type: str
+    required: bool
+    allowed_values: list[str] | None = None
+    default: str | None = None
+
+
+class PineconeModel(msgspec.Struct):
+    """One served name."""
+
+    model: str
+    short_description: str
+    type: str
+    supported_parameters: list[PineconeParameter]
+    modality: str
+    max_sequence_length: int | None
+    max_batch_size: int
+    provider_name: str
+
+
+class PineconeModels(msgspec.Struct):
+    """All served names, the default first."""
+
+    models: list[PineconeModel]
+
+
+class _ReadResult(msgspec.Struct):
+    index: int
+    score: float
+
+
+class _ReadAnswer(msgspec.Struct):
+    model: str
+    data: list[_ReadResult]
 
 
 _CODES = {
@@ -181,12 +222,43 @@ def encode(request: RerankRequest) -> WireRequest:
 
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Pinecone's answer as a ranking; it counts units, not tokens."""
-    found = msgspec.json.decode(answer.body, type=PineconeAnswer)
+    found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     return upstream.ranking_of(
         request,
         ((result.index, result.score) for result in found.data),
         model=found.model,
         input_tokens=0,
+    )
+
+
+def models(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
+    """The model list."""
+    listed = PineconeModels([_model(facts, found) for found in facts.models])
+    return WireAnswer(status=200, body=msgspec.json.encode(listed))
+
+
+def model(facts: ServerFacts, params: Mapping[str, str]) -> WireAnswer:
+    """One model. Raises UnknownModel."""
+    name = params["name"]
+    for found in facts.models:
+        if found.name == name:
+            return WireAnswer(status=200, body=msgspec.json.encode(_model(facts, found)))
+    raise UnknownModel(f"model: {name!r} is not served to this key.")
+
+
+def _model(facts: ServerFacts, found: ModelFact) -> PineconeModel:
+    return PineconeModel(
+        model=found.name,
+        short_description=f"{found.root} on rerankd",
+        type="rerank",
+        supported_parameters=[
+            PineconeParameter("truncate", "one_of", "string", False, ["END", "NONE"], "END"),
+            PineconeParameter("max_chunks_per_doc", "any", "integer", False),
+        ],
+        modality="text",
+        max_sequence_length=found.window_tokens,
+        max_batch_size=facts.documents,
+        provider_name="rerankd",
     )
 
 
@@ -203,6 +275,10 @@ DIALECT = Dialect(
     parse=parse,
     render=render,
     render_error=render_error,
+    probes=(
+        Probe(paths=("/models",), summary="The model list.", answer=PineconeModels, render=models),
+        Probe(paths=("/models/{name}",), summary="One model.", answer=PineconeModel, render=model),
+    ),
     encode=encode,
     decode=decode,
     carries=frozenset(

@@ -7,7 +7,7 @@ with content parts. Source: vllm 0.33.0 (entrypoints/pooling/scoring); read 2026
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import msgspec
 from msgspec import Meta
@@ -123,9 +123,21 @@ class VllmScoreBody(msgspec.Struct):
     data_2: Annotated[Many | None, Meta(description="As text_2.")] = None
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     instruction: Annotated[Said | None, Meta(description="For the models that take one.")] = None
+    chat_template_kwargs: Annotated[
+        Object | None, Meta(description='Only {"instruction": …}; the template is the model\'s.')
+    ] = None
     use_activation: Annotated[
         YesNo | None, Meta(description="false: score is the model's logit.")
     ] = None
+    max_tokens_per_doc: Annotated[
+        NotNegative | None, Meta(description="Tokens of a document that count; 0: all.")
+    ] = None
+    max_tokens_per_query: Annotated[
+        NotNegative | None, Meta(description="Only 0: a query is never cut.")
+    ] = None
+    truncation_side: Annotated[Literal["left", "right"] | None, Meta(description="Only right.")] = (
+        None
+    )
     truncate_prompt_tokens: Annotated[
         Annotated[int, Meta(ge=-1)] | None,
         Meta(description="Only -1: rows are cut to the model's window, documents into chunks."),
@@ -202,11 +214,7 @@ def _contents(value: Many, name: str) -> tuple[Content, ...]:
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A vLLM body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, VllmBody, fields.HINTS)
-    fields.refuse(body.max_tokens_per_query, "max_tokens_per_query", "a query is never cut here.")
-    fields.refuse(
-        body.truncation_side == "left", "truncation_side", "only the end of a document is cut here."
-    )
-    _check_truncation(body.truncate_prompt_tokens)
+    refuse_cuts(body)
     query = content(body.query, "query")
     fields.refuse(not query.value, "query", "at least 1 character is needed.")
     return RerankRequest(
@@ -222,9 +230,28 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     )
 
 
-def _check_truncation(tokens: int | None) -> None:
+class Cuts(Protocol):
+    """The fields that cut whole rows, which LiteLLM's proxy passes on to vLLM."""
+
+    max_tokens_per_query: int | None
+    truncate_prompt_tokens: int | None
+    truncation_side: Literal["left", "right"] | None
+
+
+def refuse_cuts(body: Cuts) -> None:
+    """What would be cut otherwise than here is a 400. Raises InvalidRequest."""
     fields.refuse(
-        tokens not in (None, -1),
+        body.max_tokens_per_query,
+        "max_tokens_per_query",
+        "a query is never cut here. Leave it out.",
+    )
+    fields.refuse(
+        body.truncation_side == "left",
+        "truncation_side",
+        "only the end of a document is cut here. Leave it out.",
+    )
+    fields.refuse(
+        body.truncate_prompt_tokens not in (None, -1),
         "truncate_prompt_tokens",
         "whole rows are not cut here. Send max_tokens_per_doc, or -1 for the model's window.",
     )
@@ -323,13 +350,14 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     """A /score body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS)
-    _check_truncation(body.truncate_prompt_tokens)
+    refuse_cuts(body)
     queries = _named(body, ("text_1", "queries", "data_1"))
     documents = _named(body, ("text_2", "documents", "items", "data_2"))
     if len(queries) == 1:
         queries = queries * len(documents)
     if len(queries) != len(documents):
         raise InvalidRequest("Input lengths must be either 1:1, 1:N or N:N", param="text_1")
+    instruction = fields.first(body.instruction, _instruction(body.chat_template_kwargs))
     members: dict[tuple[str, str], list[int]] = {}
     for i, query in enumerate(queries):
         members.setdefault((query.modality, query.value), []).append(i)
@@ -338,8 +366,9 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
             model=body.model,
             query=queries[places[0]],
             documents=tuple(documents[i] for i in places),
-            instruction=body.instruction,
+            instruction=instruction,
             return_documents=False,
+            max_tokens_per_doc=body.max_tokens_per_doc or None,
             raw_scores=not fields.yes(body.use_activation, default=True),
             priority=max(body.priority or 0, 0),
         )

@@ -43,7 +43,7 @@ class XinferenceBody(msgspec.Struct):
     instruction: Annotated[Said | None, Meta(description="For the models that take one.")] = None
     kwargs: Annotated[
         str | None,
-        Meta(description='More arguments as a JSON object in a string; only "instruction".'),
+        Meta(description='The same arguments again, as JSON in a string; may add "instruction".'),
     ] = None
 
 
@@ -105,7 +105,7 @@ class XinferenceModels(msgspec.Struct):
 
 
 class XinferenceAuth(msgspec.Struct):
-    """Whether the client must log in for a token; a key in the header is enough here."""
+    """Whether the client shall send its key: with false it never does."""
 
     auth: bool
 
@@ -128,32 +128,36 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents),
         top_n=body.top_n,
-        instruction=fields.first(body.instruction, _instruction(body.kwargs)),
+        instruction=fields.first(body.instruction, _instruction(body)),
         return_documents=fields.echo(body.return_documents, options, default=False),
         max_chunks_per_doc=body.max_chunks_per_doc or _CHUNKS,
     )
 
 
-def _instruction(kwargs: str | None) -> str | None:
-    """What `kwargs` adds. Raises InvalidRequest for anything else in it."""
-    if not kwargs:
+def _instruction(body: XinferenceBody) -> str | None:
+    """What `kwargs` adds: an instruction. Its client sends all of it as fields of the body too.
+
+    Raises:
+        InvalidRequest: it is no object, or says something that no field of the body says.
+    """
+    if not body.kwargs:
         return None
     try:
-        found: Any = msgspec.json.decode(kwargs)
+        found: Any = msgspec.json.decode(body.kwargs)
     except msgspec.DecodeError:
         found = None
     if not isinstance(found, dict):
         raise InvalidRequest("kwargs: a string with a JSON object is expected.", param="kwargs")
     said = {key: value for key, value in cast("Object", found).items() if value is not None}
     instruction = said.pop("instruction", None)
-    known = set(XinferenceBody.__struct_fields__)
-    unknown = sorted(set(said) - known)
-    if unknown or not (instruction is None or (isinstance(instruction, str) and instruction)):
-        name = unknown[0] if unknown else "instruction"
+    unsaid = [key for key, value in said.items() if getattr(body, key, None) != value]
+    if unsaid:
         raise InvalidRequest(
-            f'kwargs: {name!r} is not supported; only a non-empty "instruction" is.',
+            f"kwargs: {unsaid[0]!r} is not supported here. Send it as a field, if it is one.",
             param="kwargs",
         )
+    if not (instruction is None or (isinstance(instruction, str) and instruction)):
+        raise InvalidRequest("kwargs: instruction: a non-empty string is expected.", param="kwargs")
     return instruction
 
 
@@ -239,8 +243,8 @@ def model(facts: ServerFacts, params: Mapping[str, str]) -> WireAnswer:
 
 
 def auth(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
-    """No log-in: the key is in the header."""
-    return WireAnswer(status=200, body=msgspec.json.encode(XinferenceAuth(auth=False)))
+    """True, with keys or without: the client sends the key that it has only then."""
+    return WireAnswer(status=200, body=msgspec.json.encode(XinferenceAuth(auth=True)))
 
 
 def _model(facts: ServerFacts, found: ModelFact) -> XinferenceModel:
@@ -282,7 +286,7 @@ DIALECT = Dialect(
         Probe(
             paths=("/v1/cluster/auth",),
             root=("/v1/cluster/auth",),
-            summary="Whether the client must log in.",
+            summary="Whether the client shall send its key.",
             answer=XinferenceAuth,
             render=auth,
             public=True,

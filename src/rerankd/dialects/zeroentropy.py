@@ -56,6 +56,11 @@ class ZeroEntropyError(msgspec.Struct):
     detail: str
 
 
+class _ReadAnswer(msgspec.Struct):
+    results: list[ZeroEntropyResult]
+    total_tokens: int = 0
+
+
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A ZeroEntropy body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, ZeroEntropyBody, fields.HINTS)
@@ -106,7 +111,7 @@ def encode(request: RerankRequest) -> WireRequest:
 
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """ZeroEntropy's answer as a ranking; it names no model."""
-    found = msgspec.json.decode(answer.body, type=ZeroEntropyAnswer)
+    found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     return upstream.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
