@@ -76,16 +76,24 @@ class NvidiaError(msgspec.Struct):
     detail: str
 
 
+_HINTS = fields.HINTS | {
+    "query": 'Send {"text": "…"} with at least 1 character.',
+    "passages": 'Send a list of at least one {"text": "…"}.',
+    "truncate": "Send END to cut long passages, or NONE to refuse them.",
+}
 _HOSTED = "/v1/retrieval/{model}/reranking"
 
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A NIM body as the canonical request; the model may be in the path. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, NvidiaBody, fields.HINTS)
-    fields.at_least_one(body.passages, "passages")
+    body = fields.decode_body(wire.body, NvidiaBody, _HINTS)
+    if not body.passages:
+        raise InvalidRequest(
+            f"passages: at least 1 is needed. {_HINTS['passages']}", param="passages"
+        )
     return RerankRequest(
         model=body.model or wire.params.get("model"),
-        query=fields.query_of(body.query.text),
+        query=fields.query_of(body.query.text, _HINTS["query"]),
         documents=tuple(_passage(found, i) for i, found in enumerate(body.passages)),
         top_n=body.top_k,
         return_documents=False,

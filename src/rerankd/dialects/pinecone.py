@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.errors import RerankError, UnknownModel
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
@@ -129,6 +129,7 @@ class _ReadAnswer(msgspec.Struct):
     data: list[_ReadResult]
 
 
+_HINTS = fields.HINTS | {"parameters": "Send truncate and max_chunks_per_doc, or leave it out."}
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -144,7 +145,7 @@ _CODES = {
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Pinecone body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, PineconeBody, fields.HINTS)
+    body = fields.decode_body(wire.body, PineconeBody, _HINTS)
     rank_fields = tuple(body.rank_fields or ())
     parameters = body.parameters or PineconeParameters()
     return RerankRequest(
@@ -175,13 +176,18 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
             PineconeResult(
                 hit.index,
                 hit.score,
-                fields.echoed(request.documents[hit.index]) if request.return_documents else UNSET,
+                _echoed(request.documents[hit.index]) if request.return_documents else UNSET,
             )
             for hit in ranking.hits
         ],
         usage=PineconeUsage(-(-ranking.documents // 100)),
     )
     return WireAnswer(status=200, body=msgspec.json.encode(answer))
+
+
+def _echoed(found: Content) -> Object:
+    """A document as it was sent; a string as Pinecone's client would have sent it."""
+    return {"text": found.value} if found.echo is None else dict(found.echo)
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:

@@ -141,8 +141,8 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
     """OpenAI's form; an unknown model is a 404."""
     unknown = isinstance(error, UnknownModel)
     status = 404 if unknown else error.status
-    codes = {401: "invalid_api_key", 404: "model_not_available"}
-    return openai_error(error, status=status, kinds=_KINDS, code=codes.get(status))
+    code = "invalid_api_key" if status == 401 else "model_not_available" if unknown else None
+    return openai_error(error, status=status, kinds=_KINDS, code=code)
 
 
 def encode(request: RerankRequest) -> WireRequest:

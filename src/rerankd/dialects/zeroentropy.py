@@ -61,9 +61,12 @@ class _ReadAnswer(msgspec.Struct):
     total_tokens: int = 0
 
 
+_HINTS = fields.HINTS | {"latency": "Send fast or slow, or leave it out."}
+
+
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A ZeroEntropy body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, ZeroEntropyBody, fields.HINTS)
+    body = fields.decode_body(wire.body, ZeroEntropyBody, _HINTS)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
