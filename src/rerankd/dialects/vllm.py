@@ -205,7 +205,7 @@ def _part(part: object, name: str) -> tuple[Modality, str]:
 
 def _contents(value: Many, name: str) -> tuple[Content, ...]:
     values = value if isinstance(value, list) else [value]
-    fields.at_least_one(values, name)
+    fields.refuse(not values, name, "at least 1 is needed. Send a string, or a list of them.")
     if not isinstance(value, list):
         return (content(value, name),)
     return tuple(content(found, f"{name}[{i}]") for i, found in enumerate(value))
