@@ -63,6 +63,9 @@ CLIENTS = [
     Client("langchain-community Jina", "core", "langchain_jina.py", "/jina"),
     Client("langchain-community Infinity", "core", "langchain_infinity.py", "/infinity"),
     _litellm("hosted_vllm", ""),
+    Client(
+        "litellm hosted_vllm, prefix", "litellm", "litellm_rerank.py", "/vllm", ("hosted_vllm",)
+    ),
     _litellm("cohere", "/cohere"),
     _litellm("jina_ai", ""),
     _litellm("voyage", "/voyage"),

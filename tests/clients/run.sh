@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real clients of eighteen dialects against `rerankd serve`, with a right and a wrong key.
+# Real clients against `rerankd serve`, with a right and a wrong key.
 # usage: tests/clients/run.sh [CACHE] [--only "NAME;NAME"]; PYTHON has rerankd (default: .venv's).
 set -euo pipefail
 cache=$(mkdir -p "${1:-.clients}" && cd "${1:-.clients}" && pwd)
