@@ -47,6 +47,8 @@ def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, inspect.Field]]:
 
 
 def _struct_of(kind: inspect.Type) -> type[msgspec.Struct] | None:
+    if isinstance(kind, inspect.Metadata):
+        kind = kind.type
     options = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return next((option.cls for option in options if isinstance(option, inspect.StructType)), None)
 

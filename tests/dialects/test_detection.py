@@ -12,6 +12,8 @@ from rerankd.dialects.registry import SERVED, Registry, Route
 
 BASE: dict[str, Any] = {"query": "q", "documents": ["a"]}
 TEXTS: dict[str, Any] = {"query": "q", "texts": ["a"]}
+INPUT: dict[str, Any] = {"query": "q", "input": ["a"]}
+PASSAGES: dict[str, Any] = {"query": {"text": "q"}, "passages": [{"text": "a"}]}
 NATIVE = "/api/v1/services/rerank/text-rerank/text-rerank"
 NESTED: dict[str, Any] = {"input": BASE, "parameters": {"top_n": 1}}
 
@@ -31,6 +33,31 @@ TABLE: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
     ("/reranks", {}, BASE, "dashscope-compatible"),
     ("/v1/reranks", {}, BASE, "dashscope-compatible"),
     ("/predict", {}, {"inputs": ["q", "a"]}, "tei-predict"),
+    ("/v1/rerank", {}, BASE | {"return_len": None}, "xinference"),
+    ("/v1/rerank", {}, BASE | {"top_n": None, "kwargs": "{}"}, "xinference"),
+    ("/v1/rerank", {}, BASE | {"return_len": None, "kwargs": "{}"}, "xinference"),
+    ("/rerank", {"x-pinecone-api-version": "2026-07"}, BASE | {"top_n": 3}, "pinecone"),
+    ("/v1/reranking", {}, INPUT, "mixedbread"),
+    ("/reranking", {}, INPUT, "mixedbread"),
+    ("/reranking", {}, INPUT | BASE, "mixedbread"),
+    ("/v1/reranking", {}, {"query": "q"}, "mixedbread"),
+    ("/v1/reranking", {}, BASE, "llamacpp"),
+    ("/reranking", {}, BASE, "llamacpp"),
+    ("/reranking", {}, BASE | TEXTS, "llamacpp"),
+    ("/v1/reranking", {}, TEXTS, "llamacpp-texts"),
+    ("/reranking", {}, TEXTS, "llamacpp-texts"),
+    ("/llamacpp/v1/rerank", {}, BASE, "llamacpp"),
+    ("/llamacpp/v1/rerank", {}, TEXTS, "llamacpp-texts"),
+    ("/llamacpp/rerank", {}, TEXTS, "llamacpp-texts"),
+    ("/llamacpp/v1/reranking", {}, TEXTS, "llamacpp-texts"),
+    ("/llamacpp/reranking", {}, TEXTS, "llamacpp-texts"),
+    ("/v1/ranking", {}, PASSAGES, "nvidia"),
+    ("/v1/retrieval/{model}/reranking", {}, PASSAGES | {"top_k": 3}, "nvidia"),
+    ("/v1/inference/{model}", {}, {"queries": ["q"], "documents": ["a"]}, "deepinfra"),
+    ("/v1/models/rerank", {}, BASE, "zeroentropy"),
+    ("/inference/v1/rerank", {}, BASE, "fireworks"),
+    ("/score", {}, {"text_1": "q", "text_2": "a"}, "vllm-score"),
+    ("/v1/score", {}, {"queries": "q", "documents": ["a"]}, "vllm-score"),
     # what is ambiguous, and anything else, is the superset's
     ("/v1/rerank", {}, BASE, "superset"),
     ("/rerank", {}, BASE, "superset"),
@@ -44,6 +71,9 @@ TABLE: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
     ("/v1/rerank", {}, TEXTS | {"top_k": 3}, "superset"),
     ("/v1/rerank", {}, BASE | {"return_documents": True, "user": "u"}, "superset"),
     ("/v1/rerank", {}, BASE | {"instruct": "i"}, "superset"),
+    ("/v1/rerank", {}, BASE | {"top_k": 3, "kwargs": "{}"}, "superset"),
+    ("/rerank", {}, BASE | {"return_len": True}, "superset"),
+    ("/v1/rerank", {"x-pinecone-api-version": "2026-07"}, BASE, "superset"),
 ]
 
 
@@ -78,6 +108,9 @@ def test_every_mark_is_in_the_table() -> None:
         ("/cohere/v1/rerank", "cohere-v1"),
         ("/jina/nowhere", "jina"),
         ("/dashscope/nowhere", "dashscope"),
+        ("/v1/inference/org/model", "deepinfra"),
+        ("/v1/retrieval/nvidia/model/reranking", "nvidia"),
+        ("/v1/reranking", "mixedbread"),
         ("/nowhere", "superset"),
         ("/", "superset"),
     ],

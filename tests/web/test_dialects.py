@@ -118,6 +118,31 @@ async def test_infinity_probes() -> None:
     assert health["unix"] > 1.7e9
 
 
+@pytest.mark.parametrize("prefix", ["", "/xinference"])
+async def test_xinference_asks_whether_to_send_its_key_and_for_the_model(prefix: str) -> None:
+    async with running(KEYS) as (client, _):
+        auth = await client.get(f"{prefix}/v1/cluster/auth")
+        model = await client.get(f"{prefix}/v1/models/fake-model", headers=GOOD)
+        refused = await client.get("/xinference/v1/models/fake-model")
+        unknown = await client.get("/xinference/v1/models/no-such", headers=GOOD)
+    assert (auth.status_code, auth.json()) == (200, {"auth": True})
+    assert model.json()["model_type"] == "rerank"
+    assert (refused.status_code, list(refused.json())) == (401, ["detail"])
+    assert (unknown.status_code, list(unknown.json())) == (400, ["detail"])
+
+
+async def test_pinecone_lists_models_in_its_own_form() -> None:
+    key = {"api-key": "sk-all"}
+    async with running(KEYS) as (client, _):
+        listed = await client.get("/pinecone/models?type=rerank", headers=key)
+        one = await client.get("/pinecone/models/fake-model", headers=key)
+        unknown = await client.get("/pinecone/models/no-such", headers=key)
+    assert [model["model"] for model in listed.json()["models"]] == ["fake-model"]
+    assert one.json() == listed.json()["models"][0]
+    assert one.json()["type"] == "rerank"
+    assert unknown.status_code == 404
+
+
 async def test_tei_counts_are_in_headers() -> None:
     async with running() as (client, _):
         answer = await client.post("/tei/rerank", json={"query": "q", "texts": ["a", "bb"]})

@@ -86,13 +86,18 @@ def documents_of(
         InvalidRequest: names the document.
     """
     documents = [values] if isinstance(values, str) else values
+    at_least_one(documents, name)
+    return tuple(
+        content(document, f"{name}[{i}]", rank_fields) for i, document in enumerate(documents)
+    )
+
+
+def at_least_one(documents: Sequence[object], name: str) -> None:
+    """Raises InvalidRequest when there is no document; `name` is the field's name."""
     if not documents:
         raise InvalidRequest(
             f"{name}: at least 1 document is needed. {HINTS.get(name, '')}".strip(), param=name
         )
-    return tuple(
-        content(document, f"{name}[{i}]", rank_fields) for i, document in enumerate(documents)
-    )
 
 
 def content(value: str | Mapping[str, Any], name: str, rank_fields: Sequence[str] = ()) -> Content:

@@ -17,6 +17,7 @@ class ModelInfo(msgspec.Struct):
     modalities: list[str]
     engine: str | None  # None while it loads
     default: bool
+    model_type: str = "rerank"  # what Xinference's client asks before it ranks
 
 
 class ModelList(msgspec.Struct):

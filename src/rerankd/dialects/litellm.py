@@ -1,0 +1,219 @@
+"""LiteLLM's proxy: Cohere's request with all of its options, documents echoed as objects.
+
+Source: LiteLLM 1.109.1 (proxy/rerank_endpoints, types/rerank.py); read 2026-11-21.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from rerankd.core.errors import RerankError
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects import fields, upstream, vllm
+from rerankd.dialects.base import Dialect
+from rerankd.dialects.fields import AtLeastOne, NotNegative, Object, YesNo
+from rerankd.dialects.openai_errors import OpenAiError, openai_error
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
+
+_CHUNKS = RerankRequest.__dataclass_fields__["max_chunks_per_doc"].default
+
+
+class LiteLlmBody(msgspec.Struct):
+    """A rerank request."""
+
+    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[list[str | Object], Meta(description="At least 1.")]
+    model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
+    top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
+    rank_fields: Annotated[
+        list[str] | None, Meta(description='Keys of document objects to rank by; absent: "text".')
+    ] = None
+    return_documents: Annotated[
+        YesNo | None, Meta(description="Echo the documents, default true.")
+    ] = None
+    max_chunks_per_doc: Annotated[
+        AtLeastOne | None, Meta(description="How many chunks of a document count.")
+    ] = None
+    max_tokens_per_doc: Annotated[
+        AtLeastOne | None, Meta(description="Tokens of a document that count.")
+    ] = None
+    instruction: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="For the models that take one."),
+    ] = None
+    max_tokens_per_query: Annotated[
+        NotNegative | None, Meta(description="Only 0: a query is never cut.")
+    ] = None
+    truncate_prompt_tokens: Annotated[
+        Annotated[int, Meta(ge=-1)] | None,
+        Meta(description="Only -1: rows are cut to the model's window, documents into chunks."),
+    ] = None
+    truncation_side: Annotated[Literal["left", "right"] | None, Meta(description="Only right.")] = (
+        None
+    )
+
+
+class LiteLlmResult(msgspec.Struct):
+    """One ranked document."""
+
+    index: int
+    relevance_score: float
+    document: Object | UnsetType = UNSET
+
+
+class LiteLlmUnits(msgspec.Struct):
+    """One unit for each 100 documents begun."""
+
+    search_units: int
+    total_tokens: int
+
+
+class LiteLlmTokens(msgspec.Struct):
+    """Exact counts of the model's own tokenizer."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class LiteLlmMeta(msgspec.Struct):
+    """Units and tokens."""
+
+    billed_units: LiteLlmUnits
+    tokens: LiteLlmTokens
+
+
+class LiteLlmAnswer(msgspec.Struct):
+    """A ranking, best first."""
+
+    id: str
+    results: list[LiteLlmResult]
+    meta: LiteLlmMeta
+
+
+class _ReadResult(msgspec.Struct):
+    index: int
+    relevance_score: float
+
+
+class _ReadMeta(msgspec.Struct):
+    tokens: LiteLlmTokens | None = None
+
+
+class _ReadAnswer(msgspec.Struct):
+    results: list[_ReadResult]
+    meta: _ReadMeta | None = None
+
+
+_KINDS = {
+    400: "invalid_request_error",
+    401: "auth_error",
+    403: "auth_error",
+    413: "invalid_request_error",
+    429: "throttling_error",
+    500: "internal_server_error",
+}
+
+
+def parse(wire: WireRequest, options: Options) -> RerankRequest:
+    """A LiteLLM body as the canonical request. Raises InvalidRequest."""
+    body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS)
+    vllm.refuse_cuts(body)
+    rank_fields = tuple(body.rank_fields or ())
+    return RerankRequest(
+        model=body.model,
+        query=fields.query_of(body.query),
+        documents=fields.documents_of(body.documents, rank_fields=rank_fields),
+        top_n=body.top_n,
+        instruction=body.instruction,
+        return_documents=fields.echo(body.return_documents, options, default=True),
+        max_chunks_per_doc=body.max_chunks_per_doc or _CHUNKS,
+        max_tokens_per_doc=body.max_tokens_per_doc,
+        rank_fields=rank_fields,
+    )
+
+
+def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
+    """The ranking, with documents as objects."""
+    answer = LiteLlmAnswer(
+        id=envelope.uuid,
+        results=[
+            LiteLlmResult(
+                hit.index,
+                hit.score,
+                fields.echoed(request.documents[hit.index]) if request.return_documents else UNSET,
+            )
+            for hit in ranking.hits
+        ],
+        meta=LiteLlmMeta(
+            billed_units=LiteLlmUnits(-(-ranking.documents // 100), ranking.input_tokens),
+            tokens=LiteLlmTokens(ranking.input_tokens, 0),
+        ),
+    )
+    return WireAnswer(status=200, body=msgspec.json.encode(answer))
+
+
+def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
+    """OpenAI's form; the code is the status as a string."""
+    return openai_error(error, status=error.status, kinds=_KINDS, code=str(error.status))
+
+
+def encode(request: RerankRequest) -> WireRequest:
+    """The request for a LiteLLM proxy. Raises InvalidRequest for what is not text."""
+    upstream.texts_of(request, "LiteLLM")  # raises for what is not text
+    return upstream.post(
+        "/v1/rerank",
+        {
+            "model": request.model,
+            "query": upstream.as_text(request.query, "query", "LiteLLM"),
+            "documents": upstream.documents_of(request, ranked=True),
+            "top_n": request.top_n,
+            "rank_fields": request.rank_fields or None,
+            "return_documents": request.return_documents,
+            "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, _CHUNKS),
+            "max_tokens_per_doc": request.max_tokens_per_doc,
+            "instruction": request.instruction,
+        },
+    )
+
+
+def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
+    """LiteLLM's answer as a ranking; it names no model."""
+    found = msgspec.json.decode(answer.body, type=_ReadAnswer)
+    tokens = found.meta.tokens if found.meta else None
+    return upstream.ranking_of(
+        request,
+        ((result.index, result.relevance_score) for result in found.results),
+        input_tokens=tokens.input_tokens if tokens else 0,
+    )
+
+
+DIALECT = Dialect(
+    name="litellm",
+    prefix="litellm",
+    paths=("/v1/rerank", "/v2/rerank", "/rerank"),
+    summary="LiteLLM's proxy.",
+    body=LiteLlmBody,
+    answer=LiteLlmAnswer,
+    errors=dict.fromkeys((400, 401, 403, 408, 413, 429, 500, 503, 504), OpenAiError),
+    parse=parse,
+    render=render,
+    render_error=render_error,
+    encode=encode,
+    decode=decode,
+    carries=frozenset(
+        {
+            "model",
+            "top_n",
+            "instruction",
+            "return_documents",
+            "max_chunks_per_doc",
+            "max_tokens_per_doc",
+            "rank_fields",
+        }
+    ),
+    implies={"return_documents": True},
+    tells=frozenset({"input_tokens"}),
+)

@@ -1,0 +1,211 @@
+"""llama.cpp's server: POST /rerank and its aliases; raw logits, no documents in the answer.
+
+A body with `texts` instead of `documents` gets Text Embeddings Inference's answer. Source:
+llama.cpp, tools/server (server-context.cpp, server-common.cpp, tests/unit/test_rerank.py); read
+2026-11-21.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.errors import InvalidRequest, RerankError
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects import fields, tei, upstream
+from rerankd.dialects.base import Dialect, Mark, Plan, Scoring
+from rerankd.dialects.failures import error_headers
+from rerankd.dialects.fields import AtLeastOne, YesNo
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
+
+
+class LlamaCppBody(msgspec.Struct):
+    """A rerank request."""
+
+    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[list[str], Meta(description="At least 1.")]
+    model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
+    top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
+
+
+class LlamaCppTextsBody(msgspec.Struct):
+    """A rerank request in Text Embeddings Inference's form."""
+
+    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    texts: Annotated[list[str], Meta(description="The documents, at least 1.")]
+    model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
+    top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
+    return_text: Annotated[YesNo | None, Meta(description="Echo the texts, default false.")] = None
+
+
+class LlamaCppResult(msgspec.Struct):
+    """One ranked document; the score is the model's logit."""
+
+    index: int
+    relevance_score: float
+
+
+class LlamaCppUsage(msgspec.Struct):
+    """Exact counts of the model's own tokenizer."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class LlamaCppAnswer(msgspec.Struct):
+    """A ranking, best first."""
+
+    model: str
+    object: Literal["list"]
+    usage: LlamaCppUsage
+    results: list[LlamaCppResult]
+
+
+class LlamaCppErrorDetail(msgspec.Struct):
+    """What went wrong."""
+
+    code: int
+    message: str
+    type: str
+
+
+class LlamaCppError(msgspec.Struct):
+    """What went wrong."""
+
+    error: LlamaCppErrorDetail
+
+
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "invalid_request_error",
+    500: "server_error",
+    503: "unavailable_error",
+}
+
+
+def parse(wire: WireRequest, options: Options) -> RerankRequest:
+    """A llama.cpp body as the canonical request. Raises InvalidRequest."""
+    body = fields.decode_body(wire.body, LlamaCppBody, fields.HINTS)
+    return RerankRequest(
+        model=body.model,
+        query=fields.query_of(body.query),
+        documents=fields.documents_of(body.documents),
+        top_n=body.top_n,
+        return_documents=False,
+        raw_scores=True,
+    )
+
+
+def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
+    """The ranking as logits."""
+    answer = LlamaCppAnswer(
+        model=ranking.model,
+        object="list",
+        usage=LlamaCppUsage(ranking.input_tokens, ranking.input_tokens),
+        results=[LlamaCppResult(hit.index, hit.score) for hit in ranking.hits],
+    )
+    return WireAnswer(status=200, body=msgspec.json.encode(answer))
+
+
+def plan_texts(wire: WireRequest, options: Options) -> Plan:
+    """A body with `texts`; its answer is a bare array. Raises InvalidRequest."""
+    body = fields.decode_body(wire.body, LlamaCppTextsBody, fields.HINTS)
+    request = RerankRequest(
+        model=body.model,
+        query=fields.query_of(body.query),
+        documents=fields.documents_of(body.texts, "texts"),
+        top_n=body.top_n,
+        return_documents=fields.echo(body.return_text, options, default=False),
+        raw_scores=True,
+    )
+    return Plan(
+        requests=(request,),
+        render=lambda rankings, envelope: tei.render(request, rankings[0], envelope),
+    )
+
+
+def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
+    """`error` with the status as its code; an unknown model is a bad request."""
+    status = 400 if isinstance(error, InvalidRequest) else error.status
+    detail = LlamaCppErrorDetail(status, error.message, _KINDS.get(status, error.kind))
+    return WireAnswer(
+        status=status,
+        body=msgspec.json.encode(LlamaCppError(detail)),
+        headers=error_headers(error),
+    )
+
+
+def encode(request: RerankRequest) -> WireRequest:
+    """The request for llama.cpp. Raises InvalidRequest for what is not text."""
+    return upstream.post(
+        "/v1/rerank",
+        {
+            "model": request.model,
+            "query": upstream.as_text(request.query, "query", "llama.cpp"),
+            "documents": upstream.texts_of(request, "llama.cpp"),
+            "top_n": request.top_n,
+        },
+    )
+
+
+def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
+    """llama.cpp's answer as a ranking of logits."""
+    found = msgspec.json.decode(answer.body, type=LlamaCppAnswer)
+    return upstream.ranking_of(
+        request,
+        ((result.index, result.relevance_score) for result in found.results),
+        model=found.model,
+        input_tokens=found.usage.total_tokens,
+    )
+
+
+_PATHS = ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking")
+_ALIASES = ("/v1/reranking", "/reranking")  # at the root, where `input` is Mixedbread's
+_ERRORS: dict[int, Any] = dict.fromkeys(
+    (400, 401, 403, 408, 413, 429, 500, 503, 504), LlamaCppError
+)
+
+RERANK = Dialect(
+    name="llamacpp",
+    prefix="llamacpp",
+    paths=_PATHS,
+    marks=(Mark(paths=_ALIASES, keys=frozenset({"documents"}), absent=frozenset({"input"})),),
+    summary="llama.cpp's rerank API: logits.",
+    body=LlamaCppBody,
+    answer=LlamaCppAnswer,
+    errors=_ERRORS,
+    parse=parse,
+    render=render,
+    render_error=render_error,
+    encode=encode,
+    decode=decode,
+    carries=frozenset({"model", "top_n"}),
+    implies={"raw_scores": True, "return_documents": False},
+    tells=frozenset({"model", "input_tokens"}),
+)
+
+TEXTS = Scoring(
+    name="llamacpp-texts",
+    prefix="llamacpp",
+    paths=(),
+    marks=(
+        Mark(
+            paths=(*(f"/llamacpp{path}" for path in _PATHS), *_ALIASES),
+            keys=frozenset({"texts"}),
+            absent=frozenset({"documents", "input"}),
+        ),
+    ),
+    summary="llama.cpp's rerank API with `texts`.",
+    body=LlamaCppTextsBody,
+    answer=list[tei.TeiRank],
+    errors=_ERRORS,
+    render_error=render_error,
+    plan=plan_texts,
+)
+
+DIALECTS = (RERANK, TEXTS)

@@ -1,0 +1,180 @@
+"""Mixedbread's POST /v1/reranking: documents under `input`, `top_k`, scores under `data`.
+
+Source: package mixedbread 0.54.0 (types/client_rerank_params.py, rerank_response.py), whose client
+reads `detail` of errors; read 2026-11-21.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from rerankd.core.errors import RerankError, UnknownModel
+from rerankd.core.types import Ranking, RerankRequest
+from rerankd.dialects import fields, upstream
+from rerankd.dialects.base import Dialect
+from rerankd.dialects.failures import error_headers
+from rerankd.dialects.fields import AtLeastOne, Object, YesNo
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
+
+
+class MixedbreadBody(msgspec.Struct):
+    """A rerank request."""
+
+    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    input: Annotated[list[str | Object], Meta(description="The documents, at least 1.")]
+    model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
+    rank_fields: Annotated[
+        list[str] | None, Meta(description='Keys of document objects to rank by; absent: "text".')
+    ] = None
+    top_k: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
+    return_input: Annotated[
+        YesNo | None, Meta(description="Echo the documents, default false.")
+    ] = None
+    rewrite_query: Annotated[
+        YesNo | None, Meta(description="Only false: queries are ranked as they are sent.")
+    ] = None
+
+
+class MixedbreadResult(msgspec.Struct):
+    """One ranked document; `input` as it was sent."""
+
+    index: int
+    score: float
+    object: Literal["rank_result"]
+    input: Any | UnsetType = UNSET
+
+
+class MixedbreadUsage(msgspec.Struct):
+    """Exact counts of the model's own tokenizer."""
+
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int | None = 0
+
+
+class MixedbreadAnswer(msgspec.Struct):
+    """A ranking, best first."""
+
+    usage: MixedbreadUsage
+    model: str
+    data: list[MixedbreadResult]
+    object: Literal["list"]
+    top_k: int
+    return_input: bool
+
+
+class MixedbreadError(msgspec.Struct):
+    """What went wrong."""
+
+    detail: str
+
+
+class _ReadResult(msgspec.Struct):
+    index: int
+    score: float
+
+
+class _ReadAnswer(msgspec.Struct):
+    usage: MixedbreadUsage
+    model: str
+    data: list[_ReadResult]
+
+
+def parse(wire: WireRequest, options: Options) -> RerankRequest:
+    """A Mixedbread body as the canonical request. Raises InvalidRequest."""
+    body = fields.decode_body(wire.body, MixedbreadBody, fields.HINTS)
+    fields.refuse(
+        fields.yes(body.rewrite_query, default=False),
+        "rewrite_query",
+        "queries are not rewritten here. Send false, or leave it out.",
+    )
+    rank_fields = tuple(body.rank_fields or ())
+    return RerankRequest(
+        model=body.model,
+        query=fields.query_of(body.query),
+        documents=fields.documents_of(body.input, "input", rank_fields),
+        top_n=body.top_k,
+        return_documents=fields.echo(body.return_input, options, default=False),
+        rank_fields=rank_fields,
+    )
+
+
+def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
+    """The ranking under `data`; documents as they were sent."""
+    echo = bool(request.return_documents)
+    results: list[MixedbreadResult] = []
+    for hit in ranking.hits:
+        document = request.documents[hit.index]
+        sent = document.value if document.echo is None else document.echo
+        results.append(
+            MixedbreadResult(hit.index, hit.score, "rank_result", sent if echo else UNSET)
+        )
+    tokens = ranking.input_tokens
+    answer = MixedbreadAnswer(
+        usage=MixedbreadUsage(tokens, tokens),
+        model=ranking.model,
+        data=results,
+        object="list",
+        top_k=request.top_n or len(request.documents),
+        return_input=echo,
+    )
+    return WireAnswer(status=200, body=msgspec.json.encode(answer))
+
+
+def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
+    """`detail`, with the status that the SDK's error classes follow: 404 for an unknown model."""
+    return WireAnswer(
+        status=404 if isinstance(error, UnknownModel) else error.status,
+        body=msgspec.json.encode(MixedbreadError(error.message)),
+        headers=error_headers(error),
+    )
+
+
+def encode(request: RerankRequest) -> WireRequest:
+    """The request for Mixedbread. Raises InvalidRequest for what is not text."""
+    upstream.texts_of(request, "Mixedbread")  # raises for what is not text
+    return upstream.post(
+        "/v1/reranking",
+        {
+            "model": request.model,
+            "query": upstream.as_text(request.query, "query", "Mixedbread"),
+            "input": upstream.documents_of(request, ranked=True),
+            "top_k": request.top_n,
+            "rank_fields": request.rank_fields or None,
+            "return_input": request.return_documents,
+        },
+    )
+
+
+def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
+    """Mixedbread's answer as a ranking."""
+    found = msgspec.json.decode(answer.body, type=_ReadAnswer)
+    return upstream.ranking_of(
+        request,
+        ((result.index, result.score) for result in found.data),
+        model=found.model,
+        input_tokens=found.usage.total_tokens,
+    )
+
+
+DIALECT = Dialect(
+    name="mixedbread",
+    prefix="mixedbread",
+    paths=("/v1/reranking", "/reranking", "/v1/rerank", "/rerank"),
+    root=("/v1/reranking", "/reranking"),
+    summary="Mixedbread's rerank API.",
+    body=MixedbreadBody,
+    answer=MixedbreadAnswer,
+    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), MixedbreadError),
+    parse=parse,
+    render=render,
+    render_error=render_error,
+    encode=encode,
+    decode=decode,
+    carries=frozenset({"model", "top_n", "return_documents", "rank_fields"}),
+    implies={"return_documents": False},
+    tells=frozenset({"model", "input_tokens"}),
+)

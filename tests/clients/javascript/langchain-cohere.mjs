@@ -1,0 +1,9 @@
+import { CohereRerank } from '@langchain/cohere';
+import { CohereClient } from 'cohere-ai';
+import { DOCUMENTS, QUERY, TOP_N, run, status } from './judge.mjs';
+
+await run(async (base, token, model) => {
+  const client = new CohereClient({ token, environment: base });
+  const found = await new CohereRerank({ client, model, topN: TOP_N }).rerank(DOCUMENTS, QUERY);
+  return found.map((r) => ({ index: r.index, score: r.relevanceScore }));
+}, { refused: status(401) });

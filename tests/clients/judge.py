@@ -1,0 +1,121 @@
+"""What every client script must show: a whole, right answer, and its own error for a wrong key.
+
+A script gives `call(base, key, model) -> Answer` and the look of its authentication error. It is
+started by run.py, which says in RERANKD_CLIENT where the server is; it prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+warnings.filterwarnings("ignore")
+os.environ |= {
+    "NO_PROXY": "*",
+    "HF_HUB_OFFLINE": "1",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
+    "NVIDIA_USAGE_TELEMETRY_ENABLED": "false",
+}
+
+QUERY = "What is the capital of France?"
+DOCUMENTS = [
+    "Bananas are a good source of potassium.",
+    "量子计算是计算科学的一个前沿领域。",
+    "Paris is the capital of France and its largest city.",
+    "-",
+]
+TOP_N = 3
+BEST = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a client gave back: (index, score, text or None), best first unless `in_order`."""
+
+    results: list[tuple[int, float, str | None]]
+    usage: float | None = None  # what the client shows of tokens or units
+    count: int = TOP_N  # all documents, for a protocol without top_n
+    in_order: bool = False  # of the documents, for a protocol that does not rank
+
+
+def status(code: int) -> Callable[[BaseException], bool]:
+    """An exception that carries this HTTP status, itself or in its cause."""
+
+    def found(error: BaseException | None) -> bool:
+        while error is not None:
+            for holder in (error, getattr(error, "response", None)):
+                names = ("status_code", "status", "code")
+                if any(str(getattr(holder, name, None)) == str(code) for name in names):
+                    return True
+            error = error.__cause__
+        return False
+
+    return found
+
+
+def says(kind: type[BaseException], *words: str) -> Callable[[BaseException], bool]:
+    """An exception of this class whose message has one of the words."""
+    return lambda error: (
+        isinstance(error, kind) and any(word in str(error).lower() for word in words)
+    )
+
+
+def is_a(kind: type[BaseException]) -> Callable[[BaseException], bool]:
+    """An exception of this class."""
+    return lambda error: isinstance(error, kind)
+
+
+def wrong_with(answer: Answer, *, usage: bool, text: bool) -> str:
+    """Why an answer is not right; empty when it is."""
+    indexes = [index for index, _, _ in answer.results]
+    scores = [score for _, score, _ in answer.results]
+    ranked = sorted(answer.results, key=lambda r: -r[1]) if answer.in_order else answer.results
+    checks = [
+        (len(indexes) == answer.count, f"{len(indexes)} results, not {answer.count}"),
+        (len(set(indexes)) == len(indexes), f"an index twice: {indexes}"),
+        (set(indexes) <= set(range(len(DOCUMENTS))), f"unknown index: {indexes}"),
+        (all(isinstance(s, float) and math.isfinite(s) for s in scores), f"scores: {scores}"),
+        (answer.in_order or scores == sorted(scores, reverse=True), f"not sorted: {scores}"),
+        (bool(ranked) and ranked[0][0] == BEST, f"best is not {BEST}: {indexes} {scores}"),
+        (len(ranked) > 1 and ranked[0][1] > ranked[1][1], f"best is a tie: {scores}"),
+        (not usage or (answer.usage or 0) > 0, f"usage: {answer.usage}"),
+        (not text or all(t is not None for _, _, t in answer.results), "text is missing"),
+        (all(t is None or t == DOCUMENTS[i] for i, _, t in answer.results), "text differs"),
+    ]
+    return "; ".join(why for holds, why in checks if not holds)
+
+
+def run(
+    call: Callable[[str, str, str], Answer],
+    *,
+    refused: Callable[[BaseException], bool],
+    usage: bool = False,
+    text: bool = False,
+) -> None:
+    """The right key, then the wrong one; prints the outcome and ends the process."""
+    given = json.loads(os.environ["RERANKD_CLIENT"])
+    base, model = given["base"], given["model"]
+    outcome: dict[str, Any] = {"right": "", "wrong": ""}  # why not; empty = passed
+    try:
+        outcome["right"] = wrong_with(call(base, given["key"], model), usage=usage, text=text)
+    except Exception as error:
+        outcome["right"] = _named(error)
+    try:
+        call(base, given["wrong_key"], model)
+        outcome["wrong"] = "no error"
+    except Exception as error:
+        outcome["wrong"] = "" if refused(error) else _named(error)
+    print(json.dumps(outcome), flush=True)
+    sys.stdout.flush()
+    os._exit(0)  # some clients leave threads behind
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__name__}: {str(error)[:300]}"
