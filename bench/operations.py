@@ -29,7 +29,8 @@ class CountingCore(ov.Core):  # pyright: ignore[reportUntypedBaseClass] - OpenVI
 
     def compile_model(self, model: Any, device: str, options: dict[str, Any]) -> Any:
         """As ov.Core, with PERF_COUNT."""
-        return super().compile_model(model, device, {**options, "PERF_COUNT": True})
+        made: Any = super()
+        return made.compile_model(model, device, {**options, "PERF_COUNT": True})
 
 
 def shares(folder: Path, quantization: Quantization | None) -> dict[str, float]:
