@@ -44,7 +44,7 @@ class Trace:
     documents: int = 0
     pairs: int = 0
     input_tokens: int = 0
-    cached_tokens: int = 0  # of input_tokens: of pairs that the score cache answered
+    cached_tokens: int = 0  # of input_tokens: known from before, to a cache or the engine
     prepare_s: float = 0.0
     queue_s: float = 0.0
     engine_s: float = 0.0
@@ -56,6 +56,7 @@ class Trace:
             self.documents += other.documents
             self.pairs += other.pairs
             self.input_tokens += other.input_tokens
+            self.cached_tokens += other.cached_tokens
             self.prepare_s = max(self.prepare_s, other.prepare_s)
             self.queue_s = max(self.queue_s, other.queue_s)
             self.engine_s = max(self.engine_s, other.engine_s)
@@ -147,11 +148,7 @@ class Pipeline:
         scored = await served.scheduler.submit(rows, key=charge.key.name, priority=request.priority)
         trace.queue_s += scored.queue_s
         trace.engine_s += scored.engine_s
-        cached_tokens = sum(
-            row.tokens
-            for row, place in zip(prepared.rows, inverse, strict=True)
-            if scored.cached[place]
-        )
+        cached_tokens = sum(scored.cached_tokens[place] for place in inverse)
         trace.cached_tokens += cached_tokens
         ranking = rank(request, prepared, scored.logits[inverse], served.model)
         return replace(ranking, cached_tokens=cached_tokens)
