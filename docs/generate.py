@@ -67,7 +67,8 @@ is above the one before it: read it as "not judged by the model". They carry
 `stage: "rerankd-lexical"` in the superset's `results`. In every dialect the `x-rerankd-warnings`
 header says how many the model scored. Whoever sorts by score again must keep the answer's order of
 equal scores. Tokens are those of both stages, and TPM is charged for both or for
-neither. See [the decision](decisions/0012-stages.md).
+neither. `rerankd-lexical` counts two terms for most words, so a cascaded request can count more
+tokens than the same request without stages: set `tpm` and `limits.request_tokens` for that. See [the decision](decisions/0012-stages.md).
 
 ## Keys
 

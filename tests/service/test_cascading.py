@@ -114,6 +114,16 @@ async def test_the_best_are_scored_by_the_model_as_without_stages_and_the_rest_f
     assert alone.warnings == ()
 
 
+async def test_equal_documents_are_all_scored_by_the_model() -> None:
+    async with pipeline_of(three()) as (pipeline, first, second):
+        ranking = await pipeline.rerank(request_of("aabbcc" + "aabb"), OPEN, Trace())
+        shown = await pipeline.rerank(request_of("bbbbbbac"), OPEN, Trace())
+    assert len({hit.score for hit in ranking.hits}) == 2 + 1
+    assert [hit.stage for hit in ranking.hits].count("") == 6  # the c twice, the b four times
+    assert [hit.stage for hit in shown.hits] == [""] * 7 + [FIRST_STAGE]
+    assert (first.batches, second.batches) == ([3, 3], [2, 2])
+
+
 async def test_top_n_is_a_prefix_and_logits_keep_the_order() -> None:
     async with pipeline_of(three()) as (pipeline, _, _):
         whole = await pipeline.rerank(request_of(LETTERS, raw_scores=True), OPEN, Trace())

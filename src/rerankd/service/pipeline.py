@@ -256,10 +256,13 @@ def rank(request: RerankRequest, prepared: Prepared, logits: Logits, model: Mode
 
 def _said(before: Ranking, ranking: Ranking) -> str:
     """What the caller is told of a cascade: who scored what, and whose tokens are counted."""
+    others = (
+        f"; the others come after them, in {before.model}'s order and with its score, at most the "
+        "lowest of the scored ones"
+    )
     return (
-        f"{ranking.model} scored {ranking.documents} of {before.documents} documents, the best "
-        f"by {before.model}; the others come after them, in {before.model}'s order and with its "
-        "score, at most the lowest of the scored ones. Tokens counted: "
+        f"{ranking.model} scored {ranking.documents} of {before.documents} documents, the best by "
+        f"{before.model}{others if ranking.documents < before.documents else ''}. Tokens counted: "
         f"{before.input_tokens} terms of {before.model}, {ranking.input_tokens} tokens of "
         f"{ranking.model}."
     )
