@@ -68,7 +68,8 @@ is above the one before it: read it as "not judged by the model". They carry
 header says how many the model scored. Whoever sorts by score again must keep the answer's order of
 equal scores. Tokens are those of both stages, and TPM is charged for both or for
 neither. `rerankd-lexical` counts two terms for most words, so a cascaded request can count more
-tokens than the same request without stages: set `tpm` and `limits.request_tokens` for that. See [the decision](decisions/0012-stages.md).
+tokens than the same request without stages: set `tpm` and `limits.request_tokens` for that.
+See [the decision](decisions/0012-stages.md).
 
 ## Keys
 
