@@ -1,0 +1,160 @@
+"""`rerankd eval`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+
+from rerankd.cli.eval_page import page, tables
+from rerankd.cli.eval_plot import draw
+from rerankd.cli.options import spec
+from rerankd.cli.terminal import console
+from rerankd.core.errors import StartError
+from rerankd.core.extra import library
+from rerankd.evals import read_collection, read_trec_qrels, read_trec_run
+from rerankd.models import catalog
+from rerankd.service.baselines import NOTES, Baseline, rankers
+from rerankd.service.evaluation import Report, Say, System, evaluate_runs, model_system
+from rerankd.service.evaluation import evaluate as evaluate_systems
+
+_QUERIES = "queries.jsonl"  # a folder with it is a collection
+
+
+def evaluate(  # noqa: PLR0913 - a parameter is a flag
+    *folders: Path,
+    model: Annotated[list[str] | None, Parameter(negative=())] = None,
+    baseline: Annotated[list[Baseline] | None, Parameter(negative=())] = None,
+    run: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    qrels: Path | None = None,
+    k: Annotated[int, Parameter(name=["--k", "-k"])] = 10,
+    json: Path | None = None,
+    plot: Path | None = None,
+    write: Path | None = None,
+) -> None:
+    """Measure ranking quality: nDCG, MRR, MAP and recall, with intervals and paired tests.
+
+    Needs the extra: pip install 'rerankd[eval]'.
+
+    Parameters
+    ----------
+    folders
+        Test collections (queries.jsonl, docs.jsonl, qrels.tsv, candidates.jsonl), or folders of
+        such; each model reranks their candidates.
+    model
+        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Repeatable; the others are compared with the first. Default: the model that ships inside.
+    baseline
+        A simple order to compare with. Repeatable.
+    run
+        A ranking in TREC's form instead of folders. Repeatable; needs --qrels.
+    qrels
+        Judgements in TREC's form.
+    k
+        Cutoff of nDCG, MRR and recall.
+    json
+        File to write all figures to, p-values included.
+    plot
+        PNG to draw nDCG and its intervals to.
+    write
+        Markdown page to write.
+    """
+    if k < 1:
+        raise StartError(f"--k {k}: at least 1.")
+    library("ir_measures")  # before a model works for minutes
+    if plot:
+        library("matplotlib")
+    notes = Console(stderr=True, highlight=False)
+
+    def say(what: str) -> None:
+        notes.print(what, style="dim", markup=False)
+
+    if run or qrels:
+        if folders or model or baseline:
+            raise StartError("--run and --qrels go without folders, --model and --baseline.")
+        made = _runs(run or [], qrels, k, say)
+        command = ["--run RUN" for _ in run or []] + ["--qrels QRELS"]
+    else:
+        models = model or ([] if baseline else [catalog.DEFAULT])
+        systems = [_model(written) for written in models]
+        systems += [System(label=name, open=partial(rankers, name)) for name in baseline or []]
+        _no_twins([system.label for system in systems], "--model or --baseline")
+        collections = [read_collection(folder) for folder in _collections(folders)]
+        _no_twins([collection.name for collection in collections], "collection")
+        made = evaluate_systems(collections, systems, k, say)
+        command = ["DIR", *(f"--model {name}" for name in models)]
+        command += [f"--baseline {name}" for name in baseline or []]
+    _show(made)
+    if k != 10:
+        command.append(f"--k {k}")
+    if json:
+        _write(json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
+    if plot:
+        _write(plot, draw(made))
+    if write:
+        text = page(made, " ".join(["rerankd eval", *command]), baseline or [], NOTES)
+        _write(write, text.encode())
+
+
+def _show(made: Report) -> None:
+    out = console()
+    for table in tables(made):
+        out.print(table)
+        out.print()
+    if len(made.sets[0].systems) > 1:
+        out.print(
+            f"p: against {made.reference}; two-sided paired randomisation test on "
+            f"{made.measures[0]}, Holm-adjusted for the systems of a table.",
+            style="dim",
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise StartError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def _model(written: str) -> System:
+    """A `--model` value: a name or folder, then settings after commas. Raises StartError."""
+    name, _, settings = written.partition(",")
+    if Path(written).is_dir():  # a folder with a comma in its name
+        name, settings = written, ""
+    return model_system(written, spec(name, settings, f"--model {written}"))
+
+
+def _collections(folders: tuple[Path, ...]) -> list[Path]:
+    """Each folder that is a collection, or the collections in it. Raises StartError."""
+    if not folders:
+        raise StartError(
+            "rerankd eval needs a folder with a test collection, or --run and --qrels."
+        )
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise StartError(f"{folder}: no such folder.")
+        inside = sorted(path.parent for path in folder.glob(f"*/{_QUERIES}"))
+        found += [folder] if (folder / _QUERIES).exists() or not inside else inside
+    return found
+
+
+def _runs(runs: list[Path], qrels: Path | None, k: int, say: Say) -> Report:
+    if not runs or qrels is None:
+        raise StartError("--run and --qrels go together.")
+    _no_twins([path.name for path in runs], "run")
+    judgements = read_trec_qrels(qrels)
+    return evaluate_runs(
+        qrels.name, judgements, {path.name: read_trec_run(path) for path in runs}, k, say
+    )
+
+
+def _no_twins(names: list[str], what: str) -> None:
+    twin = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twin is not None:
+        raise StartError(f"{what} {twin}: given twice; results are told apart by name.")
