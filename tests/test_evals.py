@@ -114,6 +114,7 @@ def test_a_bad_line_is_named(tmp_path: Path, changed: dict[str, str], says: str)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (write(tmp_path) / "qrels.tsv").unlink()
     with pytest.raises(StartError, match=r"qrels\.tsv"):
         read_collection(tmp_path)
 

@@ -76,6 +76,15 @@ def test_runs_are_measured(trec: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "poor: 1 judged queries are not in it and count 0" in said
 
 
+def test_features_of_a_late_interaction_model_stand_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    run(DATA / "xquad-de", "--model", "rerankd-mini", "--features", "--json", out)
+    [table] = json.loads(out.read_text())["sets"]
+    found = {label: measures["nDCG@10"]["mean"] for label, measures in table["systems"].items()}
+    assert list(found) == ["rerankd-mini", "rerankd-mini cosine", "rerankd-mini maxsim"]
+    assert found["rerankd-mini"] > found["rerankd-mini maxsim"] > found["rerankd-mini cosine"]
+
+
 def test_settings_of_a_model_are_checked() -> None:
     with pytest.raises(StartError, match=r"--model rerankd-lexical,speed=high: .*speed"):
         run(DATA, "--model", "rerankd-lexical,speed=high")
@@ -92,9 +101,10 @@ def test_settings_of_a_model_are_checked() -> None:
         (["--qrels", "qrels"], "--run and --qrels go together"),
         ([DATA, "--qrels", "qrels"], "go without folders"),
         (["--run", "no", "--qrels", "no"], "no cannot be read"),
+        ([DATA, "--model", "rerankd-lexical", "--features"], "no --model is a late-interaction"),
         ([DATA, "--k", "0"], "--k 0: at least 1"),
     ],
-    ids=["nothing", "folder", "empty", "sets", "models", "no run", "both", "file", "k"],
+    ids=["nothing", "folder", "empty", "sets", "models", "no run", "both", "file", "features", "k"],
 )
 def test_what_cannot_be_measured_is_one_sentence(arguments: list[str | Path], says: str) -> None:
     with pytest.raises(StartError, match=says):

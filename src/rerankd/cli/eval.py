@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +17,15 @@ from rerankd.core.errors import StartError
 from rerankd.core.extra import library
 from rerankd.evals import read_collection, read_trec_qrels, read_trec_run
 from rerankd.models import catalog
-from rerankd.service.baselines import NOTES, Baseline, rankers
-from rerankd.service.evaluation import Report, Say, System, evaluate_runs, model_system
+from rerankd.service.baselines import FEATURE_NOTES, NOTES, Baseline
+from rerankd.service.evaluation import (
+    Report,
+    Say,
+    System,
+    baseline_system,
+    evaluate_runs,
+    model_system,
+)
 from rerankd.service.evaluation import evaluate as evaluate_systems
 
 _QUERIES = "queries.jsonl"  # a folder with it is a collection
@@ -28,6 +34,7 @@ _QUERIES = "queries.jsonl"  # a folder with it is a collection
 def evaluate(  # noqa: PLR0913 - a parameter is a flag
     *folders: Path,
     model: Annotated[list[str] | None, Parameter(negative=())] = None,
+    features: Annotated[bool, Parameter(negative=())] = False,
     baseline: Annotated[list[Baseline] | None, Parameter(negative=())] = None,
     run: Annotated[list[Path] | None, Parameter(negative=())] = None,
     qrels: Path | None = None,
@@ -48,6 +55,8 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     model
         Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
         Repeatable; the others are compared with the first. Default: the model that ships inside.
+    features
+        Late-interaction models: also what cosine and MaxSim alone would rank.
     baseline
         A simple order to compare with. Repeatable.
     run
@@ -74,19 +83,24 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         notes.print(what, style="dim", markup=False)
 
     if run or qrels:
-        if folders or model or baseline:
-            raise StartError("--run and --qrels go without folders, --model and --baseline.")
+        if folders or model or baseline or features:
+            raise StartError(
+                "--run and --qrels go without folders, --model, --features and --baseline."
+            )
         made = _runs(run or [], qrels, k, say)
         command = ["--run RUN" for _ in run or []] + ["--qrels QRELS"]
     else:
         models = model or ([] if baseline else [catalog.DEFAULT])
-        systems = [_model(written) for written in models]
-        systems += [System(label=name, open=partial(rankers, name)) for name in baseline or []]
+        if features and not any(_has_features(written) for written in models):
+            raise StartError("--features: no --model is a late-interaction model.")
+        systems = [_model(written, with_features=features) for written in models]
+        systems += [baseline_system(name) for name in baseline or []]
         _no_twins([system.label for system in systems], "--model or --baseline")
         collections = [read_collection(folder) for folder in _collections(folders)]
         _no_twins([collection.name for collection in collections], "collection")
         made = evaluate_systems(collections, systems, k, say)
         command = ["DIR", *(f"--model {name}" for name in models)]
+        command += ["--features"] if features else []
         command += [f"--baseline {name}" for name in baseline or []]
     _show(made)
     if k != 10:
@@ -96,7 +110,9 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     if plot:
         _write(plot, draw(made))
     if write:
-        text = page(made, " ".join(["rerankd eval", *command]), baseline or [], NOTES)
+        remarks = [f"{name}: {NOTES[name]}." for name in baseline or []]
+        remarks += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if features]
+        text = page(made, " ".join(["rerankd eval", *command]), remarks)
         _write(write, text.encode())
 
 
@@ -121,12 +137,18 @@ def _write(path: Path, content: bytes) -> None:
         raise StartError(f"Cannot write {path}: {error.strerror}.") from None
 
 
-def _model(written: str) -> System:
+def _has_features(written: str) -> bool:
+    entry = catalog.find(written.partition(",")[0])
+    return entry is not None and entry.family == "late-interaction"
+
+
+def _model(written: str, *, with_features: bool) -> System:
     """A `--model` value: a name or folder, then settings after commas. Raises StartError."""
     name, _, settings = written.partition(",")
     if Path(written).is_dir():  # a folder with a comma in its name
         name, settings = written, ""
-    return model_system(written, spec(name, settings, f"--model {written}"))
+    found = spec(name, settings, f"--model {written}")
+    return model_system(written, found, with_features=with_features)
 
 
 def _collections(folders: tuple[Path, ...]) -> list[Path]:

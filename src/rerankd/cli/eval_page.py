@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import rich.table
 from rich.text import Text
@@ -37,14 +37,13 @@ def tables(report: Report) -> Iterator[rich.table.Table]:
         yield shown
 
 
-def page(report: Report, command: str, baselines: Sequence[str], notes: Mapping[str, str]) -> str:
+def page(report: Report, command: str, remarks: Sequence[str]) -> str:
     """The page: the first measure with intervals, then the other measures.
 
     Args:
         report: what was measured.
         command: what made it.
-        baselines: those that were measured; their notes are printed.
-        notes: what each baseline is.
+        remarks: what else the reader should know, one sentence each.
     """
     labels = list(report.sets[0].systems)
     first, *others = report.measures
@@ -71,7 +70,7 @@ def page(report: Report, command: str, baselines: Sequence[str], notes: Mapping[
             f"""\\*: differs from {report.reference}, p < {_DIFFERS}: two-sided paired randomisation
   test ({FLIPS} sign patterns, seeded), Holm-adjusted for the systems of that set and measure."""
         )
-    lines += [f"{name}: {notes[name]}." for name in baselines]
+    lines += remarks
     parts.append("\n".join(f"- {line}" for line in lines) + "\n")
     return "\n".join(parts)
 

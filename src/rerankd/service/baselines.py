@@ -1,10 +1,10 @@
-"""Simple orders that a model is measured against. What `rerankd eval --baseline` names."""
+"""Simple orders that a model is measured against. What `rerankd eval --baseline` and
+`--features` name."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from rerankd.core.types import Content, RerankRequest, Row
 from rerankd.engines.late_interaction import FEATURES, LateInteractionEngine
 from rerankd.engines.lexical import WORD, LexicalEngine, Weights
 from rerankd.evals import Ranker
-from rerankd.models.mini import load_mini
+from rerankd.models.base import Model
 from rerankd.models.segment import term_id
 
 Baseline = Literal[
@@ -21,8 +21,6 @@ Baseline = Literal[
     "input-order",
     "whitespace-bm25",
     "whitespace-bm25-by-chance",
-    "cosine",
-    "maxsim",
 ]
 PLAIN: Final = Weights(coverage=0.0, phrase=0.0, average_terms=150.0)
 SEEDS: Final = range(5)
@@ -36,21 +34,22 @@ NOTES: Final[Mapping[Baseline, str]] = {
         "measures as the input order"
     ),
     "whitespace-bm25-by-chance": "the same, ties decided by chance (seeded)",
-    "cosine": "the mean-pooled vectors of rerankd-mini (all-MiniLM-L6-v2, int8)",
-    "maxsim": "the token vectors of rerankd-mini, every query token alike",
+}
+
+FEATURE_NOTES: Final[Mapping[str, str]] = {
+    "cosine": "the cosine of the mean-pooled vectors alone",
+    "maxsim": "MaxSim of the token vectors alone, every query token alike",
 }
 
 
-def rankers(name: Baseline) -> AbstractContextManager[Sequence[Ranker]]:
+def rankers(name: Baseline) -> Sequence[Ranker]:
     """The rankers of a baseline; of several, the mean of their values counts."""
-    if name in ("cosine", "maxsim"):
-        return _feature(name)
     if name == "random":
-        return nullcontext([shuffled(seed) for seed in SEEDS])
+        return [shuffled(seed) for seed in SEEDS]
     if name == "input-order":
-        return nullcontext([first_stage])
+        return [first_stage]
     baseline = whitespace(LexicalEngine(weights=PLAIN))
-    return nullcontext([baseline if name == "whitespace-bm25" else ties_by_chance(baseline)])
+    return [baseline if name == "whitespace-bm25" else ties_by_chance(baseline)]
 
 
 def shuffled(seed: int) -> Ranker:
@@ -94,22 +93,21 @@ def ties_by_chance(ranker: Ranker) -> Ranker:
     return rank
 
 
-@contextmanager
-def _feature(name: str) -> Generator[Sequence[Ranker]]:
-    """One feature of rerankd-mini alone."""
-    column = FEATURES.index(name)
-    model = load_mini()
+def features(model: Model) -> Mapping[str, Ranker]:
+    """What a late-interaction model finds in the vectors, each alone; empty for other models."""
     engine = model.engine
     if not isinstance(engine, LateInteractionEngine):
-        raise TypeError("a late-interaction model is needed")
+        return {}
 
-    def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
-        contents = tuple(Content(value=text) for text in documents)
-        request = RerankRequest(query=Content(value=query), documents=contents)
-        [(_, _, found)] = engine.features(model.prepare(request).rows)
-        return [float(x) for x in found[:, column]]
+    def alone(name: str) -> Ranker:
+        column = FEATURES.index(name)
 
-    try:
-        yield [rank]
-    finally:
-        engine.close()
+        def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
+            contents = tuple(Content(value=text) for text in documents)
+            request = RerankRequest(query=Content(value=query), documents=contents)
+            [(_, _, found)] = engine.features(model.prepare(request).rows)
+            return [float(x) for x in found[:, column]]
+
+        return rank
+
+    return {name: alone(name) for name in FEATURE_NOTES}

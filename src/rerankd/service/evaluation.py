@@ -6,7 +6,7 @@ Every system is measured on the same queries and compared with the first one, th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from rerankd.core.errors import StartError
 from rerankd.evals import Collection, Qrels, Ranker, Run, Vector, answerable, measure, rerank
 from rerankd.models.load import Spec, load
+from rerankd.service.baselines import Baseline, features, rankers
 from rerankd.service.benchmark import scores
 from rerankd.service.reranker import Reranker
 from rerankd.service.significance import holm, interval, p_value
@@ -62,16 +63,31 @@ class System:
     """What ranks. Opened when its turn comes, so that one model at a time is in memory."""
 
     label: str
-    open: Callable[[], AbstractContextManager[Sequence[Ranker]]]  # of several, values are averaged
+    # Label -> rankers; of several, values are averaged. More than one label: they share a model.
+    open: Callable[[], AbstractContextManager[Mapping[str, Sequence[Ranker]]]]
 
 
-def model_system(label: str, spec: Spec) -> System:
-    """A model as the server would rank with it. Opening it raises StartError."""
+def baseline_system(name: Baseline) -> System:
+    """A simple order."""
+    return System(label=name, open=lambda: nullcontext({name: rankers(name)}))
+
+
+def model_system(label: str, spec: Spec, *, with_features: bool = False) -> System:
+    """A model as the server would rank with it. Opening it raises StartError.
+
+    Args:
+        label: what it is called in the tables.
+        spec: the model.
+        with_features: also each feature of a late-interaction model alone, as `label feature`.
+    """
 
     @contextmanager
-    def opened() -> Generator[Sequence[Ranker]]:
+    def opened() -> Generator[Mapping[str, Sequence[Ranker]]]:
         with Reranker.of(load(spec)) as reranker:
-            yield [lambda query, documents: scores(reranker, query, documents).tolist()]
+            found = features(reranker.model) if with_features else {}
+            yield {
+                label: [lambda query, documents: scores(reranker, query, documents).tolist()]
+            } | {f"{label} {name}": [rank] for name, rank in found.items()}
 
     return System(label=label, open=opened)
 
@@ -90,14 +106,10 @@ def evaluate(
             raise StartError(f"{collection.name} has no query with a relevant document.")
     values: dict[str, dict[str, Values]] = {collection.name: {} for collection in collections}
     for system in systems:
-        with system.open() as rankers:
+        with system.open() as opened:
             for collection in collections:
-                qrels = {qid: collection.qrels[qid] for qid in collection.candidates}
-                repeats = [measure(qrels, rerank(collection, rank), k) for rank in rankers]
-                values[collection.name][system.label] = {
-                    name: np.mean([repeat[name] for repeat in repeats], axis=0)
-                    for name in repeats[0]
-                }
+                for label, alike in opened.items():
+                    values[collection.name][label] = _values(collection, alike, k)
                 say(f"{system.label}: {collection.name}")
     return report(values)
 
@@ -138,6 +150,13 @@ def report(values: Mapping[str, Mapping[str, Values]]) -> Report:
         sets=tables,
         mean=_table("mean", list(values.values())) if len(tables) > 1 else None,
     )
+
+
+def _values(collection: Collection, alike: Sequence[Ranker], k: int) -> Values:
+    """Per query, the mean over rankers that differ by their seed only."""
+    qrels = {qid: collection.qrels[qid] for qid in collection.candidates}
+    repeats = [measure(qrels, rerank(collection, rank), k) for rank in alike]
+    return {name: np.mean([repeat[name] for repeat in repeats], axis=0) for name in repeats[0]}
 
 
 def _table(name: str, sets: Sequence[Mapping[str, Values]]) -> Table:

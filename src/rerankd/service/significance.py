@@ -65,7 +65,7 @@ def p_value(first: Sequence[Vector], second: Sequence[Vector]) -> float:
         return 1.0  # of one query that differs, either sign is as likely
     found = library("scipy.stats").permutation_test(
         (differences,),
-        lambda x, axis=-1: np.sum(x, axis=axis),
+        np.sum,
         permutation_type="samples",
         vectorized=True,
         n_resamples=FLIPS,
