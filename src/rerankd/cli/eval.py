@@ -15,7 +15,7 @@ from rerankd.cli.options import spec
 from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.core.extra import library
-from rerankd.evals import read_collection, read_trec_qrels, read_trec_run
+from rerankd.evals import Collection, read_collection, read_trec_qrels, read_trec_run
 from rerankd.models import catalog
 from rerankd.service.baselines import FEATURE_NOTES, NOTES, Baseline
 from rerankd.service.evaluation import (
@@ -88,23 +88,14 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
                 "--run and --qrels go without folders, --model, --features and --baseline."
             )
         made = _runs(run or [], qrels, k, say)
-        command = ["--run RUN" for _ in run or []] + ["--qrels QRELS"]
+        flags = [("run", "RUN") for _ in run or []] + [("qrels", "QRELS")]
     else:
         models = model or ([] if baseline else [catalog.DEFAULT])
-        if features and not any(_has_features(written) for written in models):
-            raise StartError("--features: no --model is a late-interaction model.")
-        systems = [_model(written, with_features=features) for written in models]
-        systems += [baseline_system(name) for name in baseline or []]
-        _no_twins([system.label for system in systems], "--model or --baseline")
-        collections = [read_collection(folder) for folder in _collections(folders)]
-        _no_twins([collection.name for collection in collections], "collection")
-        made = evaluate_systems(collections, systems, k, say)
-        command = ["DIR", *(f"--model {name}" for name in models)]
-        command += ["--features"] if features else []
-        command += [f"--baseline {name}" for name in baseline or []]
+        systems = _systems(models, baseline or [], with_features=features)
+        made = evaluate_systems(_collections(folders), systems, k, say)
+        flags = [("model", name) for name in models] + [("features", "")] * features
+        flags += [("baseline", name) for name in baseline or []]
     _show(made)
-    if k != 10:
-        command.append(f"--k {k}")
     if json:
         _write(json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
     if plot:
@@ -112,8 +103,10 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     if write:
         remarks = [f"{name}: {NOTES[name]}." for name in baseline or []]
         remarks += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if features]
-        text = page(made, " ".join(["rerankd eval", *command]), remarks)
-        _write(write, text.encode())
+        flags.append(("k", str(k)))
+        command = " ".join(f"--{flag} {value}".rstrip() for flag, value in flags)
+        where = "" if run else "DIR "
+        _write(write, page(made, f"rerankd eval {where}{command}", remarks).encode())
 
 
 def _show(made: Report) -> None:
@@ -137,6 +130,17 @@ def _write(path: Path, content: bytes) -> None:
         raise StartError(f"Cannot write {path}: {error.strerror}.") from None
 
 
+def _systems(models: list[str], baselines: list[Baseline], *, with_features: bool) -> list[System]:
+    """What is measured, the reference first. Raises StartError."""
+    if with_features and not any(_has_features(written) for written in models):
+        raise StartError("--features: no --model is a late-interaction model.")
+    _no_twins([*models, *baselines], "--model or --baseline")
+    return [
+        *(_model(written, with_features=with_features) for written in models),
+        *(baseline_system(name) for name in baselines),
+    ]
+
+
 def _has_features(written: str) -> bool:
     entry = catalog.find(written.partition(",")[0])
     return entry is not None and entry.family == "late-interaction"
@@ -151,7 +155,7 @@ def _model(written: str, *, with_features: bool) -> System:
     return model_system(written, found, with_features=with_features)
 
 
-def _collections(folders: tuple[Path, ...]) -> list[Path]:
+def _collections(folders: tuple[Path, ...]) -> list[Collection]:
     """Each folder that is a collection, or the collections in it. Raises StartError."""
     if not folders:
         raise StartError(
@@ -163,7 +167,9 @@ def _collections(folders: tuple[Path, ...]) -> list[Path]:
             raise StartError(f"{folder}: no such folder.")
         inside = sorted(path.parent for path in folder.glob(f"*/{_QUERIES}"))
         found += [folder] if (folder / _QUERIES).exists() or not inside else inside
-    return found
+    collections = [read_collection(folder) for folder in found]
+    _no_twins([collection.name for collection in collections], "collection")
+    return collections
 
 
 def _runs(runs: list[Path], qrels: Path | None, k: int, say: Say) -> Report:

@@ -1,5 +1,4 @@
-"""Simple orders that a model is measured against. What `rerankd eval --baseline` and
-`--features` name."""
+"""Simple orders that a model is measured against: `rerankd eval --baseline`, `--features`."""
 
 from __future__ import annotations
 

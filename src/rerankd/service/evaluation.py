@@ -82,14 +82,19 @@ def model_system(label: str, spec: Spec, *, with_features: bool = False) -> Syst
     """
 
     @contextmanager
-    def opened() -> Generator[Mapping[str, Sequence[Ranker]]]:
+    def open_model() -> Generator[Mapping[str, Sequence[Ranker]]]:
         with Reranker.of(load(spec)) as reranker:
-            found = features(reranker.model) if with_features else {}
-            yield {
-                label: [lambda query, documents: scores(reranker, query, documents).tolist()]
-            } | {f"{label} {name}": [rank] for name, rank in found.items()}
 
-    return System(label=label, open=opened)
+            def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
+                return scores(reranker, query, documents).tolist()
+
+            opened: dict[str, Sequence[Ranker]] = {label: [rank]}
+            if with_features:
+                for name, alone in features(reranker.model).items():
+                    opened[f"{label} {name}"] = [alone]
+            yield opened
+
+    return System(label=label, open=open_model)
 
 
 def evaluate(
