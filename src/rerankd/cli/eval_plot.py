@@ -19,7 +19,8 @@ def draw(report: Report) -> bytes:
     library("matplotlib").use("agg")
     plots = library("matplotlib.pyplot")
     rows, labels = report.tables, list(report.sets[0].systems)
-    figure, axes = plots.subplots(figsize=(8, 1.2 + len(rows) * (0.25 + 0.1 * len(labels))))
+    height = 1.2 + len(rows) * (0.25 + 0.1 * len(labels))
+    figure, axes = plots.subplots(figsize=(8, height), layout="constrained")
     for i, label in enumerate(labels):
         found = [table.systems[label][report.measures[0]] for table in rows]
         shift = _SPREAD * ((i + 0.5) / len(labels) - 0.5)
@@ -38,8 +39,9 @@ def draw(report: Report) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel(f"{report.measures[0]}, percent; 95 % intervals")
     axes.grid(axis="x", color="0.9")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize="small")
+    axes.margins(y=0.02)
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=120, bbox_inches="tight")
+    figure.savefig(png, format="png", dpi=120)
     plots.close(figure)
     return png.getvalue()
