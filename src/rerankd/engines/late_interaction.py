@@ -43,7 +43,7 @@ _STEP_CELLS: Final = 500_000  # query tokens x document tokens compared at once:
 _STEP_ROWS: Final = 2_048  # document tokens compared at once: 1 MB as float32, near the cores
 # OpenBLAS splits a product among threads that spin, unless it is of at most so many multiplications
 # (interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD). Cut smaller, a request of
-# 1000 remembered documents takes 57 ms of CPU instead of 123 (bench/mini.py).
+# 1000 remembered documents takes about 60 ms of CPU instead of 123 (bench/mini.py).
 _ONE_THREAD: Final = 65_536 * 4
 _BLOCK_ROWS: Final = 64
 
