@@ -3,10 +3,11 @@
     uv run python bench/mini.py [--documents 1000] [--starts 3] [--lists 4] [--rounds 15]
 
 Documents are 192 seeded words that are one word piece each; queries have 8. Over HTTP: seconds
-from the start of a `rerankd serve` process to its first answer; lists of new documents, more of
-them than the vectors that are kept; the last list again, with a new query each time; resident
-memory after each. In this process: texts encoded per second and per CPU second, with tokenising,
-BM25 and comparing. Linux only; an idle machine, or the figures mean little.
+from the start of a `rerankd serve` process to its first answer; lists of new documents of many
+lengths and then of one, more of them than the vectors that are kept; the last list again, with a
+new query each time; resident memory after each. In this process: texts encoded per second and per
+CPU second, with tokenising, BM25 and comparing. Linux only; an idle machine, or the figures mean
+little.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Words:
         """Words, each one piece."""
         return " ".join(self._random.choices(self._words, k=pieces))
 
-    def documents(self, count: int) -> list[str]:
-        """New documents."""
-        return [self.text(TOKENS) for _ in range(count)]
+    def documents(self, count: int, *, fewest: int = TOKENS) -> list[str]:
+        """New documents of `fewest` to TOKENS pieces."""
+        return [self.text(self._random.randint(fewest, TOKENS)) for _ in range(count)]
 
     def body(self, documents: list[str]) -> bytes:
         """A request with a new query."""
@@ -74,6 +75,9 @@ def over_http(words: Words, *, documents: int, lists: int, rounds: int) -> None:
         client = Client(server.port)
         client.rerank(words.body(words.documents(2)))
         memory(server, "after the first answer")
+        for _ in range(lists):  # every length is a shape whose kernels the runtime keeps
+            client.rerank(words.body(words.documents(documents, fewest=1)))
+        memory(server, f"after {lists} lists of {documents} documents of 1 to {TOKENS} tokens")
         held: list[str] = []
         for _ in range(lists):
             held = words.documents(documents)

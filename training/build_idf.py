@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from pairs import read_pairs
 
 from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, CHARACTER, STEM, WORD
 from rerankd.models.segment import Segmenter
@@ -41,13 +42,6 @@ LEAST = {WORD: 1e-5, STEM: 4.5e-6, BIGRAM: 2e-3, CHARACTER: 2e-3}
 UNSEEN = {WORD: 2e-6, STEM: 1e-6, BIGRAM: 2e-3, CHARACTER: 2e-3, 4: 1.0}
 
 
-class Pair(msgspec.Struct):
-    """One training pair; other fields are ignored."""
-
-    query: str
-    positive: str
-
-
 def word_lists(folder: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
     """(language, [(word, probability)]) of every list of wordfreq, from its centibel buckets."""
     for file in sorted(folder.glob("small_*.msgpack.gz")):
@@ -58,9 +52,7 @@ def word_lists(folder: Path) -> Iterator[tuple[str, list[tuple[str, float]]]]:
 
 def read(folder: Path, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """(questions, passages) of some sets: each text once, in a fixed order."""
-    decode = msgspec.json.Decoder(Pair).decode
-    files = [folder / name / "pairs.jsonl.gz" for name in names]
-    pairs = [decode(x) for f in files for x in gzip.decompress(f.read_bytes()).splitlines()]
+    pairs = [pair for name in names for pair in read_pairs(folder / name)]
     return list(dict.fromkeys(p.query for p in pairs)), list(
         dict.fromkeys(p.positive for p in pairs)
     )

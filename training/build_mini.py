@@ -16,7 +16,6 @@ mixture its slope and intercept. The same input gives the same bytes on the same
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import json
 import random
@@ -30,6 +29,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from calibrate_lexical import fit
+from pairs import Pair, read_pairs
 from safetensors.numpy import (
     load_file,  # pyright: ignore[reportUnknownVariableType] - os.PathLike without a type
     save_file,  # pyright: ignore[reportUnknownVariableType]
@@ -92,13 +92,6 @@ POOL, QUERIES, HARD, RANDOM = 250, 100, 3, 3
 Floats = npt.NDArray[np.float64]
 
 
-class Pair(msgspec.Struct):
-    """One training pair; other fields are ignored."""
-
-    query: str
-    positive: str
-
-
 @dataclass(frozen=True)
 class Head:
     """config.json's head while it is made."""
@@ -124,9 +117,8 @@ class Head:
 
 def read(folder: Path, name: str, count: int) -> list[Pair]:
     """A seeded sample of a set's pairs."""
-    decode = msgspec.json.Decoder(Pair).decode
-    lines = gzip.decompress((folder / name / "pairs.jsonl.gz").read_bytes()).splitlines()
-    return [decode(line) for line in random.Random(7).sample(lines, min(count, len(lines)))]
+    pairs = read_pairs(folder / name)
+    return random.Random(7).sample(pairs, min(count, len(pairs)))
 
 
 def base_tensors(base: Path) -> dict[str, npt.NDArray[np.float32]]:

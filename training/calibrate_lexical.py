@@ -10,13 +10,12 @@ The same input prints the same numbers.
 from __future__ import annotations
 
 import argparse
-import gzip
 import random
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+from pairs import read_pairs
 
 from rerankd.engines.lexical import IdfTable, Weights, features
 from rerankd.models.segment import Segmenter
@@ -39,21 +38,13 @@ POOL, QUERIES, HARD, RANDOM = 600, 200, 3, 3
 Floats = npt.NDArray[np.float64]
 
 
-class Pair(msgspec.Struct):
-    """One training pair; other fields are ignored."""
-
-    query: str
-    positive: str
-
-
 def scores(
     folder: Path, segmenter: Segmenter, table: IdfTable, weights: Weights
 ) -> tuple[Floats, Floats]:
     """(scores of the relevant, scores of the others) of one set."""
     draw = random.Random(7)
-    decode = msgspec.json.Decoder(Pair).decode
-    lines = gzip.decompress((folder / "pairs.jsonl.gz").read_bytes()).splitlines()
-    pairs = [decode(line) for line in draw.sample(lines, min(POOL, len(lines)))]
+    held = read_pairs(folder)
+    pairs = draw.sample(held, min(POOL, len(held)))
     texts = list(dict.fromkeys(pair.positive for pair in pairs))
     place = {text: i for i, text in enumerate(texts)}
     documents = [segmenter.ids(text) for text in texts]

@@ -2,6 +2,8 @@
 
     python training/check_overlap.py --train DIR --dev DIR [--sets NAME ...]
 
+It reads what the build reads: passages of pairs.EXCLUDED are left out of both.
+
 Texts are compared by their letters and digits alone, case and width folded. A dev query overlaps
 when it is a training query, whole. A dev document overlaps when BLOCK characters of it, cut on a
 grid, stand anywhere in a training passage or query: about ten words, or two Chinese sentences.
@@ -10,16 +12,15 @@ grid, stand anywhere in a training passage or query: about ten words, or two Chi
 from __future__ import annotations
 
 import argparse
-import gzip
 import sys
 import unicodedata
 from collections import Counter
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import regex
+from pairs import digest, read_pairs
 
 from rerankd.evals import read_collection
 
@@ -27,13 +28,6 @@ BLOCK = 60
 _OTHER = regex.compile(r"[^\p{L}\p{N}]+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 Hashes = npt.NDArray[np.uint64]
-
-
-class Pair(msgspec.Struct):
-    """One training pair; other fields are ignored."""
-
-    query: str
-    positive: str
 
 
 def folded(text: str) -> str:
@@ -51,13 +45,6 @@ def window_hashes(text: str) -> Hashes:
     for at in range(BLOCK):
         out = out * _BASE + codes[at : at + count]
     return out
-
-
-def read_pairs(folder: Path) -> list[Pair]:
-    """All pairs of a set."""
-    decode = msgspec.json.Decoder(Pair).decode
-    lines = gzip.decompress((folder / "pairs.jsonl.gz").read_bytes()).splitlines()
-    return [decode(line) for line in lines]
 
 
 def main() -> int:
@@ -88,6 +75,9 @@ def main() -> int:
         found = {blocks[h] for h in np.unique(hashes[known[at] == hashes]).tolist()}
         held.update(dev for dev, _ in found)
         overlap += same.total() + held.total()
+        for passage in sorted({pair.positive for pair in pairs}) if found else ():
+            if np.isin(window_hashes(folded(passage)), known).any():
+                print(f"{name}: overlaps: {digest(passage)}")
         print(f"{name}: {len(pairs)} pairs; dev queries {dict(same)}; dev documents {dict(held)}")
     print(f"{len(queries)} dev queries, {len(blocks)} blocks of dev documents; overlaps: {overlap}")
     return 1 if overlap else 0

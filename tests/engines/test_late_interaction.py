@@ -12,6 +12,7 @@ import pytest
 from support import row
 
 from rerankd.core.types import TokenIds
+from rerankd.engines import late_interaction
 from rerankd.engines.base import Remembering
 from rerankd.engines.late_interaction import (
     COUNTED,
@@ -124,6 +125,14 @@ def test_a_long_list_is_compared_in_parts_without_a_change(monkeypatch: pytest.M
     whole = engine().forward(rows)
     monkeypatch.setattr("rerankd.engines.late_interaction._STEP_CELLS", 50)
     assert np.array_equal(engine().forward(rows), whole)
+
+
+@pytest.mark.parametrize("asked", [1, 40, 130])
+@pytest.mark.parametrize("rows", [1, 64, 200])
+def test_products_in_pieces_are_the_whole_product(asked: int, rows: int) -> None:
+    draw = np.random.default_rng(asked * rows)
+    a, b = (draw.integers(-127, 128, (n, 128)).astype(np.float32) for n in (asked, rows))
+    assert np.array_equal(late_interaction.products(a, b), a @ b.T)
 
 
 def test_each_text_is_encoded_once() -> None:

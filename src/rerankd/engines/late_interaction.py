@@ -41,6 +41,11 @@ ENGLISH_SHARE: Final = 0.08
 _QUERY_CACHE_BYTES: Final = 4 << 20
 _STEP_CELLS: Final = 500_000  # query tokens x document tokens compared at once: 2 MB
 _STEP_ROWS: Final = 2_048  # document tokens compared at once: 1 MB as float32, near the cores
+# OpenBLAS splits a product among threads that spin, unless it is of at most so many multiplications
+# (interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD). Cut smaller, a request of
+# 1000 remembered documents takes about 60 ms of CPU instead of 123 (bench/mini.py).
+_ONE_THREAD: Final = 65_536 * 4
+_BLOCK_ROWS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,9 +332,25 @@ def _best(
         part = documents[start:end]
         values = np.concatenate([d.tokens if of_tokens else d.means for d in part])
         scales = np.concatenate([d.token_scales if of_tokens else d.mean_scales for d in part])
-        # Exact whole numbers, below 2^24 up to 1040 values a row, whatever order BLAS sums in.
-        products = (wide @ values.astype(np.float32).T) * scales
+        cosines = products(wide, values.astype(np.float32)) * scales
         first = np.concatenate(([0], np.cumsum(sizes[start:end])[:-1]))
-        out[:, start:end] = np.maximum.reduceat(products, first, axis=1)
+        out[:, start:end] = np.maximum.reduceat(cosines, first, axis=1)
         start, held = end, 0
     return out * asked_scales[:, None].astype(np.float64)
+
+
+def products(asked: Floats, values: Floats) -> Floats:
+    """asked @ values.T, (Q, p) and (N, p) -> (Q, N), in pieces that BLAS does not split.
+
+    Exact whole numbers, below 2^24 up to 1040 values a row, whatever order BLAS sums in.
+    """
+    out = np.empty((asked.shape[0], values.shape[0]), np.float32)
+    whole = values.shape[0] // _BLOCK_ROWS * _BLOCK_ROWS
+    blocks = values[:whole].reshape(-1, _BLOCK_ROWS, values.shape[1])
+    step = max(1, _ONE_THREAD // (_BLOCK_ROWS * values.shape[1]))
+    for at in range(0, asked.shape[0], step):
+        some = asked[at : at + step]
+        made = np.matmul(blocks, some.T)  # (N / _BLOCK_ROWS, _BLOCK_ROWS, step)
+        out[at : at + step, :whole] = made.reshape(-1, some.shape[0]).T
+        out[at : at + step, whole:] = some @ values[whole:].T
+    return out

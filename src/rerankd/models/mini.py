@@ -35,7 +35,8 @@ PIECE_IDF: Final = "pieces.idf"
 PIECE_KINDS: Final = "pieces.kinds"
 SCALE: Final = ".scale"  # NAME int8 (N, h) and NAME.scale float32 (N,)
 
-CACHE_BYTES: Final = 64 << 20  # 2,500 documents of 192 tokens, of vectors and of word pieces each
+CACHE_BYTES: Final = 48 << 20  # the vectors of 1,900 documents of 192 tokens
+TEXT_SHARE: Final = 8  # word pieces and terms of as many documents take an eighth or less
 
 CARD: Final = ModelCard(
     name="rerankd-mini",
@@ -91,7 +92,7 @@ def load_mini(
 
     Args:
         folder: config.json, model.safetensors, tokenizer.json; None = those of the package.
-        cache_bytes: what document vectors may take, and the word pieces of documents as well.
+        cache_bytes: what document vectors may take; word pieces take a TEXT_SHARE-th more.
 
     Raises:
         StartError: a file is missing or damaged.
@@ -124,7 +125,7 @@ def _load(folder: Path, cache_bytes: int) -> LateInteractionModel:
         cache_bytes=cache_bytes,
     )
     return LateInteractionModel(
-        CARD, engine, tokenizer, window_pieces=window.pieces, cache_bytes=cache_bytes
+        CARD, engine, tokenizer, window_pieces=window.pieces, cache_bytes=cache_bytes // TEXT_SHARE
     )
 
 

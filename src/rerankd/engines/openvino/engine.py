@@ -40,6 +40,8 @@ MICRO_BATCH_TOKENS: Final = 1024
 # Below this, a smaller micro-batch costs more in overhead than an idle stream does.
 MIN_MICRO_BATCH_TOKENS: Final = 128
 MAX_ROWS: Final = 64
+# Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
+KERNELS: Final = 256
 
 _BUILDERS: dict[Architecture, Callable[[EncoderConfig, Weights], Model]] = {
     "bert": bert.build,
@@ -158,7 +160,14 @@ def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
     return compile_graph(model, streams=streams, threads=threads, quantization_group=0)
 
 
-def compile_graph(model: Model, *, streams: int, threads: int, quantization_group: int) -> Any:
+def compile_graph(
+    model: Model,
+    *,
+    streams: int,
+    threads: int,
+    quantization_group: int,
+    kernels: int = KERNELS,
+) -> Any:
     """The graph compiled for `streams` calls at once that share `threads`.
 
     Args:
@@ -167,6 +176,7 @@ def compile_graph(model: Model, *, streams: int, threads: int, quantization_grou
         threads: of all streams together.
         quantization_group: activations that share a scale where a matrix is int8 (int8.py); 0 =
             they stay fp32, as everything else does in any case.
+        kernels: how many it keeps for shapes that come again.
 
     Raises:
         StartError: OpenVINO cannot do that here.
@@ -178,8 +188,7 @@ def compile_graph(model: Model, *, streams: int, threads: int, quantization_grou
         "INFERENCE_PRECISION_HINT": "f32",
         "EXECUTION_MODE_HINT": "ACCURACY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": quantization_group,
-        # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
-        "CPU_RUNTIME_CACHE_CAPACITY": 256,
+        "CPU_RUNTIME_CACHE_CAPACITY": kernels,
         # several engine processes on one machine must not pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
     }

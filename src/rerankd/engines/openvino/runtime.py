@@ -6,12 +6,18 @@ openvino/tools/ovc/__init__.py). The package tolerates that both cannot be impor
 cannot: `openvino.tools.ovc` during the import (only model conversion needs it, and it costs 0.2 s),
 `openvino_telemetry` for the life of the process (a later import of ovc then uses its own stub).
 
+It is also the one place that bounds how many kernels oneDNN keeps: one for each shape of each
+matrix product, up to 1024 in the process, 0.17 MB each, beside those that OpenVINO keeps. oneDNN
+takes the number from the environment alone (oneDNN's documentation, "Primitive Cache"); an
+operator's own value is left as it is.
+
 Nodes are `Any`: OpenVINO's stubs do not type the opset factories.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -19,12 +25,14 @@ from typing import Any, TypeAlias
 Node: TypeAlias = Any
 Model: TypeAlias = Any
 
+_KERNELS = "64"
 _TELEMETRY = "openvino_telemetry"
 _CONVERTER = "openvino.tools.ovc"
 
 
 def _import_quietly() -> tuple[ModuleType, ModuleType]:
     """openvino and its newest stable opset; a host that imported it before us keeps its own."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
     hidden: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
     if "openvino" not in sys.modules:
         hidden.setdefault(_TELEMETRY, None)  # None makes `import` raise ImportError
