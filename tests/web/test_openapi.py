@@ -41,7 +41,7 @@ OPTIONAL = {
             "SiliconFlowResult",
             "VoyageResult",
         ),
-        {"document"},
+        frozenset({"document"}),
     ),
 }
 
