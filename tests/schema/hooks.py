@@ -19,6 +19,10 @@ import schemathesis
 MODEL = os.environ["RERANKD_SCHEMA_MODEL"]
 COUNTS = Path(os.environ["RERANKD_SCHEMA_COUNTS"])
 
+# What holds queries or documents; of what is paired there are as many of one as of the other.
+TEXTS = {"query", "documents", "texts", "passages", "input", "queries", "text_1", "text_2"}
+PAIRED = (("queries", "documents"), ("text_1", "text_2"))
+
 answered: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
 
 
@@ -31,31 +35,52 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if case.path_parameters:
         case.path_parameters = dict.fromkeys(case.path_parameters, MODEL)
     if isinstance(case.body, dict):
-        case.body = {name: mended(name, value) for name, value in case.body.items()}
+        case.body = mended(case.body)
 
 
-def mended(name: str, value: Any) -> Any:
-    """A field of a body as somebody would send it."""
+def mended(body: dict[str, Any]) -> dict[str, Any]:
+    """A body as somebody would send it."""
+    found = {name: mended_field(name, value) for name, value in body.items()}
+    for query, documents in PAIRED:
+        if isinstance(found.get(query), list) and isinstance(found.get(documents), list):
+            found[documents] = (found[documents] or ["a text"])[: len(found[query]) or 1]
+            found[query] = (found[query] or ["q"])[: len(found[documents])]
+    return found
+
+
+def mended_field(name: str, value: Any) -> Any:
+    """A field of it."""
     if name == "model" and isinstance(value, str):
         return MODEL
     if name == "rank_fields" and value:
         return ["text"]
-    if isinstance(value, list):
-        return [with_text(item) for item in value]
-    return with_text(value or "q") if name == "query" else value
+    if name == "inputs":  # a reranker scores pairs
+        return [["q", str(text)] for text in value] or ["q", "a text"]
+    if name == "input" and isinstance(value, dict):  # DashScope's request is in there
+        return mended(value)
+    if name in TEXTS:
+        return with_text(value or "a text") if not isinstance(value, list) else filled(value)
+    return value
+
+
+def filled(values: list[Any]) -> list[Any]:
+    """At least one, each with a text."""
+    return [with_text(value) for value in values] or ["a text"]
 
 
 def with_text(value: Any) -> Any:
     """An object with a text; anything else as it is."""
     if not isinstance(value, dict):
         return value
-    return {**value, "text": value["text"] if isinstance(value.get("text"), str) else "a text"}
+    text = value.get("text")
+    return {**value, "text": text if text and isinstance(text, str) else "a text"}
 
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    """Count the answer."""
-    answered[f"{case.method} {case.path}"][response.status_code] += 1
+    """Count the answer, unless the method is one that the document does not have."""
+    if case.method.upper() == case.operation.method.upper():
+        answered[case.operation.label][response.status_code] += 1
 
 
 @atexit.register

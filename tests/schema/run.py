@@ -27,8 +27,7 @@ from processes import serving  # noqa: E402 - a sibling of this folder
 
 KEY, MODEL = "sk-schema", "rerankd-lexical"
 LEAST_CASES = 2000
-SEED = "20261121"
-PATIENCE_S = 900
+PATIENCE_S = 300
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -41,8 +40,9 @@ CHECKS = (
 BROKEN = {
     "/voyage/v1/rerank": "Response violates schema",
     "/jina/v1/rerank": "Response violates schema",
-    "/together/v1/rerank": "Undocumented HTTP status code",
+    "/together/v1/rerank": "Undocumented status code",
     "/fireworks/v1/rerank": "Undocumented Content-Type",
+    "/zeroentropy/v1/models/rerank": "API accepts requests without authentication",
 }
 
 
@@ -61,7 +61,7 @@ class Found:
 
 
 def schemathesis(program: Path, url: str, more: Sequence[str], examples: int) -> Found:
-    """One run, the same for the same seed."""
+    """One run; each makes the same requests."""
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts.json"
         done = subprocess.run(
@@ -73,9 +73,9 @@ def schemathesis(program: Path, url: str, more: Sequence[str], examples: int) ->
                 f"--checks={','.join(CHECKS)}",
                 "--phases=coverage,fuzzing",
                 f"--max-examples={examples}",
-                f"--seed={SEED}",
                 "--generation-deterministic",
-                "--generation-database=none",
+                # A key is given; one that is made up beside it says nothing.
+                "--generation-with-security-parameters=false",
                 "--suppress-health-check=all",
                 "--request-timeout=30",
                 "--no-color",
