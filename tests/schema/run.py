@@ -93,7 +93,7 @@ def schemathesis(program: Path, url: str, more: Sequence[str], examples: int) ->
             timeout=PATIENCE_S,
             check=False,
         )
-        read = json.loads(counts.read_text()) if counts.exists() else {}
+        read: dict[str, dict[str, int]] = json.loads(counts.read_text()) if counts.exists() else {}
     answered = {operation: Counter(statuses) for operation, statuses in read.items()}
     return Found(done.returncode, done.stdout + done.stderr, answered)
 

@@ -73,7 +73,7 @@ def names(part: str) -> set[str]:
 
 async def test_every_route_is_in_the_document() -> None:
     async with running() as (client, _):
-        transport: Any = client._transport
+        transport: Any = client._transport  # pyright: ignore[reportPrivateUsage] - the app in it
         served = {
             (re.sub(r":path\}", "}", route.path), method.lower())
             for route in transport.app.app.routes
