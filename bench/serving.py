@@ -91,11 +91,17 @@ class Server:
             seconds["event loop" if int(task.name) == self.pid else "others"] += spent
         return seconds
 
+    def memory_mb(self) -> dict[str, float]:
+        """VmRSS, RssAnon and the peak VmHWM, in MiB."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return {name: int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon", "VmHWM")}
+
 
 @contextlib.contextmanager
-def serving(folder: Path, *flags: str) -> Generator[Server]:
+def serving(model: Path | str, *flags: str) -> Generator[Server]:
     """A server on a free port of this machine, stopped at the end."""
-    command = [sys.executable, "-m", "rerankd", "serve", "--model", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "rerankd", "serve", "--model", str(model), "--port", "0"]
     env = os.environ | {"RERANKD_API_KEYS": ",".join(KEYS), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - our own program
         [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env

@@ -43,6 +43,36 @@ rpm = 600
 tpm = 2000000
 ```
 
+## Stages
+
+```toml
+models = ["/models/bge-reranker-v2-m3"]
+
+[aliases]
+"bge-fast" = "bge-reranker-v2-m3"
+
+[model."bge-fast"]
+stages = ["rerankd-lexical:200", "bge-reranker-v2-m3"]
+```
+
+Requests for `bge-fast` with more than 200 documents are ranked by `rerankd-lexical` first, and
+`bge-reranker-v2-m3` scores the best 200 (and documents equal to one of them); `bge-reranker-v2-m3`
+by its own name scores all. With `stages` on the model itself, every name of it has them, but a name
+with `stages = ["bge-reranker-v2-m3"]`, which has none. The last stage is the model that answers the
+name, the first is `rerankd-lexical`, which is then served as well.
+
+The documents that the model did not score come last, in lexical order. Their score is
+`rerankd-lexical`'s own, or the lowest of the model's where that is less, so no score in the answer
+is above the one before it: read it as "not judged by the model". They carry
+`stage: "rerankd-lexical"` in the superset's `results`. In every dialect the `x-rerankd-warnings`
+header says how many the model scored. Whoever sorts by score again must keep the answer's order of
+equal scores. Tokens are those of both stages, and TPM is charged for both or for
+neither. `rerankd-lexical` counts two terms for most words, so a cascaded request can count more
+tokens than the same request without stages: set `tpm` and `limits.request_tokens` for that.
+See [the decision](decisions/0012-stages.md).
+
+## Keys
+
 `RERANKD_API_KEYS=key1,key2` adds keys without limits. Without any key the server is open, and
 refuses to listen on anything but loopback.
 

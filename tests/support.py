@@ -92,10 +92,12 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def real_client(aliases: dict[str, str]) -> AsyncGenerator[httpx2.AsyncClient]:
-    """An in-process client of an app that serves the default model."""
+async def real_client(
+    aliases: dict[str, str], *, models: Sequence[str] = ()
+) -> AsyncGenerator[httpx2.AsyncClient]:
+    """An in-process client of an app that serves `models`, or else the default model."""
     state = make_state(settings())
-    app: Any = create_app(state, plan((), aliases, {}))
+    app: Any = create_app(state, plan(models, aliases, {}))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.app.router.lifespan_context(app.app),

@@ -1,4 +1,4 @@
-"""nDCG against hand-computed values, and collections in files."""
+"""Measures against hand-computed values, collections and TREC files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerankd.core.errors import StartError
-from rerankd.evals import mean_ndcg, ndcg, order, read_collection
+from rerankd.core.extra import library
+from rerankd.evals import (
+    mean_ndcg,
+    measure,
+    ndcg,
+    order,
+    read_collection,
+    read_trec_qrels,
+    read_trec_run,
+    rerank,
+)
+
+DATA = Path(__file__).parent / "data"
 
 FILES = {
     "queries.jsonl": '{"id":"q","text":"tiger"}\n{"id":"r","text":"none relevant"}\n',
@@ -78,11 +90,23 @@ def test_packed_documents_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"qrels_tsv": "q b 1\n"}, "qrels.tsv line 1"),
+        ({"qrels_tsv": "q b 1\n"}, "qrels.tsv line 1: 1 fields; 3 are expected"),
+        ({"qrels_tsv": "\nq\tb\t1\n\nr\ta\tgood\n"}, "qrels.tsv line 4: the grade 'good'"),
+        ({"candidates_jsonl": '{"qid":"x","docs":["a"]}\n'}, "candidates.jsonl line 1: query x"),
+        ({"candidates_jsonl": '{"qid":"q","docs":["z"]}\n'}, "candidates.jsonl line 1: document z"),
+        ({"candidates_jsonl": '{"qid":"q","docs":["a","a"]}\n'}, "line 1: .* twice"),
         ({"queries_jsonl": FILES["queries.jsonl"] + "{\n"}, "queries.jsonl line 3"),
         ({"docs_jsonl": '{"id":1,"text":"x"}\n'}, "docs.jsonl line 1"),
     ],
-    ids=["qrels", "queries", "docs"],
+    ids=[
+        "qrels",
+        "grade, blank lines count",
+        "unknown query",
+        "unknown document",
+        "document twice",
+        "queries",
+        "docs",
+    ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, changed: dict[str, str], says: str) -> None:
     with pytest.raises(StartError, match=says):
@@ -90,5 +114,112 @@ def test_a_bad_line_is_named(tmp_path: Path, changed: dict[str, str], says: str)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (write(tmp_path) / "qrels.tsv").unlink()
     with pytest.raises(StartError, match=r"qrels\.tsv"):
         read_collection(tmp_path)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-1, 3), min_size=1),
+    st.permutations("abcdefgh"),
+    st.integers(1, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_ndcg_is_what_ir_measures_says(grades: dict[str, int], ranked: list[str], k: int) -> None:
+    values = measure({"q": grades}, {"q": ranked}, k)[f"nDCG@{k}"].tolist()
+    assert values == ([pytest.approx(ndcg(ranked, grades, k))] if max(grades.values()) > 0 else [])
+
+
+def test_mean_ndcg_of_real_data_is_what_ir_measures_says() -> None:
+    collection = read_collection(DATA / "xquad-de")
+
+    def by_length(_: str, documents: Sequence[str]) -> list[float]:
+        return [float(len(text)) for text in documents]
+
+    found = measure(collection.qrels, rerank(collection, by_length))["nDCG@10"]
+    assert found.size == 14
+    assert mean_ndcg(collection, by_length) == pytest.approx(float(found.mean()))
+
+
+def test_all_measures_by_hand() -> None:
+    qrels = {
+        "q": {"a": 2, "b": 0, "c": 1, "missed": 1},
+        "absent": {"a": 1},
+        "nothing relevant": {"a": 0},
+    }
+    run = {"q": ["b", "a", "unjudged", "c"], "unknown": ["a"]}
+    found = {name: values.tolist() for name, values in measure(qrels, run, k=3).items()}
+    ideal = 2 + 1 / math.log2(3) + 1 / 2
+    assert found == {
+        "nDCG@3": pytest.approx([2 / math.log2(3) / ideal, 0.0]),
+        "MRR@3": pytest.approx([1 / 2, 0.0]),
+        "MAP": pytest.approx([(1 / 2 + 2 / 4) / 3, 0.0]),
+        "recall@3": pytest.approx([1 / 3, 0.0]),
+    }
+
+
+def test_a_run_without_any_judged_query_measures_zero() -> None:
+    assert measure({"q": {"a": 1}}, {"other": ["a"]})["MRR@10"].tolist() == [0.0]
+
+
+QRELS = "q 0 a 1\nq 0 b 0\n\nr 0 c 2\n"
+RUN = "q Q0 b 1 0.5 me\nq Q0 a 2 0.5 me\nq Q0 c 3 1e1 me\nr Q0 c 1 -2 me\n"
+
+
+def test_trec_files_are_read_and_ties_go_to_the_later_id(tmp_path: Path) -> None:
+    (tmp_path / "qrels").write_text(QRELS)
+    (tmp_path / "run.gz").write_bytes(gzip.compress(RUN.encode()))
+    assert read_trec_qrels(tmp_path / "qrels") == {"q": {"a": 1, "b": 0}, "r": {"c": 2}}
+    assert read_trec_run(tmp_path / "run.gz") == {"q": ["c", "b", "a"], "r": ["c"]}
+
+
+def test_ties_of_a_run_are_broken_as_trec_eval_does(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text(RUN)
+    ir = library("ir_measures")
+    qrels = {"q": {"a": 1, "b": 0}, "r": {"c": 2}}
+    theirs = {
+        metric.query_id: metric.value
+        for metric in ir.iter_calc([ir.nDCG @ 10], qrels, ir.read_trec_run(str(tmp_path / "run")))
+    }
+    ours = measure(qrels, read_trec_run(tmp_path / "run"))["nDCG@10"]
+    assert ours.tolist() == pytest.approx([theirs["q"], theirs["r"]])
+    assert theirs["q"] == pytest.approx(1 / 2), "a is third: b is the later id"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (QRELS + "q a 1\n", r"bad line 5: 3 fields; 4 are expected: query, 0, document, grade"),
+        (QRELS + "q 0 c 1.5\n", r"bad line 5: the grade '1.5' is not a whole number"),
+        (QRELS + "q 0 a 0\n", r"bad line 5: q a is judged twice"),
+        ("\n", r"bad is empty"),
+    ],
+    ids=["fields", "grade", "twice", "empty"],
+)
+def test_bad_trec_qrels_are_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "bad").write_text(text)
+    with pytest.raises(StartError, match=says):
+        read_trec_qrels(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"q Q0 a 1 0.5\n", r"bad line 1: 5 fields; 6 are expected"),
+        (RUN.encode() + b"r Q0 d 1 high me\n", r"bad line 5: the score 'high' is not a number"),
+        (RUN.encode() + b"r Q0 d 1 nan me\n", r"bad line 5: the score 'nan' is not a number"),
+        (RUN.encode() + b"q Q0 a 9 0 me\n", r"bad line 5: q a is ranked twice"),
+        (b"q Q0 \xff 1 0.5 me\n", r"bad line 1 is not UTF-8 \(byte 5\)"),
+        (b"", r"bad is empty"),
+    ],
+    ids=["fields", "score", "nan", "twice", "bytes", "empty"],
+)
+def test_bad_trec_runs_are_named(tmp_path: Path, text: bytes, says: str) -> None:
+    (tmp_path / "bad").write_bytes(text)
+    with pytest.raises(StartError, match=says):
+        read_trec_run(tmp_path / "bad")
+
+
+def test_a_missing_library_is_one_sentence_with_the_command() -> None:
+    with pytest.raises(StartError, match=r"needs no_such_library.*pip install 'rerankd\[eval\]'"):
+        library("no_such_library.stats")

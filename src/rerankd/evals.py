@@ -1,25 +1,32 @@
-"""nDCG over a test collection in files: read it, measure an order of its candidates.
+"""Test collections and TREC files: read them, measure an order of documents.
 
 A collection is a folder of `queries.jsonl` {id, text}, `docs.jsonl` or `docs.jsonl.gz` {id, text},
 `qrels.tsv` (query, document, grade; tab-separated, no header) and `candidates.jsonl` {qid, docs}.
-Imports core only, so that every model can be measured by it.
+Imports core only, so that every model can be measured by it. `measure` needs the extra
+`rerankd[eval]`; `ndcg` does not, and a test holds that both say the same.
 """
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from rerankd.core.errors import StartError
+from rerankd.core.extra import library
 
 T = TypeVar("T")
+Vector = npt.NDArray[np.float64]  # (Q,), one value per query
 Grades = Mapping[str, int]  # document id -> relevance grade; absent or <= 0 = not relevant
+Qrels = Mapping[str, Grades]  # by query id
+Run = Mapping[str, Sequence[str]]  # query id -> document ids, best first
 Ranker = Callable[[str, Sequence[str]], Sequence[float]]  # query, documents (B,) -> scores (B,)
 
 
@@ -52,32 +59,147 @@ def read_collection(folder: Path) -> Collection:
     """Read a collection.
 
     Raises:
-        StartError: a file is missing, or a line of it is not what it should be; the file is named.
+        StartError: a file is missing, or a line of it is not what it should be: the file and the
+            line are named. Also a candidate that is no document of the collection.
     """
+    queries = {line.id: line.text for _, line in _read(folder / "queries.jsonl", Text)}
+    documents = read_documents(folder)
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_lines(folder / "qrels.tsv"), 1):
-        try:
-            query, document, grade = line.decode().split("\t")
-            qrels.setdefault(query, {})[document] = int(grade)
-        except ValueError as error:
-            raise StartError(f"{folder / 'qrels.tsv'} line {number}: {error}") from error
-    found = _read(folder / "candidates.jsonl", Candidates)
+    path = folder / "qrels.tsv"
+    for number, line in _lines(path):
+        fields = _text(path, number, line).rstrip("\r").split("\t")
+        query, document, grade = _fields(path, number, fields, "query, document, grade (tabs)")
+        qrels.setdefault(query, {})[document] = _grade(path, number, grade)
+    found: dict[str, list[str]] = {}
+    path = folder / "candidates.jsonl"
+    for number, line in _read(path, Candidates):
+        if line.qid not in queries:
+            raise StartError(f"{path} line {number}: query {line.qid} is not in queries.jsonl.")
+        unknown = next((document for document in line.docs if document not in documents), None)
+        if unknown is not None:
+            raise StartError(f"{path} line {number}: document {unknown} is not in docs.jsonl.")
+        if line.qid in found or len(set(line.docs)) < len(line.docs):
+            raise StartError(f"{path} line {number}: a query or a document is there twice.")
+        found[line.qid] = line.docs
     return Collection(
-        name=folder.name,
-        queries={line.id: line.text for line in _read(folder / "queries.jsonl", Text)},
-        documents=read_documents(folder),
+        name=folder.resolve().name,
+        queries=queries,
+        documents=documents,
         qrels=qrels,
-        candidates={
-            line.qid: line.docs
-            for line in found
-            if any(grade > 0 for grade in qrels.get(line.qid, {}).values())
-        },
+        candidates={qid: docs for qid, docs in found.items() if answerable(qrels.get(qid, {}))},
     )
 
 
 def read_documents(folder: Path) -> dict[str, str]:
     """The documents of a collection by id. Raises StartError as read_collection."""
-    return {line.id: line.text for line in _read(folder / "docs.jsonl", Text)}
+    return {line.id: line.text for _, line in _read(folder / "docs.jsonl", Text)}
+
+
+def read_trec_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Judgements in TREC's form: `query iteration document grade` per line, or gzipped.
+
+    Source of the form: trec_eval's README, github.com/usnistgov/trec_eval.
+
+    Raises:
+        StartError: the file cannot be read or is empty, or a line is not what it should be, or
+            judges a pair again; the file and the line are named.
+    """
+    qrels: dict[str, dict[str, int]] = {}
+    for number, line in _lines(path):
+        fields = _text(path, number, line).split()
+        query, _, document, grade = _fields(path, number, fields, "query, 0, document, grade")
+        grades = qrels.setdefault(query, {})
+        if document in grades:
+            raise StartError(f"{path} line {number}: {query} {document} is judged twice.")
+        grades[document] = _grade(path, number, grade)
+    if not qrels:
+        raise StartError(f"{path} is empty: a line is `query 0 document grade`.")
+    return qrels
+
+
+def read_trec_run(path: Path) -> dict[str, list[str]]:
+    """A ranking in TREC's form: `query Q0 document rank score tag` per line, or gzipped.
+
+    As trec_eval: by falling score, ties by falling document id; the rank is not read.
+
+    Raises:
+        StartError: as read_trec_qrels; also a score that is no number.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for number, line in _lines(path):
+        fields = _text(path, number, line).split()
+        form = "query, Q0, document, rank, score, tag"
+        query, _, document, _, score, _ = _fields(path, number, fields, form)
+        scores = run.setdefault(query, {})
+        if document in scores:
+            raise StartError(f"{path} line {number}: {query} {document} is ranked twice.")
+        try:
+            scores[document] = float(score)
+        except ValueError:
+            scores[document] = math.nan
+        if math.isnan(scores[document]):
+            raise StartError(f"{path} line {number}: the score {score!r} is not a number.")
+    if not run:
+        raise StartError(f"{path} is empty: a line is `query Q0 document rank score tag`.")
+    return {
+        query: sorted(scores, key=lambda document: (scores[document], document), reverse=True)
+        for query, scores in run.items()
+    }
+
+
+def answerable(grades: Grades) -> bool:
+    """Whether anything is relevant: other queries measure nothing and are left out."""
+    return any(grade > 0 for grade in grades.values())
+
+
+def measure(qrels: Qrels, run: Run, k: int = 10) -> dict[str, Vector]:
+    """nDCG@k, MRR@k, MAP and recall@k of each query, in [0, 1], by ir_measures.
+
+    Queries are the qrels' that have a relevant document, in their order; one that the run does not
+    have counts 0, and what the run has besides is not looked at. Grades above 0 are relevant; only
+    nDCG looks at how large they are (linear gain). Documents that nobody judged are not relevant.
+
+    Source: MacAvaney, Macdonald & Ounis, Streamlining Evaluation with ir-measures, ECIR 2022
+    (trec_eval for nDCG, AP and R; the official MS MARCO script for RR).
+
+    Raises:
+        StartError: ir_measures is not installed.
+    """
+    ir: Any = library("ir_measures")
+    named = {
+        f"nDCG@{k}": ir.nDCG @ k,
+        f"MRR@{k}": ir.RR @ k,
+        "MAP": ir.AP,
+        f"recall@{k}": ir.R @ k,
+    }
+    judged = {
+        query: {document: max(grade, 0) for document, grade in grades.items()}
+        for query, grades in qrels.items()
+        if answerable(grades)
+    }
+    # Falling whole numbers, so that no scorer's own rule for ties can change the order.
+    ranked = {
+        query: {document: float(-rank) for rank, document in enumerate(documents)}
+        for query, documents in run.items()
+        if query in judged and documents
+    }
+    place = {query: i for i, query in enumerate(judged)}
+    values = {name: np.zeros(len(judged)) for name in named}
+    names = {wanted: name for name, wanted in named.items()}
+    if ranked:
+        for metric in ir.iter_calc(list(named.values()), judged, ranked):
+            values[names[metric.measure]][place[metric.query_id]] = metric.value
+    return values
+
+
+def rerank(collection: Collection, rank: Ranker) -> dict[str, list[str]]:
+    """The candidates of every query, as `rank` orders them; ties keep the candidates' order."""
+    run: dict[str, list[str]] = {}
+    for qid, candidates in collection.candidates.items():
+        texts = [collection.documents[document] for document in candidates]
+        scores = rank(collection.queries[qid], texts)
+        run[qid] = [candidates[i] for i in order(scores)]
+    return run
 
 
 def ndcg(ranked: Sequence[str], grades: Grades, k: int = 10) -> float:
@@ -100,12 +222,7 @@ def order(scores: Sequence[float]) -> list[int]:
 
 def mean_ndcg(collection: Collection, rank: Ranker, k: int = 10) -> float:
     """Mean nDCG@k, in [0, 1], over all queries with a relevant document and candidates."""
-    values: list[float] = []
-    for qid, candidates in collection.candidates.items():
-        texts = [collection.documents[document] for document in candidates]
-        scores = rank(collection.queries[qid], texts)
-        ranked = [candidates[i] for i in order(scores)]
-        values.append(ndcg(ranked, collection.qrels[qid], k))
+    values = [ndcg(ids, collection.qrels[qid], k) for qid, ids in rerank(collection, rank).items()]
     return float(np.mean(values)) if values else 0.0
 
 
@@ -114,21 +231,48 @@ def _dcg(gains: Sequence[int]) -> float:
     return float(np.sum(gain / np.log2(np.arange(2, gain.size + 2))))
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    packed = path.with_name(path.name + ".gz")
+def _lines(path: Path) -> list[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers from 1."""
+    packed = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     try:
         raw = gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
     except (OSError, EOFError) as error:
         raise StartError(f"{path} cannot be read: {error}") from error
-    return (line for line in raw.split(b"\n") if line.strip())
+    return [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
 
 
-def _read(path: Path, kind: type[T]) -> list[T]:
+def _read(path: Path, kind: type[T]) -> list[tuple[int, T]]:
     decode = msgspec.json.Decoder(kind).decode
-    lines: list[T] = []
-    for number, line in enumerate(_lines(path), 1):
+    lines: list[tuple[int, T]] = []
+    for number, line in _lines(path):
         try:
-            lines.append(decode(line))
-        except msgspec.MsgspecError as error:
+            lines.append((number, decode(line)))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StartError(f"{path} line {number}: {error}") from error
     return lines
+
+
+def _text(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise StartError(f"{path} line {number} is not UTF-8 (byte {error.start}).") from error
+
+
+def _fields(path: Path, number: int, fields: list[str], form: str) -> list[str]:
+    """The fields, as many as the form has. Raises StartError."""
+    wanted = form.count(",") + 1
+    if len(fields) != wanted:
+        raise StartError(
+            f"{path} line {number}: {len(fields)} fields; {wanted} are expected: {form}."
+        )
+    return fields
+
+
+def _grade(path: Path, number: int, written: str) -> int:
+    try:
+        return int(written)
+    except ValueError:
+        raise StartError(
+            f"{path} line {number}: the grade {written!r} is not a whole number."
+        ) from None

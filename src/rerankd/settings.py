@@ -127,6 +127,13 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: Annotated[
         PositiveInt | None, Meta(description="Batches at once on the CPU; unset = usable cores.")
     ] = None
+    stages: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='["rerankd-lexical:200", "MODEL"]: MODEL scores the best 200 only; see '
+            "below. NAME may be an alias."
+        ),
+    ] = ()
 
     def load_options(self) -> LoadOptions:
         """The same for the code that loads models."""

@@ -37,7 +37,7 @@ class RequestRecord:
     documents: int
     pairs: int
     input_tokens: int
-    cached_tokens: int  # of input_tokens: of pairs that the score cache answered
+    cached_tokens: int  # of input_tokens: known from before, to a cache or the engine
     body_bytes: int
     prepare_ms: float
     queue_ms: float
@@ -66,7 +66,7 @@ class Metrics:
         )
         self._cached = Counter(
             "rerankd_cached_tokens_total",
-            "Tokens of pairs that the score cache answered; the rest was scored.",
+            "Input tokens that the score cache answered or the engine remembered; the rest ran.",
             ("model",),
             registry=registry,
         )

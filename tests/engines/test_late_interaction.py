@@ -12,6 +12,7 @@ import pytest
 from support import row
 
 from rerankd.core.types import TokenIds
+from rerankd.engines.base import Remembering
 from rerankd.engines.late_interaction import (
     COUNTED,
     FEATURES,
@@ -141,6 +142,21 @@ def test_without_room_for_vectors_the_scores_are_the_same() -> None:
     rows = some_rows()
     assert np.array_equal(made.forward(rows), engine().forward(rows))
     assert made.documents.bytes == 0
+
+
+def test_it_tells_whose_vectors_it_kept() -> None:
+    made, rows = engine(), some_rows()
+    sizes = [int(r.document.pieces.size) for r in rows]
+    assert isinstance(made, Remembering)
+    assert not any(made.remembered_tokens(rows))
+    made.forward(rows[:10])
+    assert made.remembered_tokens(rows) == [*sizes[:10], *[0] * 30]
+    other = text_row(text(4, 5), rows[3].document)
+    assert made.remembered_tokens([other]) == [sizes[3]] != [0]
+    assert (made.documents.hits, made.documents.misses) == (0, 10)
+    nothing = engine(cache_bytes=0)
+    nothing.forward(rows)
+    assert not any(nothing.remembered_tokens(rows))
 
 
 def test_texts_with_equal_pieces_are_different_rows() -> None:

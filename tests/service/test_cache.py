@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -99,11 +100,40 @@ async def test_a_request_is_told_which_rows_were_known() -> None:
         third = await scheduler.submit([row(2), row(3), row(1)])
     finally:
         await scheduler.close()
-    assert (first.cached, second.cached) == ([False, False], [False, True])
-    assert third.cached == [True] * 3
+    assert (first.cached_tokens, second.cached_tokens) == ([0, 0], [0, 1])
+    assert third.cached_tokens == [1] * 3
     assert engine.batches == [2, 1]
     np.testing.assert_array_equal(third.logits[[2, 0]], first.logits)
     assert len(cache) == 0  # the model is gone, and its scores with it
+
+
+class Remembers(FakeEngine):
+    """Remembers all but the first token of every row that it ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: set[tuple[int, bytes]] = set()
+
+    def remembered_tokens(self, batch: Sequence[Row]) -> Sequence[int]:
+        return [row.tokens - 1 if row.key() in self.ran else 0 for row in batch]
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        self.ran |= {row.key() for row in batch}
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize(("cache_bytes", "again"), [(0, [2, 0, 1]), (10_000, [3, 0, 2])])
+async def test_a_request_is_told_what_the_engine_remembered(
+    cache_bytes: int, again: list[int]
+) -> None:
+    cache = ScoreCache(cache_bytes) if cache_bytes else None
+    scheduler = Scheduler(Remembers(), request_tokens=1000, queue_tokens=4000, cache=cache)
+    try:
+        first = await scheduler.submit([row(1, 2, 3), row(4, 5)])
+        second = await scheduler.submit([row(1, 2, 3), row(6, 7), row(4, 5)])
+    finally:
+        await scheduler.close()
+    assert (first.cached_tokens, second.cached_tokens) == ([0, 0], again)
 
 
 async def test_known_rows_need_no_room_in_the_queue() -> None:
@@ -116,7 +146,7 @@ async def test_known_rows_need_no_room_in_the_queue() -> None:
             scored = await scheduler.submit([row(1, 1, 1)])
     finally:
         await scheduler.close()
-    assert scored.cached == [True]
+    assert scored.cached_tokens == [3]
 
 
 class NanEngine(FakeEngine):
@@ -150,14 +180,14 @@ async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> Non
     try:
         await pool.served["a"].scheduler.submit([row(1)])
         fresh = await pool.served["b"].scheduler.submit([row(1)])
-        assert fresh.cached == [False]
+        assert fresh.cached_tokens == [0]
         other = Spec(name="a", options=LoadOptions(engine=EngineOptions(quantization="int8")))
         await pool.swap(planned(other, b))
         again = await pool.served["a"].scheduler.submit([row(1)])
         kept = await pool.served["b"].scheduler.submit([row(1)])
     finally:
         await pool.close()
-    assert (again.cached, kept.cached) == ([False], [True])
+    assert (again.cached_tokens, kept.cached_tokens) == ([0], [1])
 
 
 async def test_without_the_setting_there_is_none() -> None:

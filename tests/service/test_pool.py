@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import BytesModel
 
+from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
 from rerankd.core.options import LoadOptions
 from rerankd.models.load import Loaded, Spec
@@ -143,3 +144,38 @@ def test_model_settings_go_by_the_served_name_too_and_must_match(tmp_path: Path)
     )
     with pytest.raises(StartError, match=r"model\.other: no such model is served"):
         plan((str(tmp_path),), {}, {"other": LoadOptions(window_tokens=99)})
+
+
+LEXICAL_FIRST = Cascade(first="rerankd-lexical", keep=200)
+STAGES = ["rerankd-lexical:200", "big"]
+
+
+def test_stages_hang_on_a_model_or_an_alias_and_bring_the_first_stage(tmp_path: Path) -> None:
+    folder = tmp_path / "big"
+    folder.mkdir()
+    written = ["rerankd-lexical:200", str(folder)]
+    for name, stages in (("fast", STAGES), ("big", STAGES), (str(folder), written)):
+        made = plan((str(folder),), {"fast": "big"}, {}, {name: stages})
+        assert [s.name for s in made.specs] == ["big", "rerankd-lexical"]
+        assert made.cascades == {"fast" if name == "fast" else "big": LEXICAL_FIRST}
+        assert made.specs[0] == plan((str(folder),), {}, {}).specs[0]  # stages load nothing anew
+    assert plan((str(folder),), {"f": "big"}, {}, {"f": ["big"]}).cascades == {"f": None}
+
+
+@pytest.mark.parametrize(
+    ("aliases", "stages", "says"),
+    [
+        ({}, {"other": STAGES}, "no such model or alias is served"),
+        ({"rerankd-lexical": "big"}, {"big": STAGES}, "cannot be a name of big"),
+        ({"fast": "rerankd-mini"}, {"fast": STAGES}, "last stage is rerankd-mini, not big"),
+        ({}, {"big": ["rerankd-lexical:200", "bgi"]}, "last stage is big, not bgi"),
+        ({}, {"big": ["rerankd-lexical", "big"]}, "Write"),
+    ],
+    ids=str,
+)
+def test_stages_that_cannot_work_say_what_to_do(
+    aliases: dict[str, str], stages: dict[str, list[str]], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "big").mkdir()
+    with pytest.raises(StartError, match=says):
+        plan((str(tmp_path / "big"),), aliases, {}, stages)

@@ -183,7 +183,7 @@ def test_equal_pairs_are_scored_once_per_batch_and_once_at_all_with_a_cache(
         rows = [Row(np.full(40 * kind, kind, dtype=np.int32), 0) for kind in kinds]
         scored = await scheduler.submit(rows)
         np.testing.assert_array_equal(scored.logits, alone(rows))
-        return sum(scored.cached)
+        return sum(scored.cached_tokens)
 
     async def story(scheduler: Scheduler) -> int:
         return sum(await asyncio.gather(*(ask(scheduler, *each) for each in requests)))

@@ -185,8 +185,8 @@ async def test_detection_is_by_body_at_the_root_and_off_under_a_prefix() -> None
 
 
 async def test_what_a_format_has_no_place_for_is_said_in_a_header() -> None:
-    asked = body(instruct="Rank by date.", model="rerankd-lexical")
-    async with real_client({}) as client:
+    asked = body(instruct="Rank by date.")
+    async with real_client({}, models=["rerankd-lexical"]) as client:
         warned = await client.post("/compatible-api/v1/reranks", json=asked)
         silent = await client.post("/compatible-api/v1/reranks", json=body())
     assert "instruction" in json.loads(warned.headers["x-rerankd-warnings"])[0]

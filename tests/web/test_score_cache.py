@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support import BytesModel, body, running
+from support import BytesModel, body, real_client, running
 
 from rerankd.engines.fake import FakeEngine
 
@@ -38,6 +38,25 @@ async def test_it_is_off_unless_the_operator_wants_it() -> None:
     assert engine.batches == [1, 1]
     assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
     assert "rerankd_score_cache_bytes{" not in metrics
+
+
+async def test_pairs_of_several_queries_are_counted_together() -> None:
+    async with running(ON) as (client, _):
+        pairs = {"inputs": [["q", "a"], ["p", "bb"]]}  # 3 and 4 tokens
+        await client.post("/tei/predict", json=pairs)
+        await client.post("/tei/predict", json=pairs)
+        metrics = (await client.get("/metrics")).text
+    assert 'rerankd_cached_tokens_total{model="fake-model"} 7.0' in metrics
+
+
+async def test_the_default_counts_documents_whose_vectors_it_kept() -> None:
+    async with real_client({}) as client:
+        first = (await client.post("/v1/rerank", json=body("one two", ["three", "four"]))).json()
+        asked = body("another", ["four", "five six", "three"])
+        second = (await client.post("/v1/rerank", json=asked)).json()
+    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert second["usage"]["input_tokens"] == 3 + 4
+    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == 2
 
 
 async def test_the_tokens_of_a_cached_pair_count_for_the_keys_limit() -> None:

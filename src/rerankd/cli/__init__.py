@@ -21,6 +21,7 @@ app.command("rerankd.cli.models:models")
 app.command("rerankd.cli.models:pull")
 app.command("rerankd.cli.doctor:doctor")
 app.command("rerankd.cli.bench:bench")
+app.command("rerankd.cli.eval:evaluate", name="eval")
 app.command("rerankd.cli.config:config")
 
 

@@ -11,12 +11,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from rerankd.cli.options import spec
 from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.core.spread import Spread, spread
 from rerankd.evals import read_collection
 from rerankd.models import catalog
-from rerankd.models.load import Spec, resolve
+from rerankd.models.load import resolve
 from rerankd.service import benchmark
 from rerankd.service.benchmark import Rounds, Variant
 from rerankd.service.texts import read_texts, standard_library
@@ -28,7 +29,6 @@ from rerankd.service.workload import (
     pair_tokens,
     uniform,
 )
-from rerankd.settings import ModelSettings
 
 _REFERENCE = "fp32"
 _COUNTS = (1, 10, 100, 1000)
@@ -77,7 +77,7 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
         if value < 1:
             raise StartError(f"--{name} {value}: at least 1.")
     specs = {_REFERENCE: resolve(model)} | {
-        written: _variant(model, written) for written in variant or []
+        written: spec(model, written, f"--variant {written}") for written in variant or []
     }
     source = [t for folder in texts for t in read_texts(folder)] if texts else standard_library()
     judged = read_collection(collection) if collection else None
@@ -107,17 +107,6 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
                 out.print(f"nDCG@10 of {judged.name}, {label}: {value:.4f} ({change:+.4f})")
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
-
-
-def _variant(model: str, written: str) -> Spec:
-    """A model's settings as `name=value,name=value`. Raises StartError."""
-    parts = [part.partition("=") for part in written.split(",")]
-    values = {name.strip(): value.strip() for name, _, value in parts}
-    try:
-        settings = msgspec.convert(values, ModelSettings, strict=False)
-    except msgspec.ValidationError as error:
-        raise StartError(f"--variant {written}: {error}.") from None
-    return resolve(model, settings.load_options())
 
 
 class _Peak:

@@ -56,6 +56,9 @@ def _announce(state: State, url: str) -> None:
             table.add_row("", Text(f"warning: {warning}", style="yellow"))
     for served_as, target in pool.aliases.items():
         table.add_row("alias", served_as, f"-> {target}")
+    for served_as, cascade in pool.cascades.items():
+        said = "no first stage" if cascade is None else f"best {cascade.keep} by {cascade.first}"
+        table.add_row("stages", served_as, said)
     keys = "none: open to this machine only" if state.keys.is_open else f"{len(state.keys)} on"
     table.add_row("keys", keys)
     table.add_row("docs", f"{url}/docs")

@@ -103,6 +103,7 @@ class Hit:
     score: float  # calibrated to [0, 1], or the logit when raw_scores was asked for
     logit: float  # what the order is made by
     truncated: bool = False
+    stage: str = ""  # who scored it, when it is not the model that answers (core.cascade)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

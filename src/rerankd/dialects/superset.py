@@ -141,6 +141,7 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
             if request.return_documents
             else msgspec.UNSET,
             truncated=True if hit.truncated else msgspec.UNSET,
+            stage=hit.stage or msgspec.UNSET,
         )
         for hit in ranking.hits
     ]

@@ -73,6 +73,13 @@ class Result(msgspec.Struct):
     truncated: Annotated[
         bool | msgspec.UnsetType, Meta(description="Present and true when something was cut.")
     ] = msgspec.UNSET
+    stage: Annotated[
+        str | msgspec.UnsetType,
+        Meta(
+            description="Present when only a first stage scored it: relevance_score is that one's, "
+            "at most the lowest of the model."
+        ),
+    ] = msgspec.UNSET
 
 
 class PromptTokens(msgspec.Struct):

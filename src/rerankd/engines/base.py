@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rerankd.core.types import Logits, Row
 
@@ -45,4 +45,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the device. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What an engine has too if it keeps something of texts that it ran."""
+
+    def remembered_tokens(self, batch: Sequence[Row]) -> Sequence[int]:
+        """Of each row's tokens, shape (B,), how many forward() would not have to run now.
+
+        Asked on the thread of forward(), just before it. At most row.tokens each.
+        """
         ...

@@ -222,6 +222,18 @@ class LateInteractionEngine:
             out[members, 0] = self._head(found, foreign)
         return out
 
+    def remembered_tokens(self, batch: Sequence[Row]) -> Sequence[int]:
+        """See engines.base.Remembering: the documents whose vectors are kept.
+
+        The query's own pieces are not counted: they are encoded once, however many rows ask.
+        """
+        return [
+            int(row.document.pieces.size)
+            if isinstance(row, TextRow) and row.document.key in self.documents
+            else 0
+            for row in batch
+        ]
+
     def features(self, batch: Sequence[Row]) -> Iterator[tuple[list[int], float, Wide]]:
         """For each query of a batch: its rows, its foreign share, and their FEATURES, (B', 6)."""
         rows: list[TextRow] = []

@@ -31,7 +31,7 @@ _MAX_CELLS: Final = 4_000_000  # documents x query terms counted at once: ~100 M
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What the score is made of. Chosen on all dev sets together: bench/quality.py."""
+    """What the score is made of. Chosen on all dev sets together: `rerankd eval`."""
 
     k1: float = 0.9  # how fast repeats of a term stop counting
     b: float = 0.75  # how much a long document is discounted, 0..1

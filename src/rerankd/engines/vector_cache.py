@@ -21,6 +21,10 @@ class ByteCache(Generic[V]):
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, key: bytes) -> bool:
+        """Whether a value is kept; counts nothing and changes no order."""
+        return key in self._held
+
     def get(self, key: bytes) -> V | None:
         """The value, now the most recently used; counts a hit or a miss."""
         found = self._held.get(key)

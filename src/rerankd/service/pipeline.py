@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rerankd.core.batch import distinct
+from rerankd.core.cascade import Cascade, in_whole_request, joined, kept
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
@@ -19,7 +20,7 @@ from rerankd.models import catalog
 from rerankd.models.base import Model, ModelCard
 from rerankd.service.pool import Pool, Served
 from rerankd.store.keys import Key
-from rerankd.store.limits import RateLimits
+from rerankd.store.limits import Charge, RateLimits
 
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
 _LANE = 2  # threads of each lane
@@ -43,7 +44,7 @@ class Trace:
     documents: int = 0
     pairs: int = 0
     input_tokens: int = 0
-    cached_tokens: int = 0  # of input_tokens: of pairs that the score cache answered
+    cached_tokens: int = 0  # of input_tokens: known from before, to a cache or the engine
     prepare_s: float = 0.0
     queue_s: float = 0.0
     engine_s: float = 0.0
@@ -55,6 +56,7 @@ class Trace:
             self.documents += other.documents
             self.pairs += other.pairs
             self.input_tokens += other.input_tokens
+            self.cached_tokens += other.cached_tokens
             self.prepare_s = max(self.prepare_s, other.prepare_s)
             self.queue_s = max(self.queue_s, other.queue_s)
             self.engine_s = max(self.engine_s, other.engine_s)
@@ -83,35 +85,73 @@ class Pipeline:
         trace.model = name
         key.check_model(name, *([request.model] if request.model is not None else []))
         served = self.pool.get(name)
-        with served.scheduler.hold():
-            return await self._scored(request, served, key, trace)
+        cascade = self.pool.cascade(request.model)
+        charge = self.rates.charge(key)
+        try:
+            with served.scheduler.hold():
+                if cascade is None or len(request.documents) <= cascade.keep:
+                    return await self._scored(request, served, charge, trace)
+                return await self._cascaded(request, served, cascade, charge, trace)
+        except RerankError as error:
+            if not isinstance(error, EngineFailed):
+                charge.give_back()
+            raise
+
+    async def _cascaded(
+        self, request: RerankRequest, served: Served, cascade: Cascade, charge: Charge, trace: Trace
+    ) -> Ranking:
+        """The first stage ranks all documents, the model its best; each with its own queue.
+
+        The first stage reads whole documents: max_tokens_per_doc counts the model's tokens.
+        """
+        check_modalities(request, served.model.card)  # the error is to name the model asked for
+        first = self.pool.get(cascade.first)
+        share = request_bytes(request) * cascade.keep // len(request.documents)
+        scheduler = served.scheduler
+        # A full queue refuses before any work; what is really needed is known after it.
+        scheduler.check_room(min(share // _BYTES_PER_TOKEN, scheduler.request_tokens))
+        whole = replace(
+            request, top_n=None, instruction=None, max_tokens_per_doc=None, truncation=True
+        )
+        with first.scheduler.hold():
+            before = await self._scored(whole, first, charge, trace)
+        places = kept(request, before.hits, cascade.keep)
+        best = replace(request, top_n=None, documents=tuple(request.documents[i] for i in places))
+        try:
+            ranking = await self._scored(best, served, charge, trace)
+        except InvalidRequest as error:
+            raise in_whole_request(error, places) from None
+        reranked = [replace(hit, index=places[hit.index]) for hit in ranking.hits]
+        return replace(
+            ranking,
+            hits=joined(reranked, before.hits, stage=cascade.first)[: request.top_n],
+            documents=len(request.documents),
+            input_tokens=before.input_tokens + ranking.input_tokens,
+            cached_tokens=before.cached_tokens + ranking.cached_tokens,
+            warnings=(_said(before, ranking), *ranking.warnings),
+        )
 
     async def _scored(
-        self, request: RerankRequest, served: Served, key: Key, trace: Trace
+        self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
     ) -> Ranking:
+        """One model's ranking; counts and times are added to what the trace holds."""
         size = request_bytes(request)
         started = time.perf_counter()
         with served.scheduler.reserve(size // _BYTES_PER_TOKEN):
             prepared, rows, inverse = await self._prepared(request, served, size)
-        trace.prepare_s = time.perf_counter() - started
-        trace.pairs, trace.input_tokens = len(prepared.rows), prepared.input_tokens
+        trace.prepare_s += time.perf_counter() - started
+        trace.pairs += len(prepared.rows)
+        trace.input_tokens += prepared.input_tokens
 
         # Cached or not: what a key may send must not depend on what others asked before.
-        self.rates.take_tokens(key, prepared.input_tokens)
-        try:
-            scored = await served.scheduler.submit(rows, key=key.name, priority=request.priority)
-        except RerankError as error:
-            if not isinstance(error, EngineFailed):
-                self.rates.give_back_tokens(key, prepared.input_tokens)
-            raise
-        trace.queue_s, trace.engine_s = scored.queue_s, scored.engine_s
-        trace.cached_tokens = sum(
-            row.tokens
-            for row, place in zip(prepared.rows, inverse, strict=True)
-            if scored.cached[place]
-        )
+        charge.add(prepared.input_tokens)
+        scored = await served.scheduler.submit(rows, key=charge.key.name, priority=request.priority)
+        trace.queue_s += scored.queue_s
+        trace.engine_s += scored.engine_s
+        cached_tokens = sum(scored.cached_tokens[place] for place in inverse)
+        trace.cached_tokens += cached_tokens
         ranking = rank(request, prepared, scored.logits[inverse], served.model)
-        return replace(ranking, cached_tokens=trace.cached_tokens)
+        return replace(ranking, cached_tokens=cached_tokens)
 
     async def _prepared(
         self, request: RerankRequest, served: Served, size: int
@@ -211,6 +251,20 @@ def rank(request: RerankRequest, prepared: Prepared, logits: Logits, model: Mode
         input_tokens=prepared.input_tokens,
         image_tokens=prepared.image_tokens,
         warnings=prepared.warnings,
+    )
+
+
+def _said(before: Ranking, ranking: Ranking) -> str:
+    """What the caller is told of a cascade: who scored what, and whose tokens are counted."""
+    others = (
+        f"; the others come after them, in {before.model}'s order and with its score, at most the "
+        "lowest of the scored ones"
+    )
+    return (
+        f"{ranking.model} scored {ranking.documents} of {before.documents} documents, the best by "
+        f"{before.model}{others if ranking.documents < before.documents else ''}. Tokens counted: "
+        f"{before.input_tokens} terms of {before.model}, {ranking.input_tokens} tokens of "
+        f"{ranking.model}."
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rerankd.core.cascade import Cascade, parse_stages
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
 from rerankd.core.options import LoadOptions
 from rerankd.models import catalog
@@ -24,6 +25,8 @@ class Plan:
 
     specs: tuple[Spec, ...]  # the first is the default
     aliases: Mapping[str, str]  # served name -> name of a spec
+    # served name -> what stands before its model; None = nothing, whatever the model has
+    cascades: Mapping[str, Cascade | None] = field(default_factory=dict[str, Cascade | None])
 
 
 class Served(NamedTuple):
@@ -35,7 +38,10 @@ class Served(NamedTuple):
 
 
 def plan(
-    models: Sequence[str], aliases: Mapping[str, str], options: Mapping[str, LoadOptions]
+    models: Sequence[str],
+    aliases: Mapping[str, str],
+    options: Mapping[str, LoadOptions],
+    stages: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Resolve what the operator wrote.
 
@@ -44,11 +50,15 @@ def plan(
         aliases: served name -> model; a catalog model that ships inside and is only named by an
             alias is served as well.
         options: model name, as written or as served -> what the operator chose for it.
+        stages: model name, as written or as served, or alias -> its stages; a first stage is
+            served as well.
 
     Raises:
-        StartError: a model cannot be found, two have one name, or an alias points nowhere.
+        StartError: a model cannot be found, two have one name, an alias points nowhere, or stages
+            do not end with the model that answers their name.
     """
     specs: dict[str, Spec] = {}
+    as_written: dict[str, str] = {}
     unused = set(options)
     for written in models or (catalog.DEFAULT,):
         spec = resolve(written)
@@ -56,6 +66,7 @@ def plan(
         chosen = options.get(written) or options.get(spec.name)
         if chosen is not None:
             spec = resolve(written, chosen)
+        as_written[written] = spec.name
         if specs.setdefault(spec.name, spec) != spec:
             raise StartError(f"--model {written}: a model named {spec.name} is served already.")
     if unused:
@@ -75,13 +86,52 @@ def plan(
             )
         if served in specs:
             raise StartError(f"--alias {served}={target}: a model of that name is served already.")
+    served_names = {**names, **{served: names[target] for served, target in aliases.items()}}
+    cascades = _cascades(stages or {}, served_names, as_written)
+    specs |= {n: resolve(n) for n in _first_stages(cascades, served_names) if n not in specs}
     return Plan(
         specs=tuple(specs.values()),
-        aliases={
-            **{name: spec for name, spec in names.items() if name not in specs},
-            **{served: names[target] for served, target in aliases.items()},
-        },
+        aliases={name: spec for name, spec in served_names.items() if name not in specs},
+        cascades=cascades,
     )
+
+
+def _cascades(
+    stages: Mapping[str, Sequence[str]],
+    served: Mapping[str, str],
+    as_written: Mapping[str, str],
+) -> dict[str, Cascade | None]:
+    """Stages by served name, checked against who answers that name. Raises StartError."""
+    cascades: dict[str, Cascade | None] = {}
+    for written, listed in stages.items():
+        name = written if written in served else as_written.get(written)
+        if name is None:
+            raise StartError(
+                f'model."{written}".stages: no such model or alias is served; served are '
+                f"{', '.join(served)}."
+            )
+        cascade, last = parse_stages(written, listed)
+        answers = served[name]
+        if served.get(last, as_written.get(last)) != answers:
+            raise StartError(
+                f'model."{written}".stages: {written} is answered by {answers}, so its last stage '
+                f"is {answers}, not {last}."
+            )
+        if cascades.setdefault(name, cascade) != cascade:
+            raise StartError(f'model."{written}".stages: {name} has other stages already.')
+    return cascades
+
+
+def _first_stages(cascades: Mapping[str, Cascade | None], served: Mapping[str, str]) -> set[str]:
+    """The models that stand before others. Raises StartError."""
+    first = {cascade.first for cascade in cascades.values() if cascade is not None}
+    for name in first:
+        if served.get(name, name) != name:
+            raise StartError(
+                f"aliases: {name} is a first stage (stages), so it cannot be a name of "
+                f"{served[name]}."
+            )
+    return first
 
 
 class Pool:
@@ -111,6 +161,11 @@ class Pool:
     def aliases(self) -> Mapping[str, str]:
         """Served name -> model that answers."""
         return self._plan.aliases
+
+    @property
+    def cascades(self) -> Mapping[str, Cascade | None]:
+        """Served name -> what stands before its model."""
+        return self._plan.cascades
 
     @property
     def served(self) -> Mapping[str, Served]:
@@ -172,6 +227,16 @@ class Pool:
             f"`rerankd serve --alias {shown}={self.names[0]}` answers for this name."
         )
         raise UnknownModel(f"model: {shown!r} is not served here. Served: {served}. {way_out}")
+
+    def cascade(self, name: str | None) -> Cascade | None:
+        """What stands before the model that answers a name that is served; None = nothing.
+
+        The name's own stages, else those of the model; a name may have none where the model has.
+        """
+        cascades, answers = self._plan.cascades, self.answering(name)
+        if name is not None and name in cascades:
+            return cascades[name]
+        return cascades.get(answers)
 
     def get(self, name: str) -> Served:
         """A served model by its own name.

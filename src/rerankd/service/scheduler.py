@@ -25,7 +25,7 @@ from rerankd.core.errors import EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, Job
 from rerankd.core.meter import over_limit
 from rerankd.core.types import Logits, Row
-from rerankd.engines.base import Engine
+from rerankd.engines.base import Engine, Remembering
 from rerankd.service.cache import ScoreCache
 
 _RETRY_MIN_S, _RETRY_MAX_S = 1.0, 60.0
@@ -36,7 +36,7 @@ class Scored:
     """Logits (B, K) for the B rows of one request, and where its time went."""
 
     logits: Logits
-    cached: Sequence[bool]  # (B,): whose logits came from the score cache
+    cached_tokens: Sequence[int]  # (B,): all of a row from the score cache, or the engine's number
     queue_s: float  # from admission until its first row started
     engine_s: float  # from then until its last row was done
 
@@ -49,13 +49,13 @@ class _Request:
     future: asyncio.Future[Scored]
     admitted_at: float
     outputs: list[Logits | None]  # (K,) per row
-    cached: list[bool]
+    cached_tokens: list[int]
     remaining: int
     started_at: float | None = None
 
-    def store(self, index: int, logits: Logits, *, cached: bool) -> None:
+    def store(self, index: int, logits: Logits, *, cached_tokens: int) -> None:
         self.outputs[index] = logits
-        self.cached[index] = cached
+        self.cached_tokens[index] = cached_tokens
         self.remaining -= 1
         if self.remaining == 0 and not self.future.done():
             self.future.set_result(self.scored())
@@ -64,7 +64,7 @@ class _Request:
         now = time.monotonic()
         started = self.started_at if self.started_at is not None else now
         stacked = np.stack([out for out in self.outputs if out is not None])
-        return Scored(stacked, self.cached, started - self.admitted_at, now - started)
+        return Scored(stacked, self.cached_tokens, started - self.admitted_at, now - started)
 
     def fail(self, error: BaseException) -> None:
         if not self.future.done():
@@ -171,7 +171,9 @@ class Scheduler:
             future=asyncio.get_running_loop().create_future(),
             admitted_at=time.monotonic(),
             outputs=known,
-            cached=[logits is not None for logits in known],
+            cached_tokens=[
+                0 if logits is None else row.tokens for row, logits in zip(rows, known, strict=True)
+            ],
             remaining=len(missing),
         )
         if not missing:
@@ -235,7 +237,7 @@ class Scheduler:
             [row for row, out in zip(rows, known, strict=True) if out is None]
         )
         try:
-            logits = await self._forward(missing)
+            logits, remembered = await self._forward(missing)
         except Exception as error:  # noqa: BLE001 - every waiter learns why; the loop lives on
             requests = {id(job.owner): job.owner for job, _ in batch}
             if len(requests) == 1:
@@ -245,8 +247,12 @@ class Scheduler:
                 await self._score([(job, i) for job, i in batch if id(job.owner) == owner])
             return
         fresh = iter(inverse)
-        for (job, i), out in zip(batch, known, strict=True):
-            job.owner.store(i, logits[next(fresh)] if out is None else out, cached=out is not None)
+        for (job, i), row, out in zip(batch, rows, known, strict=True):
+            if out is None:
+                place = next(fresh)
+                job.owner.store(i, logits[place], cached_tokens=remembered[place])
+            else:
+                job.owner.store(i, out, cached_tokens=row.tokens)
 
     def _fail(self, batch: Sequence[tuple[Job[_Request], int]], cause: Exception) -> None:
         job = batch[0][0]
@@ -256,18 +262,20 @@ class Scheduler:
         job.owner.fail(error)
         self._queue.cancel(job)
 
-    async def _forward(self, rows: Sequence[Row]) -> Logits:
-        """Logits (B, K) of B rows, checked, timed and remembered; without rows only a turn passes.
+    async def _forward(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
+        """Logits (B, K) of B rows, checked, timed and cached, and what the engine remembered, (B,).
+
+        Without rows only a turn passes.
 
         Raises:
             EngineFailed, or whatever the engine raised.
         """
         if not rows:
             await asyncio.sleep(0)  # a queue full of cached rows must not hold the event loop
-            return np.empty((0, 0), dtype=np.float32)
+            return np.empty((0, 0), dtype=np.float32), ()
         started = time.monotonic()
         loop = asyncio.get_running_loop()
-        logits = await loop.run_in_executor(self._thread, self.engine.forward, rows)
+        logits, remembered = await loop.run_in_executor(self._thread, self._run_engine, rows)
         if logits.ndim != 2 or logits.shape[0] != len(rows):
             raise EngineFailed(f"The engine gave shape {logits.shape} for {len(rows)} rows.")
         if not np.isfinite(logits).all():
@@ -276,7 +284,14 @@ class Scheduler:
         if self.cache is not None and not self._closed:
             for row, out in zip(rows, logits, strict=True):
                 self.cache.put(row, out)
-        return logits
+        return logits, remembered
+
+    def _run_engine(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
+        """On the engine's thread: nothing changes between the question and the batch."""
+        engine = self.engine
+        remembering = isinstance(engine, Remembering)
+        remembered = engine.remembered_tokens(rows) if remembering else [0] * len(rows)
+        return engine.forward(rows), remembered
 
     def _learn_speed(self, tokens: int, spent_s: float) -> None:
         speed, known = tokens / max(spent_s, 1e-6), self._tokens_per_s

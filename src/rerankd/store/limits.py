@@ -74,6 +74,10 @@ class RateLimits:
         if key.tpm is not None:
             self._bucket(key, "TPM", key.tpm).give_back(tokens)
 
+    def charge(self, key: Key) -> Charge:
+        """A charge of nothing yet, for one request."""
+        return Charge(self, key)
+
     def keep(self, keys: Sequence[Key]) -> None:
         """Forget the buckets of keys that are gone."""
         digests = {key.digest for key in keys}
@@ -91,3 +95,28 @@ class RateLimits:
         if at not in self._buckets:
             self._buckets[at] = Bucket(per_minute, clock=self._clock)
         return self._buckets[at]
+
+
+class Charge:
+    """What one request took from its key's TPM: for all that it did so far, or nothing."""
+
+    def __init__(self, rates: RateLimits, key: Key) -> None:
+        self._rates = rates
+        self.key = key
+        self.tokens = 0
+
+    def add(self, tokens: int) -> None:
+        """Charge more, as one sum with what was charged: so a request over the whole TPM passes.
+
+        Raises:
+            RateLimited: the key's TPM has no room for the sum; nothing is charged any more.
+        """
+        total = self.tokens + tokens
+        self.give_back()
+        self._rates.take_tokens(self.key, total)
+        self.tokens = total
+
+    def give_back(self) -> None:
+        """Return all of it."""
+        self._rates.give_back_tokens(self.key, self.tokens)
+        self.tokens = 0

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from rerankd.core.errors import StartError
+from rerankd.core.options import BY_THE_CARD
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.pool import Plan, plan
 from rerankd.settings import Settings
@@ -75,8 +76,13 @@ def serve(
 
 def plan_of(settings: Settings) -> Plan:
     """The models that the settings ask for. Raises StartError."""
-    options = {name: model.load_options() for name, model in settings.model.items()}
-    return plan(settings.models, settings.aliases, options)
+    stages = {name: model.stages for name, model in settings.model.items() if model.stages}
+    options = {
+        name: model.load_options()
+        for name, model in settings.model.items()
+        if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
+    }
+    return plan(settings.models, settings.aliases, options, stages)
 
 
 def check_exposure(host: str, settings: Settings) -> None:

@@ -1,0 +1,188 @@
+"""`rerankd eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+
+from rerankd.cli.eval_page import page, tables
+from rerankd.cli.eval_plot import draw
+from rerankd.cli.options import spec
+from rerankd.cli.terminal import console
+from rerankd.core.errors import StartError
+from rerankd.core.extra import library
+from rerankd.evals import Collection, read_collection, read_trec_qrels, read_trec_run
+from rerankd.models import catalog
+from rerankd.service.baselines import FEATURE_NOTES, NOTES, Baseline
+from rerankd.service.evaluation import (
+    Report,
+    Say,
+    System,
+    baseline_system,
+    evaluate_runs,
+    model_system,
+)
+from rerankd.service.evaluation import evaluate as evaluate_systems
+
+_QUERIES = "queries.jsonl"  # a folder with it is a collection
+
+
+def evaluate(  # noqa: PLR0913 - a parameter is a flag
+    *folders: Path,
+    model: Annotated[list[str] | None, Parameter(negative=())] = None,
+    features: Annotated[bool, Parameter(negative=())] = False,
+    baseline: Annotated[list[Baseline] | None, Parameter(negative=())] = None,
+    run: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    qrels: Path | None = None,
+    k: Annotated[int, Parameter(name=["--k", "-k"])] = 10,
+    json: Path | None = None,
+    plot: Path | None = None,
+    write: Path | None = None,
+) -> None:
+    """Measure ranking quality: nDCG, MRR, MAP and recall, with intervals and paired tests.
+
+    Needs the extra: pip install 'rerankd[eval]'.
+
+    Parameters
+    ----------
+    folders
+        Test collections (queries.jsonl, docs.jsonl, qrels.tsv, candidates.jsonl), or folders of
+        such; each model reranks their candidates.
+    model
+        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Repeatable; the others are compared with the first. Default: the model that ships inside.
+    features
+        Late-interaction models: also what cosine and MaxSim alone would rank.
+    baseline
+        A simple order to compare with. Repeatable.
+    run
+        A ranking in TREC's form instead of folders. Repeatable; needs --qrels.
+    qrels
+        Judgements in TREC's form.
+    k
+        Cutoff of nDCG, MRR and recall.
+    json
+        File to write all figures to, p-values included.
+    plot
+        PNG to draw nDCG and its intervals to.
+    write
+        Markdown page to write.
+    """
+    if k < 1:
+        raise StartError(f"--k {k}: at least 1.")
+    library("ir_measures")  # before a model works for minutes
+    if plot:
+        library("matplotlib")
+    notes = Console(stderr=True, highlight=False)
+
+    def say(what: str) -> None:
+        notes.print(what, style="dim", markup=False)
+
+    if run or qrels:
+        if folders or model or baseline or features:
+            raise StartError(
+                "--run and --qrels go without folders, --model, --features and --baseline."
+            )
+        made = _runs(run or [], qrels, k, say)
+        flags = [("run", "RUN") for _ in run or []] + [("qrels", "QRELS")]
+    else:
+        models = model or ([] if baseline else [catalog.DEFAULT])
+        systems = _systems(models, baseline or [], with_features=features)
+        made = evaluate_systems(_collections(folders), systems, k, say)
+        flags = [("model", name) for name in models] + [("features", "")] * features
+        flags += [("baseline", name) for name in baseline or []]
+    _show(made)
+    if json:
+        _write(json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
+    if plot:
+        _write(plot, draw(made))
+    if write:
+        remarks = [f"{name}: {NOTES[name]}." for name in baseline or []]
+        remarks += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if features]
+        flags.append(("k", str(k)))
+        command = " ".join(f"--{flag} {value}".rstrip() for flag, value in flags)
+        where = "" if run else "DIR "
+        _write(write, page(made, f"rerankd eval {where}{command}", remarks).encode())
+
+
+def _show(made: Report) -> None:
+    out = console()
+    for table in tables(made):
+        out.print(table)
+        out.print()
+    if len(made.sets[0].systems) > 1:
+        out.print(
+            f"p: against {made.reference}; two-sided paired randomisation test on "
+            f"{made.measures[0]}, Holm-adjusted for the systems of a table.",
+            style="dim",
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise StartError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def _systems(models: list[str], baselines: list[Baseline], *, with_features: bool) -> list[System]:
+    """What is measured, the reference first. Raises StartError."""
+    if with_features and not any(_has_features(written) for written in models):
+        raise StartError("--features: no --model is a late-interaction model.")
+    _no_twins([*models, *baselines], "--model or --baseline")
+    return [
+        *(_model(written, with_features=with_features) for written in models),
+        *(baseline_system(name) for name in baselines),
+    ]
+
+
+def _has_features(written: str) -> bool:
+    entry = catalog.find(written.partition(",")[0])
+    return entry is not None and entry.family == "late-interaction"
+
+
+def _model(written: str, *, with_features: bool) -> System:
+    """A `--model` value: a name or folder, then settings after commas. Raises StartError."""
+    name, _, settings = written.partition(",")
+    if Path(written).is_dir():  # a folder with a comma in its name
+        name, settings = written, ""
+    found = spec(name, settings, f"--model {written}")
+    return model_system(written, found, with_features=with_features)
+
+
+def _collections(folders: tuple[Path, ...]) -> list[Collection]:
+    """Each folder that is a collection, or the collections in it. Raises StartError."""
+    if not folders:
+        raise StartError(
+            "rerankd eval needs a folder with a test collection, or --run and --qrels."
+        )
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise StartError(f"{folder}: no such folder.")
+        inside = sorted(path.parent for path in folder.glob(f"*/{_QUERIES}"))
+        found += [folder] if (folder / _QUERIES).exists() or not inside else inside
+    collections = [read_collection(folder) for folder in found]
+    _no_twins([collection.name for collection in collections], "collection")
+    return collections
+
+
+def _runs(runs: list[Path], qrels: Path | None, k: int, say: Say) -> Report:
+    if not runs or qrels is None:
+        raise StartError("--run and --qrels go together.")
+    _no_twins([path.name for path in runs], "run")
+    judgements = read_trec_qrels(qrels)
+    return evaluate_runs(
+        qrels.name, judgements, {path.name: read_trec_run(path) for path in runs}, k, say
+    )
+
+
+def _no_twins(names: list[str], what: str) -> None:
+    twin = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twin is not None:
+        raise StartError(f"{what} {twin}: given twice; results are told apart by name.")

@@ -1,0 +1,112 @@
+"""Simple orders that a model is measured against: `rerankd eval --baseline`, `--features`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from rerankd.core.types import Content, RerankRequest, Row
+from rerankd.engines.late_interaction import FEATURES, LateInteractionEngine
+from rerankd.engines.lexical import WORD, LexicalEngine, Weights
+from rerankd.evals import Ranker
+from rerankd.models.base import Model
+from rerankd.models.segment import term_id
+
+Baseline = Literal[
+    "random",
+    "input-order",
+    "whitespace-bm25",
+    "whitespace-bm25-by-chance",
+]
+PLAIN: Final = Weights(coverage=0.0, phrase=0.0, average_terms=150.0)
+SEEDS: Final = range(5)
+
+NOTES: Final[Mapping[Baseline, str]] = {
+    "random": f"the mean of {len(SEEDS)} seeded shuffles",
+    "input-order": "the candidates as the first stage found them",
+    "whitespace-bm25": (
+        "lowercase, split at spaces, rerankd-lexical's IDF table, "
+        f"k1 = {PLAIN.k1}, b = {PLAIN.b}; it finds nothing in Chinese and Japanese, and then "
+        "measures as the input order"
+    ),
+    "whitespace-bm25-by-chance": "the same, ties decided by chance (seeded)",
+}
+
+FEATURE_NOTES: Final[Mapping[str, str]] = {
+    "cosine": "the cosine of the mean-pooled vectors alone",
+    "maxsim": "MaxSim of the token vectors alone, every query token alike",
+}
+
+
+def rankers(name: Baseline) -> Sequence[Ranker]:
+    """The rankers of a baseline; of several, the mean of their values counts."""
+    if name == "random":
+        return [shuffled(seed) for seed in SEEDS]
+    if name == "input-order":
+        return [first_stage]
+    baseline = whitespace(LexicalEngine(weights=PLAIN))
+    return [baseline if name == "whitespace-bm25" else ties_by_chance(baseline)]
+
+
+def shuffled(seed: int) -> Ranker:
+    """A ranker that gives every list the order of a seeded generator."""
+    draw = random.Random(seed)
+
+    def rank(_: str, documents: Sequence[str]) -> Sequence[float]:
+        return [draw.random() for _ in documents]
+
+    return rank
+
+
+def first_stage(_: str, documents: Sequence[str]) -> Sequence[float]:
+    """The order in which the candidates came."""
+    return [float(-i) for i in range(len(documents))]
+
+
+def whitespace(engine: LexicalEngine) -> Ranker:
+    """Plain BM25 over lowercase tokens between spaces."""
+
+    def ids(text: str) -> list[int]:
+        return [term_id(WORD, token) for token in text.lower().split()]
+
+    def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
+        terms = ids(query)
+        rows = [
+            Row(ids=np.array(terms + ids(d) or [0], np.int32), second=len(terms)) for d in documents
+        ]
+        return [float(x) for x in engine.forward(rows)[:, 0]]
+
+    return rank
+
+
+def ties_by_chance(ranker: Ranker) -> Ranker:
+    """The same scores, but equal ones in seeded random order instead of input order."""
+    draw = random.Random(0)
+
+    def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
+        return [score + 1e-9 * draw.random() for score in ranker(query, documents)]
+
+    return rank
+
+
+def features(model: Model) -> Mapping[str, Ranker]:
+    """What a late-interaction model finds in the vectors, each alone; empty for other models."""
+    engine = model.engine
+    if not isinstance(engine, LateInteractionEngine):
+        return {}
+
+    def alone(name: str) -> Ranker:
+        column = FEATURES.index(name)
+
+        def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
+            contents = tuple(Content(value=text) for text in documents)
+            request = RerankRequest(query=Content(value=query), documents=contents)
+            [(_, _, found)] = engine.features(model.prepare(request).rows)
+            return [float(x) for x in found[:, column]]
+
+        return rank
+
+    return {name: alone(name) for name in FEATURE_NOTES}

@@ -1,0 +1,123 @@
+"""The command on small real collections and TREC files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerankd.cli import app
+from rerankd.core.errors import StartError
+from rerankd.evals import mean_ndcg, read_collection
+from rerankd.service.baselines import first_stage
+
+DATA = Path(__file__).parent.parent / "data"
+QRELS = "q 0 a 1\nr 0 b 1\ns 0 c 1\nt 0 d 0\n"
+GOOD = "q Q0 a 1 2 good\nq Q0 b 2 1 good\nr Q0 b 1 2 good\ns Q0 c 1 1 good\n"
+POOR = "q Q0 b 1 2 poor\nq Q0 a 2 1 poor\nr Q0 x 1 2 poor\nr Q0 b 2 1 poor\n"
+
+
+def run(*arguments: str | Path) -> None:
+    app([str(argument) for argument in ("eval", *arguments)], result_action="return_value")
+
+
+@pytest.fixture
+def trec(tmp_path: Path) -> Path:
+    for name, text in {"qrels": QRELS, "good": GOOD, "poor": POOR}.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_models_and_baselines_are_measured_on_every_collection_of_a_folder(tmp_path: Path) -> None:
+    flags = ["--model", "rerankd-lexical", "--baseline", "random", "--baseline", "input-order"]
+    files = ["--json", "f.json", "--plot", "sub/p.png", "--write", "sub/page.md"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rerankd", "eval", str(DATA), *flags, *files],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert [table["name"] for table in report["sets"]] == ["xquad-de", "xquad-zh"]
+    german = report["sets"][0]["systems"]
+    given = german["input-order"]["nDCG@10"]
+    assert given["mean"] == pytest.approx(
+        mean_ndcg(read_collection(DATA / "xquad-de"), first_stage)
+    )
+    assert german["rerankd-lexical"]["nDCG@10"]["p"] is None, "the reference"
+    chance = german["random"]["nDCG@10"]
+    assert chance["low"] < chance["mean"] < chance["high"]
+    assert chance["p"] <= chance["p_holm"] < 0.05
+    both = [table["systems"]["random"]["MAP"]["mean"] for table in report["sets"]]
+    assert report["mean"]["systems"]["random"]["MAP"]["mean"] == pytest.approx(sum(both) / 2)
+    assert (tmp_path / "sub" / "p.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "sub" / "page.md").read_text()
+    assert "`rerankd eval DIR --model rerankd-lexical --baseline random" in page
+    shown = f"{100 * chance['mean']:.1f}\\* ({100 * chance['low']:.1f}–{100 * chance['high']:.1f})"
+    assert shown in page
+    assert f"{100 * chance['mean']:.1f}" in done.stdout
+
+
+def test_runs_are_measured(trec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--run", trec / "good", "--run", trec / "poor", "--qrels", trec / "qrels"]
+    run(*flags, "--json", trec / "out.json")
+    [table] = json.loads((trec / "out.json").read_text())["sets"]
+    assert table["queries"] == 3
+    assert table["systems"]["good"]["MAP"]["mean"] == 1.0
+    assert table["systems"]["poor"]["MRR@10"]["mean"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
+    said = capsys.readouterr().err
+    assert "1 queries have no relevant document: left out" in said
+    assert "poor: 1 judged queries are not in it and count 0" in said
+
+
+def test_features_of_a_late_interaction_model_stand_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    run(DATA / "xquad-de", "--model", "rerankd-mini", "--features", "--json", out)
+    [table] = json.loads(out.read_text())["sets"]
+    found = {label: measures["nDCG@10"]["mean"] for label, measures in table["systems"].items()}
+    assert list(found) == ["rerankd-mini", "rerankd-mini cosine", "rerankd-mini maxsim"]
+    assert found["rerankd-mini"] > found["rerankd-mini maxsim"] > found["rerankd-mini cosine"]
+
+
+def test_settings_of_a_model_are_checked() -> None:
+    with pytest.raises(StartError, match=r"--model rerankd-lexical,speed=high: .*speed"):
+        run(DATA, "--model", "rerankd-lexical,speed=high")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "needs a folder with a test collection, or --run and --qrels"),
+        (["nowhere"], "nowhere: no such folder"),
+        ([DATA.parent / "cli"], r"queries\.jsonl cannot be read"),
+        ([DATA, DATA], "collection xquad-de: given twice"),
+        ([DATA, "--model", "rerankd-lexical", "--model", "rerankd-lexical"], "given twice"),
+        (["--qrels", "qrels"], "--run and --qrels go together"),
+        ([DATA, "--qrels", "qrels"], "go without folders"),
+        (["--run", "no", "--qrels", "no"], "no cannot be read"),
+        ([DATA, "--model", "rerankd-lexical", "--features"], "no --model is a late-interaction"),
+        ([DATA, "--k", "0"], "--k 0: at least 1"),
+    ],
+    ids=["nothing", "folder", "empty", "sets", "models", "no run", "both", "file", "features", "k"],
+)
+def test_what_cannot_be_measured_is_one_sentence(arguments: list[str | Path], says: str) -> None:
+    with pytest.raises(StartError, match=says):
+        run(*arguments)
+
+
+def test_a_run_of_other_queries_is_refused(trec: Path) -> None:
+    (trec / "other").write_text("zzz Q0 a 1 1 me\n")
+    with pytest.raises(StartError, match="other: none of its queries is judged in qrels"):
+        run("--run", trec / "other", "--qrels", trec / "qrels")
+
+
+def test_judgements_without_anything_relevant_are_refused(trec: Path) -> None:
+    (trec / "qrels").write_text("q 0 a 0\n")
+    with pytest.raises(StartError, match="no query has a relevant document"):
+        run("--run", trec / "good", "--qrels", trec / "qrels")
