@@ -31,7 +31,7 @@ class GatewayBody(superset_schema.Body):
 class GatewayAnswer(superset_schema.Answer):
     """The superset's answer with an empty `choices`."""
 
-    choices: list[Any]
+    choices: Annotated[list[Any], Meta(max_length=0)]
 
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:

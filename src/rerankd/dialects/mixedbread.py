@@ -6,7 +6,7 @@ reads `detail` of errors; read 2026-11-21.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -44,7 +44,7 @@ class MixedbreadResult(msgspec.Struct):
     index: int
     score: float
     object: Literal["rank_result"]
-    input: Any | UnsetType = UNSET
+    input: str | Object | UnsetType | None = UNSET
 
 
 class MixedbreadUsage(msgspec.Struct):

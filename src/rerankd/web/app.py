@@ -27,6 +27,7 @@ from rerankd.settings import Settings
 from rerankd.store.keys import KeyRing
 from rerankd.store.limits import RateLimits
 from rerankd.telemetry import Metrics
+from rerankd.web import paths
 from rerankd.web.body import InflightBytes
 from rerankd.web.endpoints import RerankEndpoint, envelope_of, response_of
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
@@ -119,22 +120,19 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
         routes += [Route(spelling, answer, methods=["GET"]) for spelling in _spellings(path)]
     for path, get in (
         ("/", operations.root),
-        ("/health", operations.health),
         ("/ready", operations.ready),
         ("/metrics", operations.metrics),
         ("/openapi.json", operations.openapi),
         ("/docs", operations.docs),
+        *((path, operations.health) for path in paths.healths(registry)),
     ):
         routes.append(Route(path, get, methods=["GET"]))
-    for prefix in ("", *(f"/{name}" for name in registry.prefixes)):
-        for below in ("/v1/models", "/models"):
-            routes += [
-                Route(prefix + below, operations.models, methods=["GET"]),
-                Route(prefix + below + "/", operations.models, methods=["GET"]),
-                Route(prefix + below + "/{name:path}", operations.model, methods=["GET"]),
-            ]
-        if prefix:
-            routes.append(Route(prefix + "/health", operations.health, methods=["GET"]))
+    for path in paths.model_lists(registry):
+        routes += [
+            Route(path, operations.models, methods=["GET"]),
+            Route(path + "/", operations.models, methods=["GET"]),
+            Route(path + "/{name:path}", operations.model, methods=["GET"]),
+        ]
     return routes
 
 

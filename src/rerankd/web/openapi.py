@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from rerankd.core.errors import InvalidRequest, RerankError, Unauthorized, UnknownModel
 from rerankd.dialects.base import Probe, Served
 from rerankd.dialects.registry import Registry, Route
-from rerankd.dialects.wire import JSON
+from rerankd.dialects.wire import JSON, Envelope, Options
+from rerankd.web import paths
 from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
 
 _REF = "#/components/schemas/{name}"
+_ENVELOPE = Envelope(request_id="", created=0)
 
 
-def document(registry: Registry, version: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of all dialects and of the operations' endpoints."""
-    kinds: list[Any] = [HealthReport, ReadyReport, ModelList, ModelInfo]
-    for dialect in registry.served:
-        kinds += [dialect.body, dialect.answer, *dialect.errors.values()]
-        kinds += [probe.answer for probe in dialect.probes]
-    unique = list({repr(kind): kind for kind in kinds if kind is not None}.values())
-    schemas, components = msgspec.json.schema_components(unique, ref_template=_REF)
-    schema_of = {repr(kind): schema for kind, schema in zip(unique, schemas, strict=True)}
-    paths: dict[str, Any] = {}
-    for route in registry.routes:
-        paths[route.path] = {"post": _rerank(route, schema_of)}
-    for path, probe, dialect in registry.probes:
-        paths.setdefault(path, {})["get"] = _probe(path, probe, dialect, schema_of)
-    for path, summary, kind, failing in (
-        ("/health", "Does every model really score?", HealthReport, 503),
-        ("/ready", "Send requests here?", ReadyReport, 503),
-        ("/v1/models", "What is served, default first.", ModelList, 401),
-    ):
-        schema = schema_of[repr(kind)]
-        public = failing == 503
-        paths.setdefault(path, {})["get"] = _get(path, summary, schema, failing, public=public)
+def document(registry: Registry, version: str, *, needs_key: bool = False) -> dict[str, Any]:
+    """OpenAPI 3.1 of all dialects and of the operations' endpoints.
+
+    Args:
+        registry: the dialects.
+        version: rerankd's.
+        needs_key: whether keys are configured; else a request may have one and needs none.
+    """
+    writer = _Writer(registry, needs_key=needs_key)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,89 +37,195 @@ def document(registry: Registry, version: str) -> dict[str, Any]:
             "description": "Scores documents against a query and returns the best first.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "security": [{"key": []}, {}],
-        "paths": paths,
+        "paths": writer.paths(),
         "components": {
-            "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": writer.components,
+            "securitySchemes": {
+                header: _scheme(header)
+                for served in registry.served
+                for header in served.key_headers
+            },
         },
     }
 
 
-def document_json(registry: Registry, version: str) -> bytes:
-    """The document as JSON."""
-    return msgspec.json.encode(document(registry, version))
+class _Writer:
+    """The paths and the schemas that they refer to."""
 
+    def __init__(self, registry: Registry, *, needs_key: bool) -> None:
+        self._registry = registry
+        self._needs_key = needs_key
+        bodies: list[Any] = [dialect.body for dialect in registry.served]
+        answers: list[Any] = [HealthReport, ReadyReport, ModelList, ModelInfo]
+        for dialect in registry.served:
+            answers += [dialect.answer, *dialect.errors.values()]
+            answers += [probe.answer for probe in dialect.probes]
+        kinds = {repr(kind): kind for kind in (*bodies, *answers) if kind is not None}
+        schemas, self.components = msgspec.json.schema_components(kinds.values(), ref_template=_REF)
+        self._schemas = dict(zip(kinds, schemas, strict=True))
+        sent = [self._schemas[repr(kind)] for kind in answers if kind is not None]
+        for name in _references(sent, self.components):
+            _require(self.components[name])
 
-def _rerank(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
-    answers: dict[int, list[Any]] = {200: [dialect.answer for dialect in route.served]}
-    for dialect in route.served:
-        for status, kind in dialect.errors.items():
-            answers.setdefault(status, []).append(kind)
-    bodies = [dialect.body for dialect in route.served]
-    return {
-        "operationId": _operation_id(route.path),
-        "summary": " ".join(dialect.summary for dialect in route.served),
-        "tags": [dialect.name for dialect in route.served],
-        **_parameters(route.path),
-        "requestBody": {
-            "required": True,
-            "content": {JSON: {"schema": _any_of(bodies, schema_of)}},
-        },
-        "responses": {
-            str(status): _response(status, _any_of(kinds, schema_of))
+    def paths(self) -> dict[str, Any]:
+        """All of them, the dialects' first."""
+        found: dict[str, Any] = {
+            route.path: {"post": self._rerank(route)} for route in self._registry.routes
+        }
+
+        def add(path: str, operation: dict[str, Any]) -> None:
+            found.setdefault(path, {}).setdefault("get", operation)
+
+        for path, probe, dialect in self._registry.probes:
+            add(path, self._probe(path, probe, dialect))
+        for path, speaker in paths.model_lists(self._registry).items():
+            add(path, self._models(path, "What is served, default first.", ModelList, speaker))
+            one = path + "/{name}"
+            add(one, self._models(one, "One served name.", ModelInfo, speaker))
+        for path in paths.healths(self._registry):
+            add(path, self._public(path, "Does every model really score?", HealthReport))
+        add("/ready", self._public("/ready", "Send requests here?", ReadyReport))
+        add("/metrics", _plain("/metrics", "Prometheus metrics."))
+        return found
+
+    def _rerank(self, route: Route) -> dict[str, Any]:
+        answers: dict[int, list[Any]] = {200: [dialect.answer for dialect in route.served]}
+        for dialect in route.served:
+            for status, kind in dialect.errors.items():
+                answers.setdefault(status, []).append(kind)
+        bodies = [dialect.body for dialect in route.served]
+        return {
+            "operationId": _operation_id(route.path),
+            "summary": " ".join(dialect.summary for dialect in route.served),
+            "tags": [dialect.name for dialect in route.served],
+            "security": self._security(route.served),
+            **_parameters(route.path),
+            "requestBody": {
+                "required": True,
+                "content": {JSON: {"schema": self._any_of(bodies)}},
+            },
+            "responses": self._responses(answers),
+        }
+
+    def _probe(self, path: str, probe: Probe, dialect: Served) -> dict[str, Any]:
+        answers: dict[int, list[Any]] = {200: [probe.answer]}
+        if not probe.public:
+            answers |= _refusals(dialect)
+        if probe.health:
+            answers[503] = [dialect.errors.get(503, probe.answer)]
+        return {
+            "operationId": "get_" + _operation_id(path),
+            "summary": probe.summary,
+            "tags": [dialect.name],
+            "security": [] if probe.public else self._security([dialect]),
+            **_parameters(path),
+            "responses": self._responses(answers),
+        }
+
+    def _models(self, path: str, summary: str, kind: Any, speaker: Served) -> dict[str, Any]:
+        return {
+            "operationId": "get_" + _operation_id(path),
+            "summary": summary,
+            "tags": ["models"],
+            "security": self._security([speaker]),
+            **_parameters(path),
+            "responses": self._responses({200: [kind], **_refusals(speaker)}),
+        }
+
+    def _public(self, path: str, summary: str, kind: Any) -> dict[str, Any]:
+        return {
+            "operationId": "get_" + _operation_id(path),
+            "summary": summary,
+            "tags": ["operations"],
+            "security": [],
+            "responses": self._responses({200: [kind], 503: [kind]}),
+        }
+
+    def _responses(self, answers: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
+        return {
+            str(status): _response(status, self._any_of(kinds))
             for status, kinds in sorted(answers.items())
-        },
-    }
+        }
+
+    def _any_of(self, kinds: Sequence[Any]) -> Any:
+        """The schema of a body that is one of these; None where it is always empty."""
+        unique = {repr(kind): self._schemas[repr(kind)] for kind in kinds if kind is not None}
+        schemas = list(unique.values())
+        return {"anyOf": schemas} if len(schemas) > 1 else next(iter(schemas), None)
+
+    def _security(self, served: Sequence[Served]) -> list[dict[str, Any]]:
+        """The headers that a key may be in, one of which is enough."""
+        headers = dict.fromkeys(header for dialect in served for header in dialect.key_headers)
+        ways: list[dict[str, Any]] = [{header: []} for header in headers]
+        return ways if self._needs_key else [*ways, {}]
 
 
-def _probe(path: str, probe: Probe, dialect: Served, schema_of: dict[str, Any]) -> dict[str, Any]:
-    kinds = {200: [probe.answer]}
-    failing = (503,) if probe.health else ()
-    for status in failing if probe.public else (401, 403, 404, *failing):
-        if status in dialect.errors:
-            kinds[status] = [dialect.errors[status]]
-    return {
-        "operationId": "get_" + _operation_id(path),
-        "summary": probe.summary,
-        "tags": [dialect.name],
-        **({"security": []} if probe.public else {}),
-        **_parameters(path),
-        "responses": {
-            str(status): _response(status, _any_of(kind, schema_of))
-            for status, kind in kinds.items()
-        },
-    }
+def _refusals(dialect: Served) -> dict[int, list[Any]]:
+    """Status -> error bodies of a GET that needs a key and may name a model."""
+    errors: tuple[RerankError, ...] = (Unauthorized(""), InvalidRequest(""), UnknownModel(""))
+    statuses = {dialect.render_error(e, _ENVELOPE, Options()).status for e in errors}
+    return {status: [dialect.errors[status]] for status in statuses}
 
 
-def _any_of(kinds: Sequence[Any], schema_of: dict[str, Any]) -> Any:
-    """The schema of a body that is one of these; None where it is always empty."""
-    unique = {repr(kind): schema_of[repr(kind)] for kind in kinds if kind is not None}
-    schemas = list(unique.values())
-    return {"anyOf": schemas} if len(schemas) > 1 else next(iter(schemas), None)
+def _references(node: Any, components: Mapping[str, Any]) -> set[str]:
+    """The names of all components that a schema leads to."""
+    found: set[str] = set()
+    waiting: list[Any] = [node]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, dict):
+            children = cast("dict[str, Any]", inner)
+            name = str(children.get("$ref", "")).rpartition("/")[2]
+            if name and name not in found:
+                found.add(name)
+                waiting.append(components[name])
+            waiting += children.values()
+        elif isinstance(inner, list):
+            waiting += cast("list[Any]", inner)
+    return found
+
+
+def _require(schema: dict[str, Any]) -> None:
+    """Of what is sent: a key with a default is always there; only UNSET leaves one out."""
+    properties: dict[str, Any] = schema.get("properties", {})
+    always = {name for name, field in properties.items() if "default" in field}
+    for name in always:
+        del properties[name]["default"]
+    if always:
+        schema["required"] = [
+            name for name in properties if name in {*schema.get("required", ()), *always}
+        ]
+
+
+def _scheme(header: str) -> dict[str, str]:
+    if header == "authorization":
+        return {"type": "http", "scheme": "bearer"}
+    return {"type": "apiKey", "in": "header", "name": header}
 
 
 def _parameters(path: str) -> dict[str, Any]:
     names = re.findall(r"\{(\w+)\}", path)
     return {
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "minLength": 1},
+            }
             for name in names
         ]
     }
 
 
-def _get(path: str, summary: str, schema: Any, failing: int, *, public: bool) -> dict[str, Any]:
-    failure = schema if public else {"const": "Invalid token"}
+def _plain(path: str, summary: str) -> dict[str, Any]:
+    content = {"text/plain": {"schema": {"type": "string"}}}
     return {
-        "operationId": _operation_id(path),
+        "operationId": "get_" + _operation_id(path),
         "summary": summary,
         "tags": ["operations"],
-        **({"security": []} if public else {}),
-        "responses": {
-            "200": _response(200, schema),
-            str(failing): _response(failing, failure),
-        },
+        "security": [],
+        "responses": {"200": _response(200, None) | {"content": content}},
     }
 
 

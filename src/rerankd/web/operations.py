@@ -111,7 +111,7 @@ class Operations:
     async def openapi(self, request: Request) -> Response:
         """The OpenAPI document of everything that is served."""
         self._authenticate(request, basic=True)
-        return Response(openapi.document_json(self._registry, __version__), media_type=_JSON)
+        return Response(msgspec.json.encode(self._document()), media_type=_JSON)
 
     async def docs(self, request: Request) -> Response:
         """The same as a page. A browser asks for a password: the key."""
@@ -123,12 +123,15 @@ class Operations:
                 status_code=401,
                 headers={"www-authenticate": 'Basic realm="rerankd", charset="UTF-8"'},
             )
-        page = docs.page(openapi.document(self._registry, __version__))
+        page = docs.page(self._document())
         return HTMLResponse(page, headers={"content-security-policy": docs.CONTENT_POLICY})
 
     async def root(self, request: Request) -> Response:
         """To the docs page."""
         return RedirectResponse("/docs", status_code=307)
+
+    def _document(self) -> dict[str, Any]:
+        return openapi.document(self._registry, __version__, needs_key=not self._state.keys.is_open)
 
     def _authenticate(self, request: Request, *, basic: bool = False) -> Key:
         speaker = self._registry.speaker(request.url.path, request.headers)
