@@ -108,7 +108,7 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     results: list[MixedbreadResult] = []
     for hit in ranking.hits:
         document = request.documents[hit.index]
-        sent = document.value if document.echo is None else document.echo
+        sent = document.value if document.echo is None else dict(document.echo)
         results.append(
             MixedbreadResult(hit.index, hit.score, "rank_result", sent if echo else UNSET)
         )
