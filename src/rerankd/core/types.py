@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rerankd.core.media import Media
+
 TokenIds = npt.NDArray[np.int32]  # shape (L,)
 Logits = npt.NDArray[np.float32]  # shape (B, K)
 Scores = npt.NDArray[np.float64]  # shape (B,)
@@ -23,12 +25,15 @@ Modality = Literal["text", "image", "video"]
 class Content:
     """A query or a document: one modality and its value.
 
-    `value` is the text, or the caller's image/video reference (URL or base64), not yet fetched.
+    `value` is the text, or the caller's image/video reference (URL or base64).
+    `media` is what the reference stands for, once it is fetched and decoded; None before, and for
+    a text.
     `echo` is the object that the caller sent, for `return_documents`; None when it was a string.
     """
 
     modality: Modality = "text"
     value: str
+    media: Media | None = None
     echo: Mapping[str, object] | None = None
 
 
