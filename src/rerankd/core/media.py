@@ -16,6 +16,16 @@ Pixels = npt.NDArray[np.uint8]  # shape (H, W, 3), RGB
 Source = Literal["url", "data-uri", "base64"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSampling:
+    """Which frames of a video a model's recipe reads: evenly spaced, first and last included."""
+
+    fps: float  # frames read per second shown
+    min_frames: int
+    max_frames: int
+    factor: int = 1  # their number is a multiple of this
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Media:
     """One image, or the sampled frames of one video."""

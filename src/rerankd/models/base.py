@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Modality, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.base import Engine
@@ -23,6 +24,7 @@ class ModelCard:
     window_tokens: int | None  # longest row; None = no limit
     score: str  # one sentence: what relevance_score means
     modalities: frozenset[Modality] = frozenset({"text"})
+    video: VideoSampling | None = None  # how it reads video; None = it does not
     takes_instruction: bool = False
     named_by_catalog: bool = False  # a failed relevance probe then refuses the model
     revision: str = ""
