@@ -98,7 +98,17 @@ def _open(spec: Spec) -> Model:
     from rerankd.models.causal_yes_no import load_causal_yes_no
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import is_decoder
+    from rerankd.models.vision_checkpoint import is_vision
 
+    if is_vision(spec.folder):
+        from rerankd.models.vision_yes_no import load_vision_yes_no
+
+        return load_vision_yes_no(
+            spec.folder,
+            name=spec.name,
+            options=spec.options,
+            named_by_catalog=spec.named_by_catalog,
+        )
     if is_decoder(spec.folder):
         return load_causal_yes_no(
             spec.folder,
