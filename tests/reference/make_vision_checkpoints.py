@@ -190,7 +190,11 @@ def tokenizer_config() -> dict[str, object]:
 def tokenizer() -> Tokenizer:
     """The decoders' tokenizer and the tokens of pictures."""
     made = Tokenizer.from_file(str(TOKENIZER))
-    made.add_special_tokens([AddedToken(token, normalized=False) for token in PICTURES])
+    pictures = [AddedToken(token, normalized=False) for token in PICTURES]
+    made.add_special_tokens(pictures)  # pyright: ignore[reportUnknownMemberType] - a bare list
+    # one token there, so that the answer is opened by five: what the published cutting counts on
+    whole = [AddedToken("assistant", normalized=False)]
+    made.add_tokens(whole)  # pyright: ignore[reportUnknownMemberType] - as above
     return made
 
 

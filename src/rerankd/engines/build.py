@@ -95,7 +95,8 @@ def _torch_engine(
             raise
         raise StartError(
             "This model's engine needs torch, which is not installed: pip install "
-            "'rerankd[torch]' (https://pytorch.org/get-started/locally has the builds for other devices)."
+            "'rerankd[torch]' (https://pytorch.org/get-started/locally has the builds for other "
+            "devices)."
         ) from error
     return TorchEngine(config, weights, options, yes_no=yes_no)
 

@@ -16,7 +16,8 @@ Floats = npt.NDArray[np.float32]
 def frequencies(dim: int, theta: float) -> Floats:
     """How far neighbouring positions turn each pair of `dim` values, (dim / 2,)."""
     steps = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
-    return np.float32(1.0) / np.power(np.float32(theta), steps)
+    turns = np.float32(1.0) / np.power(np.float32(theta), steps)
+    return turns.astype(np.float32, copy=False)  # for the type checker: it is
 
 
 def rotations(

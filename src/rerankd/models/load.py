@@ -41,16 +41,10 @@ def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
     """What a `--model` value means: a catalog name, a folder, or a repository in the hub cache.
 
     Raises:
-        StartError: it is none of these, its weights are not here, or this version has no engine
-            for its family; the message says what to do.
+        StartError: it is none of these, or its weights are not here; the message says what to do.
     """
     entry = catalog.find(name_or_folder)
     if entry is not None:
-        if not entry.loadable:
-            raise StartError(
-                f"{entry.name}: this version of rerankd has no engine for it yet. `rerankd models` "
-                "lists what can be served."
-            )
         folder = None if entry.ships_inside else hub.cached_folder(entry.name)
         return Spec(
             name=entry.name,

@@ -1,14 +1,14 @@
 """A caller's images and videos as what Qwen3-VL looks at: resized frames, and when they are shown.
 
-Images are resized by Pillow, bicubic, as the reference does (qwen_vl_utils.fetch_image). So are the
-frames of a video, where the reference uses torchvision's bicubic with antialiasing, which rounds a
-little differently.
+Images are resized by Pillow, bicubic, as the reference does (qwen_vl_utils.fetch_image). For frames
+of a video the reference takes torchvision's bicubic with antialiasing (fetch_video): the same
+filter, but with no rounding between its two passes. Pillow does that for floats; what comes out is
+torchvision's but for a few values that lie between two levels, and then it is the neighbour.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -59,7 +59,7 @@ def see_image(media: Media) -> Seen:
         ValueError: it is too narrow to be read.
     """
     size = smart_resize(media.height, media.width, factor=FACTOR, limits=IMAGE)
-    return Seen((_visual(media, _resized(media.frames[:1], size), "image"),))
+    return Seen((_visual(media, _resized(media.frames[0], size)[None], "image"),))
 
 
 def see_video(media: Media) -> Seen:
@@ -77,7 +77,7 @@ def see_video(media: Media) -> Seen:
         len(frames), least=least, most=most, total=VIDEO_TOKENS * _TOKEN, together=TOGETHER
     )
     size = smart_resize(media.height, media.width, factor=FACTOR, limits=limits)
-    resized = _resized(frames, size)
+    resized = np.stack([_resized_exactly(frame, size) for frame in frames])
     starts = range(0, len(frames), TOGETHER)
     return Seen(
         tuple(_visual(media, resized[i : i + TOGETHER], f"video {i}") for i in starts),
@@ -96,14 +96,21 @@ def _visual(media: Media, frames: Frames, part: str) -> Visual:
     )
 
 
-def _resized(frames: Sequence[Pixels], size: tuple[int, int]) -> Frames:
-    """Frames in another size, (F, *size, 3)."""
+def _resized(frame: Pixels, size: tuple[int, int]) -> Pixels:
+    """A frame in another size, (*size, 3), each pass rounded."""
     image = _pillow()
-    height, width = size
-    made = np.empty((len(frames), height, width, 3), dtype=np.uint8)
-    for i, frame in enumerate(frames):
-        whole = image.fromarray(np.ascontiguousarray(frame))
-        made[i] = np.asarray(whole.resize((width, height), resample=image.Resampling.BICUBIC))
+    whole = image.fromarray(np.ascontiguousarray(frame))
+    return np.asarray(whole.resize((size[1], size[0]), resample=image.Resampling.BICUBIC))
+
+
+def _resized_exactly(frame: Pixels, size: tuple[int, int]) -> Pixels:
+    """The same, rounded once, half to even."""
+    image = _pillow()
+    made = np.empty((*size, 3), dtype=np.uint8)
+    for channel in range(3):
+        plane = image.fromarray(frame[:, :, channel].astype(np.float32))
+        exact = plane.resize((size[1], size[0]), resample=image.Resampling.BICUBIC)
+        made[:, :, channel] = np.rint(np.asarray(exact).clip(0, 255))
     return made
 
 
