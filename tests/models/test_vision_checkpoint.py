@@ -106,8 +106,8 @@ def test_the_published_sizes_are_read(size: str) -> None:
         "vision_end_token_id": 151653,
         "tie_word_embeddings": known["tied"],
     }
-    read = msgspec.convert(raw, vision_checkpoint._Config)
-    config = vision_checkpoint._config(read, Path("config.json"))
+    read = msgspec.convert(raw, vision_checkpoint.VisionFields)
+    config = vision_checkpoint.vision_config(read, Path("config.json"))
     shapes = vision_checkpoint.tensor_shapes(config)
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == known["parameters"]
     assert config.vision.side == 48
@@ -234,3 +234,17 @@ def test_the_catalog_serves_it(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert entry is not None
     assert entry.needs_torch
     assert "rerankd[torch]" in (catalog.how_to_get(name) or "")
+
+
+def test_half_precision_is_widened_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine copies every tensor to its device: room for all of them at once is not needed."""
+
+    def no_file(*args: object, **more: object) -> None:
+        raise AssertionError("a temporary file was made")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", no_file)
+    monkeypatch.setattr("rerankd.models.weights._SMALL_BYTES", 0)
+    checkpoint = open_vision(write(tmp_path, TINY_UNTIED))
+    assert checkpoint.weights("norm.weight").dtype == np.float32

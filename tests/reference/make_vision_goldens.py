@@ -1,4 +1,4 @@
-"""Golden prompts and logits of Qwen3-VL by torch and transformers on the CPU in fp32, the plain way.
+"""Golden prompts and logits of Qwen3-VL by torch and transformers in fp32, the plain way.
 
 `python -m tests.reference.make_vision_goldens` writes golden-vision.json (needs torch 2.13,
 transformers 5.23 and Pillow). Of rerankd only the made-up media are used: prompts are put together

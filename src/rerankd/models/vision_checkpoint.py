@@ -85,7 +85,7 @@ class _Vision(msgspec.Struct):
     hidden_act: str = "gelu_pytorch_tanh"
 
 
-class _Config(msgspec.Struct):
+class VisionFields(msgspec.Struct):
     """config.json."""
 
     text_config: _Text
@@ -134,11 +134,11 @@ def open_vision(folder: Path) -> VisionCheckpoint:
             f"of the Qwen3-VL family {ARCHITECTURE} ({_MODEL_TYPE}) is, whose language model head "
             "answers yes or no. Use the checkpoint as its publisher has it."
         )
-    raw = read_json(path, _Config)
-    config = _config(raw, path)
+    raw = read_json(path, VisionFields)
+    config = vision_config(raw, path)
     tokenizer = read_tokenizer(folder, config.vocab)
     tokens = _tokens(raw, tokenizer, folder)
-    weights = SafetensorsFolder(folder, prefix="model.", rename=_renamed)
+    weights = SafetensorsFolder(folder, prefix="model.", rename=_renamed, are_kept=False)
     # some checkpoints with a tied head bring a copy of it
     weights.require(tensor_shapes(config), unread=("lm_head.",) if config.text.tied else ())
     return VisionCheckpoint(
@@ -156,7 +156,7 @@ def _renamed(name: str) -> tuple[str, ...]:
     return (name.removeprefix("language_model."),)
 
 
-def _tokens(raw: _Config, tokenizer: Tokenizer, folder: Path) -> VisionTokens:
+def _tokens(raw: VisionFields, tokenizer: Tokenizer, folder: Path) -> VisionTokens:
     """The special tokens' ids, the same in config.json and tokenizer.json.
 
     Raises:
@@ -189,7 +189,12 @@ def _tokens(raw: _Config, tokenizer: Tokenizer, folder: Path) -> VisionTokens:
     )
 
 
-def _config(raw: _Config, path: Path) -> VisionDecoderConfig:
+def vision_config(raw: VisionFields, path: Path) -> VisionDecoderConfig:
+    """config.json as sizes.
+
+    Raises:
+        StartError: it asks for what is not computed here; the message says what.
+    """
     text, vision = raw.text_config, raw.vision_config
     rope = text.rope_parameters or text.rope_scaling or _Rope()
     heads, kv_heads = text.num_attention_heads, text.num_key_value_heads or text.num_attention_heads
