@@ -17,6 +17,7 @@ from rerankd.models.vision_yes_no import WINDOW_TOKENS, VisionYesNo
 from tests.models.vision import ask, fake_model, golden, rows_of
 from tests.reference.make_vision_checkpoints import IDS
 from tests.reference.make_vision_goldens import Item, clip, items, runs
+from tests.reference.make_vision_table import line
 from tests.reference.pictures import Clip, Picture, content
 
 PADS = (IDS["<|image_pad|>"], IDS["<|video_pad|>"])
@@ -200,3 +201,9 @@ def test_the_card_says_how_video_is_sampled(model: VisionYesNo) -> None:
     assert (sampling.fps, sampling.min_frames, sampling.max_frames) == (1.0, 4, 64)
     assert sampling.factor == 2
     assert model.card.modalities == {"text", "image", "video"}
+
+
+def test_the_models_page_has_the_table_of_image_tokens() -> None:
+    page = (Path(__file__).parents[2] / "docs/models/qwen3-vl-reranker.md").read_text()
+    for height, width, down, across, tokens in golden()["sizes"]:
+        assert line((height, width), (down, across), tokens, tokens) in page

@@ -17,7 +17,7 @@ HEAD = "| image, pixels | resized | tokens | by the processor |\n|---|---|---|--
 
 
 def line(size: tuple[int, int], resized: tuple[int, int], ours: int, theirs: int) -> str:
-    """One row; sizes as width × height."""
+    """One row; width before height."""
     (height, width), (down, across) = size, resized
     return f"| {width} × {height} | {across} × {down} | {ours} | {theirs} |\n"
 
