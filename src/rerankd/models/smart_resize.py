@@ -1,7 +1,7 @@
 """To which size a vision model's recipe brings a picture. Pure arithmetic.
 
-Source: qwen_vl_utils 0.0.14, vision_process.smart_resize and the limits of fetch_video; that no side
-becomes 0: transformers, image_processing_qwen2_vl.smart_resize.
+Sources: qwen_vl_utils 0.0.14, vision_process.smart_resize and the limits of fetch_video; that no
+side becomes 0: transformers, image_processing_qwen2_vl.smart_resize.
 """
 
 from __future__ import annotations
