@@ -86,7 +86,7 @@ def test_what_is_encoded_is_parsed_as_the_same_request(dialect: Dialect, data: A
 def test_a_field_that_cannot_be_carried_is_reported(
     dialect: Dialect, request: RerankRequest
 ) -> None:
-    if any(document.modality != "text" for document in request.documents):
+    if any(found.modality != "text" for found in (request.query, *request.documents)):
         with contextlib.suppress(InvalidRequest):  # a provider of texts says so
             _check_carried(dialect, request)
     else:
