@@ -16,7 +16,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from strategies import bodies, fields_of, nonsense, rankings, requests
+from shapes import fields_of
+from strategies import bodies, nonsense, rankings, requests
+from table import PAGE, page, table
 
 from rerankd.core.errors import (
     BodyTimeout,
@@ -251,3 +253,14 @@ def test_the_page_says_where_it_is_from_and_how_to_call_it(dialect: Served) -> N
     assert re.search(r"Source: .+ read\s+20\d\d-\d\d-\d\d", page, re.DOTALL)
     assert "curl " in page
     assert "## Not supported" in page
+
+
+def test_the_list_of_dialects_has_a_fresh_table() -> None:
+    assert PAGE.read_text() == page(), "run: uv run python tests/dialects/table.py"
+
+
+def test_every_dialect_is_on_the_list() -> None:
+    by_hand = PAGE.read_text().replace(table(), "")
+    for dialect in SERVED.served:
+        name = dialect.prefix or dialect.name
+        assert f"]({name}.md)" in by_hand, name

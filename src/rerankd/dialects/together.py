@@ -142,7 +142,8 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
     unknown = isinstance(error, UnknownModel)
     status = 404 if unknown else error.status
     code = "invalid_api_key" if status == 401 else "model_not_available" if unknown else None
-    message = "Invalid API key provided." if status == 401 else None
+    # OpenAI's sentence: with Together's own ("Invalid ...") LiteLLM raises a BadRequestError.
+    message = "Incorrect API key provided." if status == 401 else None
     return openai_error(error, status=status, kinds=_KINDS, code=code, message=message)
 
 
