@@ -19,6 +19,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -173,7 +174,7 @@ def answered_by(log: Path) -> dict[str, list[str]]:
     """Client -> the dialects that answered it with 200, by the server's log."""
     found: dict[str, set[str]] = {}
     for line in log.read_text().splitlines():
-        event = json.loads(line) if line.startswith("{") else {}
+        event: Any = json.loads(line) if line.startswith("{") else {}
         if event.get("event") == "rerank" and event["status"] == 200:
             found.setdefault(event["key"], set()).add(event["dialect"])
     return {name: sorted(dialects) for name, dialects in found.items()}
