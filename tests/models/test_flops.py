@@ -44,3 +44,19 @@ def test_a_folder_without_sizes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(StartError, match="hidden_size"):
         layer_cost(tmp_path)
+
+
+def test_a_decoder_with_eyes_costs_what_its_decoder_does(tmp_path: Path) -> None:
+    inner = {
+        "model_type": "qwen3_vl_text",
+        "hidden_size": 2048,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 6144,
+    }
+    outer = {"model_type": "qwen3_vl", "text_config": inner}
+    (tmp_path / "config.json").write_text(json.dumps(outer))
+    cost = layer_cost(tmp_path)
+    assert cost.layers * cost.token == pytest.approx(1409e6, rel=0.001)

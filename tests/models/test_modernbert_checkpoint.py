@@ -9,7 +9,7 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.engines.modernbert_config import ModernBertConfig
-from rerankd.models import catalog, hub
+from rerankd.models import hub
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.load import resolve
 from tests.reference import make_checkpoints
@@ -143,10 +143,3 @@ def test_the_catalog_knows_jinas_rule_and_window(
     spec = resolve(name)
     assert (spec.name, spec.chunk_rule, spec.options.window_tokens) == (JINA, "jina", 1024)
     assert resolve("BAAI/bge-reranker-base").chunk_rule == "bce"
-
-
-def test_both_families_can_be_served() -> None:
-    for name in (JINA, "Alibaba-NLP/gte-reranker-modernbert-base"):
-        entry = catalog.find(name)
-        assert entry is not None
-        assert entry.loadable

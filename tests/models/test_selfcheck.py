@@ -10,7 +10,7 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.core.meter import Meter
-from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
@@ -148,3 +148,63 @@ def test_company_may_change_a_logit_by_what_the_precision_allows(
     assert self_check(moved(passes)) == ()
     with pytest.raises(StartError, match=f"allowed in {precision}"):
         self_check(moved(passes * 4))
+
+
+class Seeing(Stub):
+    """The same with eyes: an image is what the test makes of it."""
+
+    def __init__(self, forward: Forward, seen: Callable[[Content], bytes]) -> None:
+        super().__init__(forward)
+        self.card = dataclasses.replace(self.card, modalities=frozenset({"text", "image"}))
+        self._seen = seen
+        self.images: list[Content] = []
+
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
+        sides = [(request.query, document) for document in request.documents]
+        texts = [b"|".join(self._read(side) for side in pair) for pair in sides]
+        ids = [np.frombuffer(text, dtype=np.uint8).astype(np.int32) for text in texts]
+        rows = tuple(Row(each, each.size) for each in ids)
+        return Prepared(rows=rows, owners=tuple(range(len(rows))))
+
+    def _read(self, content: Content) -> bytes:
+        if content.modality == "text":
+            return content.value.encode()
+        self.images.append(content)
+        return b"image " + self._seen(content)
+
+
+def digest(content: Content) -> bytes:
+    assert content.media is not None
+    return content.media.digest.hex().encode()
+
+
+def test_a_model_that_reads_images_is_shown_some() -> None:
+    model = Seeing(lambda batch: [len(row.ids) / 50 + row.ids[-1] / 100 for row in batch], digest)
+    self_check(model)
+    assert len(model.images) >= 4
+    for image in model.images:
+        assert image.media is not None
+        assert image.media.frames[0].shape == (96, 128, 3)
+
+
+def test_a_model_that_does_not_see_is_refused() -> None:
+    def blind(content: Content) -> bytes:
+        return b""
+
+    with pytest.raises(StartError, match="two images the same score; it does not see"):
+        self_check(Seeing(lambda batch: [len(row.ids) / 50 for row in batch], blind))
+
+
+def test_an_image_whose_score_depends_on_its_company_refuses_the_model() -> None:
+    def leaking(batch: Sequence[Row]) -> list[float]:
+        first = next(
+            (i for i, row in enumerate(batch) if b"image" in bytes(row.ids.astype("u1"))), 0
+        )
+        own = [len(row.ids) / 50 + row.ids[-1] / 100 for row in batch]
+        return [
+            own[first] + own[i] if b"image" in bytes(row.ids.astype("u1")) else own[i]
+            for i, row in enumerate(batch)
+        ]
+
+    with pytest.raises(StartError, match="depends on"):
+        self_check(Seeing(leaking, digest))

@@ -57,7 +57,7 @@ def test_an_alias_may_carry_a_catalog_name_and_brings_what_ships_inside(tmp_path
         (("nonsense",), {}, "rerankd models"),
         (("BAAI/bge-reranker-base",), {}, "rerankd pull BAAI/bge-reranker-base"),
         (("someone/some-model",), {}, "rerankd pull someone/some-model"),
-        (("Qwen/Qwen3-VL-Reranker-8B",), {}, "no engine for it yet"),
+        (("Qwen/Qwen3-VL-Reranker-8B",), {}, "rerankd pull Qwen/Qwen3-VL-Reranker-8B"),
         ((), {"a": "b"}, "--alias a=b: b is not served"),
         ((), {"rerankd-mini": "rerankd-mini"}, "served already"),
     ],

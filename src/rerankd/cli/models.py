@@ -20,10 +20,7 @@ def models() -> None:
         table.add_row(name, _presence(entry), window, entry.family, entry.about)
     out = console()
     out.print(table)
-    out.print(
-        "\nyes: weights are here. no: `rerankd pull NAME`, or give a folder to --model. "
-        "not yet: this version has no engine for it."
-    )
+    out.print("\nyes: weights are here. no: `rerankd pull NAME`, or give a folder to --model.")
 
 
 def pull(name: str, /) -> None:
@@ -41,10 +38,9 @@ def pull(name: str, /) -> None:
     repository = entry.name if entry else name
     folder = hub.pull(repository)
     print(f"{repository} is in {folder}")
-    if entry is not None and not entry.loadable:
-        print(f"This version of rerankd has no engine for {entry.name} yet.")
-    else:
-        print(f"Serve it: rerankd serve --model {repository}")
+    if entry is not None and entry.needs_torch:
+        print(f"It runs on torch: {catalog.TORCH}")
+    print(f"Serve it: rerankd serve --model {repository}")
 
 
 def _presence(entry: catalog.Entry) -> str:
@@ -53,5 +49,5 @@ def _presence(entry: catalog.Entry) -> str:
     try:
         hub.cached_folder(entry.name)
     except StartError:
-        return "no" if entry.loadable else "not yet"
-    return "yes" if entry.loadable else "not yet"
+        return "no"
+    return "yes"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.media import Media
+from rerankd.core.visual import Placed
 
 TokenIds = npt.NDArray[np.int32]  # shape (L,)
 Logits = npt.NDArray[np.float32]  # shape (B, K)
@@ -65,19 +66,32 @@ class Row:
 
     `ids` has shape (L,), L > 0. `second` is the index of the first token of the second segment
     (token type 1 for BERT; where the document starts for the lexical engine); L when there is none.
+    `visuals` are what some of the tokens stand for, in reading order; rows of one query share them.
     """
 
     ids: TokenIds
     second: int
+    visuals: tuple[Placed, ...] = field(default=(), kw_only=True)
 
     @property
     def tokens(self) -> int:
         """Length L of the row: what it costs in a batch, a queue and the usage count."""
         return int(self.ids.size)
 
+    @property
+    def image_tokens(self) -> int:
+        """How many of the tokens stand for a part of an image or of a video frame."""
+        return sum(placed.visual.tokens for placed in self.visuals)
+
     def key(self) -> tuple[int, bytes]:
-        """Equal keys mean equal pairs: they are scored once."""
-        return self.second, self.ids.tobytes()
+        """Equal keys mean equal pairs: they are scored once.
+
+        Two images have the same placeholder ids, so their digests are in the key. Where a model
+        has images, `second` is L in all its rows: it says where in the bytes the ids end.
+        """
+        if not self.visuals:
+            return self.second, self.ids.tobytes()
+        return self.second, b"".join([self.ids.tobytes(), *(p.key for p in self.visuals)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +106,11 @@ class Prepared:
     owners: tuple[int, ...]
     truncated: frozenset[int] = frozenset()  # indexes of documents of which something was cut off
     warnings: tuple[str, ...] = ()
-    image_tokens: int = 0
+
+    @property
+    def image_tokens(self) -> int:
+        """Placeholder tokens of images and video frames in all rows, counted as input_tokens."""
+        return sum(row.image_tokens for row in self.rows)
 
     @property
     def input_tokens(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rerankd.core.errors import StartError
 from rerankd.core.options import EngineOptions
 from rerankd.engines.base import Engine
@@ -9,6 +11,7 @@ from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.modernbert_config import ModernBertConfig
+from rerankd.engines.vision_config import VisionDecoderConfig
 
 
 def encoder_engine(
@@ -60,8 +63,25 @@ def decoder_engine(
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 
+def vision_engine(
+    config: VisionDecoderConfig,
+    weights: FloatWeights,
+    options: EngineOptions,
+    *,
+    yes: int,
+    no: int,
+) -> Engine:
+    """The engine of a decoder with eyes; arguments and errors as above.
+
+    Only torch runs it, so torch is what it gets: nobody has to choose it.
+    """
+    chosen = replace(options, engine="torch")
+    _refuse_unbuilt(chosen)
+    return _torch_engine(config, weights, chosen, yes_no=(yes, no))
+
+
 def _torch_engine(
-    config: EncoderConfig | ModernBertConfig | DecoderConfig,
+    config: EncoderConfig | ModernBertConfig | DecoderConfig | VisionDecoderConfig,
     weights: FloatWeights,
     options: EngineOptions,
     *,
@@ -74,8 +94,9 @@ def _torch_engine(
         if error.name != "torch":
             raise
         raise StartError(
-            "engine = \"torch\" needs torch, which is not installed: pip install 'rerankd[torch]' "
-            "(https://pytorch.org/get-started/locally has the builds for other devices)."
+            "This model's engine needs torch, which is not installed: pip install "
+            "'rerankd[torch]' (https://pytorch.org/get-started/locally has the builds for other "
+            "devices)."
         ) from error
     return TorchEngine(config, weights, options, yes_no=yes_no)
 

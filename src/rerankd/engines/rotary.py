@@ -13,11 +13,16 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
+def frequencies(dim: int, theta: float) -> Floats:
+    """How far neighbouring positions turn each pair of `dim` values, (dim / 2,)."""
+    steps = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    turns = np.float32(1.0) / np.power(np.float32(theta), steps)
+    return turns.astype(np.float32, copy=False)  # for the type checker: it is
+
+
 def rotations(
     positions: npt.NDArray[np.int32], head_dim: int, theta: float
 ) -> tuple[Floats, Floats]:
     """Cosine and sine of the angles of N positions, (N, 1, head_dim / 2) each."""
-    steps = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = np.float32(1.0) / np.power(np.float32(theta), steps)
-    angles = positions.astype(np.float32)[:, None, None] * frequencies[None, None, :]
+    angles = positions.astype(np.float32)[:, None, None] * frequencies(head_dim, theta)
     return np.cos(angles), np.sin(angles)

@@ -14,10 +14,9 @@ from rerankd.models.published import PUBLISHED, Example
 
 DEFAULT = "rerankd-mini"  # what `rerankd serve` answers with; one line, on purpose
 
+TORCH = "pip install 'rerankd[torch]'"  # what such a model needs
+
 Family = Literal["lexical", "late-interaction", "cross-encoder", "causal-yes-no", "vision-yes-no"]
-LOADABLE: frozenset[Family] = frozenset(  # by this version
-    {"lexical", "late-interaction", "cross-encoder", "causal-yes-no"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +38,9 @@ class Entry:
         return PUBLISHED.get(self.name, ())
 
     @property
-    def loadable(self) -> bool:
-        """Whether this version of rerankd has the model's recipe and engine."""
-        return self.family in LOADABLE
+    def needs_torch(self) -> bool:
+        """Whether only the torch engine runs it, which is an extra."""
+        return self.family == "vision-yes-no"
 
     @property
     def ships_inside(self) -> bool:
@@ -69,7 +68,7 @@ def _vision(name: str, about: str) -> Entry:
     return Entry(
         name=name,
         family="vision-yes-no",
-        window_tokens=10240,
+        window_tokens=10245,  # 10240, and the five that open the answer, which are never cut
         about=about,
         modalities=frozenset({"text", "image", "video"}),
         takes_instruction=True,
@@ -141,6 +140,6 @@ def how_to_get(name: str) -> str | None:
         f"Get it: `rerankd pull {entry.name}`, then serve it: "
         f"`rerankd serve --model {entry.name}{alias}`."
     )
-    if not entry.loadable:
-        steps += f" (This version of rerankd has no engine for {entry.name} yet.)"
+    if entry.needs_torch:
+        steps += f" It runs on torch: {TORCH}."
     return steps

@@ -84,7 +84,7 @@ class CausalYesNo:
         before, body = self._recipe.texts(request.query.value, request.instruction)
         start = self._apart(before)
         for index, encoding in enumerate(self._encodings(request, body, rows)):
-            ids, first = token_ids(encoding), _first_token(encoding, len(body))
+            ids, first = token_ids(encoding), first_token(encoding, len(body))
             head = np.concatenate([start, ids[:first]])
             room = self._window - head.size - self._after.size
             if room < 1:
@@ -155,7 +155,7 @@ class CausalYesNo:
         )
 
 
-def _first_token(encoding: Encoding, at: int) -> int:
+def first_token(encoding: Encoding, at: int) -> int:
     """Index of the first token that reaches behind character `at`; their number if none does.
 
     A space of the template that is one token with the document's first word is the document's.

@@ -29,7 +29,14 @@ class _Config(msgspec.Struct):
     head_dim: int | None = None
 
 
-_GATED = ("modernbert", "qwen2", "qwen3")  # three matrices in the feed-forward block, not two
+class _Nested(msgspec.Struct):
+    """A decoder with eyes has its own sizes one level down."""
+
+    text_config: _Config | None = None
+
+
+# three matrices in the feed-forward block, not two
+_GATED = ("modernbert", "qwen2", "qwen3", "qwen3_vl_text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +66,14 @@ class LayerCost:
 def layer_cost(folder: Path) -> LayerCost:
     """The cost of one layer of a checkpoint.
 
-    Local attention counts as global, so ModernBERT's figure is an upper bound on long rows.
+    Local attention counts as global, so ModernBERT's figure is an upper bound on long rows. Of a
+    model that reads images the decoder counts, not what looks at the pixels.
 
     Raises:
         StartError: config.json is missing or has no sizes.
     """
-    config = read_json(folder / "config.json", _Config)
+    path = folder / "config.json"
+    config = read_json(path, _Nested).text_config or read_json(path, _Config)
     hidden = config.hidden_size
     head = config.head_dim or hidden // config.num_attention_heads
     queries = config.num_attention_heads * head

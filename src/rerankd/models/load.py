@@ -41,16 +41,10 @@ def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
     """What a `--model` value means: a catalog name, a folder, or a repository in the hub cache.
 
     Raises:
-        StartError: it is none of these, its weights are not here, or this version has no engine
-            for its family; the message says what to do.
+        StartError: it is none of these, or its weights are not here; the message says what to do.
     """
     entry = catalog.find(name_or_folder)
     if entry is not None:
-        if not entry.loadable:
-            raise StartError(
-                f"{entry.name}: this version of rerankd has no engine for it yet. `rerankd models` "
-                "lists what can be served."
-            )
         folder = None if entry.ships_inside else hub.cached_folder(entry.name)
         return Spec(
             name=entry.name,
@@ -98,7 +92,17 @@ def _open(spec: Spec) -> Model:
     from rerankd.models.causal_yes_no import load_causal_yes_no
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import is_decoder
+    from rerankd.models.vision_checkpoint import is_vision
 
+    if is_vision(spec.folder):
+        from rerankd.models.vision_yes_no import load_vision_yes_no
+
+        return load_vision_yes_no(
+            spec.folder,
+            name=spec.name,
+            options=spec.options,
+            named_by_catalog=spec.named_by_catalog,
+        )
     if is_decoder(spec.folder):
         return load_causal_yes_no(
             spec.folder,

@@ -1,15 +1,19 @@
 """Is a loaded model fit to be served? A wrong template or a broken weight shows in its scores.
 
-A few pairs are run as the server would run them. Works for every Model, the lexical one included.
+A few pairs are run as the server would run them. Works for every Model, the lexical one included. A
+model that reads images is shown some: whether their scores are finite and depend on nothing but
+their pair; not whether they are right, which pictures made here could not tell.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
 
 from rerankd.core.errors import StartError
+from rerankd.core.media import Media
 from rerankd.core.types import Content, RerankRequest, Row, Scores
 from rerankd.models.base import Model
 
@@ -60,6 +64,9 @@ def self_check(model: Model) -> tuple[str, ...]:
         raise StartError(f"{name} gives scores that are not finite; its weights are damaged.")
     if float(np.ptp(together)) <= TOLERANCE:
         raise StartError(f"{name} gives every pair the same score; its weights are not trained.")
+    images = together[2 * len(_PROBES) :]
+    if images.size and images[0] == images[1]:
+        raise StartError(f"{name} gives two images the same score; it does not see them.")
     _check_relevance(model, together)
     alone = np.concatenate([_logits(model, [row]) for row in rows])
     backwards = _logits(model, rows[::-1])[::-1]
@@ -87,7 +94,7 @@ def self_check(model: Model) -> tuple[str, ...]:
 
 
 def _rows(model: Model) -> list[Row]:
-    """Two rows per probe: relevant, irrelevant."""
+    """Two rows per probe: relevant, irrelevant; behind them those with images, if it reads any."""
     rows: list[Row] = []
     for query, relevant, irrelevant in _PROBES:
         documents = (Content(value=relevant), Content(value=irrelevant))
@@ -95,7 +102,34 @@ def _rows(model: Model) -> list[Row]:
             query=Content(value=query), documents=documents, max_chunks_per_doc=1
         )
         rows += model.prepare(request).rows
+    if "image" in model.card.modalities:
+        rows += _image_rows(model)
     return rows
+
+
+def _image_rows(model: Model) -> list[Row]:
+    """Two images behind one text, and a text behind each: what differs is the pixels alone."""
+    query, relevant, _ = _PROBES[0]
+    images = (_image(1), _image(2))
+    asked = [(Content(value=query), images), *((i, (Content(value=relevant),)) for i in images)]
+    rows: list[Row] = []
+    for content, documents in asked:
+        rows += model.prepare(RerankRequest(query=content, documents=documents)).rows
+    return rows
+
+
+def _image(slope: int) -> Content:
+    """A made-up image of 96 by 128 pixels: colours that run across it, some faster than others."""
+    y, x = np.indices((96, 128))
+    pixels = np.stack([slope * x, 255 - y, slope * (x + y)], axis=-1).astype(np.uint8)
+    media = Media(
+        frames=(pixels,),
+        digest=sha256(pixels.tobytes()).digest(),
+        format="png",
+        encoded_bytes=pixels.nbytes,
+        source="base64",
+    )
+    return Content(modality="image", value="", media=media)
 
 
 def _logits(model: Model, rows: list[Row]) -> Scores:

@@ -91,7 +91,12 @@ class SafetensorsFolder:
     """All tensors of a checkpoint by canonical name; an `engines` Weights."""
 
     def __init__(
-        self, folder: Path, *, prefix: str, rename: Callable[[str], tuple[str, ...]] | None = None
+        self,
+        folder: Path,
+        *,
+        prefix: str,
+        rename: Callable[[str], tuple[str, ...]] | None = None,
+        are_kept: bool = True,
     ) -> None:
         """Read the headers; no tensor yet.
 
@@ -100,12 +105,15 @@ class SafetensorsFolder:
             prefix: of the encoder's tensors; dropped.
             rename: from a name without the prefix to the canonical names of the equal parts that
                 the tensor joins along its first axis, mostly one.
+            are_kept: widened tensors live as long as the model, in a file; False for an engine that
+                copies each to its device: no file, plain memory, one tensor at a time.
 
         Raises:
             StartError: files are missing, damaged, or lie outside the folder.
         """
         self._folder = folder
         self._space = _Space()
+        self._are_kept = are_kept
         self._tensors: dict[str, _Tensor] = {}
         for file, listed in _files(folder).items():
             tensors = _header(file)
@@ -170,7 +178,10 @@ class SafetensorsFolder:
         tensor = self._tensors[name]
         if tensor.dtype == "F32":
             return tensor.view("<f4")
-        wide = self._space.array(tensor.shape)
+        if self._are_kept:
+            wide = self._space.array(tensor.shape)
+        else:
+            wide = np.empty(tensor.shape, dtype=np.float32)
         if tensor.dtype == "F16":
             wide[...] = tensor.view("<f2")
         else:  # bfloat16 is the upper half of a float32

@@ -36,13 +36,16 @@ from rerankd.engines.torch.layers import Loader, Network
 from rerankd.engines.torch.modernbert import ModernBert
 from rerankd.engines.torch.plan import plan_calls
 from rerankd.engines.torch.qwen import Qwen
+from rerankd.engines.torch.qwen_vl import QwenVl
+from rerankd.engines.vision_config import VisionDecoderConfig
+from rerankd.engines.visuals import marked, misplaced
 
 # Tokens of one call. A GPU needs thousands of rows in a matrix product to be busy; a CPU does not.
 CALL_TOKENS_CPU: Final = 1024
 CALL_TOKENS_GPU: Final = 16_384
 MAX_ROWS: Final = 256  # planned together (engines.shared_prefix)
 
-AnyConfig = EncoderConfig | ModernBertConfig | DecoderConfig
+AnyConfig = EncoderConfig | ModernBertConfig | DecoderConfig | VisionDecoderConfig
 
 
 class TorchEngine:
@@ -75,7 +78,8 @@ class TorchEngine:
             torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         self._config = config
         self._device = device
-        self._labels = 1 if isinstance(config, DecoderConfig) else config.labels
+        is_decoder = isinstance(config, DecoderConfig | VisionDecoderConfig)
+        self._labels = 1 if is_decoder else config.labels
         self._call_tokens = CALL_TOKENS_CPU if is_cpu else CALL_TOKENS_GPU
         load = Loader(weights, device, DTYPES[precision])
         try:
@@ -130,12 +134,24 @@ class TorchEngine:
                 raise EngineFailed(f"a row has shape {ids.shape}; 1 to {limit} tokens fit.")
             if not (int(ids.min()) >= 0 and int(ids.max()) < self._config.vocab):
                 raise EngineFailed("a row has token ids that the model does not know.")
+            wrong = self._misplaced(row)
+            if wrong:
+                raise EngineFailed(f"a row has {wrong}.")
+
+    def _misplaced(self, row: Row) -> str:
+        """What is wrong with a row's pictures; empty = nothing."""
+        if isinstance(self._config, VisionDecoderConfig):
+            return misplaced(row, self._config.vision)
+        return "pictures, which this model does not see" if row.visuals else ""
 
     def _run(self, network: Network, rows: Sequence[Row]) -> Logits:
         """Logits (B, K) of at most MAX_ROWS rows."""
         groups = [Group(0, tuple(range(len(rows))))]
         if isinstance(self._config, DecoderConfig):
             groups = plan_groups([row.ids for row in rows], [0] * len(rows))
+        elif isinstance(self._config, VisionDecoderConfig):
+            told, _ = marked(rows, self._config.vocab)  # other pictures, other prefixes
+            groups = plan_groups([row.ids for row in told], [0] * len(rows))
         logits = np.empty((len(rows), self._labels), dtype=np.float32)
         lengths = [row.tokens for row in rows]
         for call in plan_calls(groups, lengths, max_tokens=self._call_tokens):
@@ -167,10 +183,13 @@ class TorchEngine:
 
 
 def _network(config: AnyConfig, load: Loader, yes_no: tuple[int, int] | None) -> Network:
-    if isinstance(config, DecoderConfig):
+    if isinstance(config, DecoderConfig | VisionDecoderConfig):
         if yes_no is None:
             raise TypeError("a decoder needs the ids of its two answers")
-        return Qwen(config, load, yes=yes_no[0], no=yes_no[1])
+        yes, no = yes_no
+        if isinstance(config, VisionDecoderConfig):
+            return QwenVl(config, load, yes=yes, no=no)
+        return Qwen(config, load, yes=yes, no=no)
     if isinstance(config, ModernBertConfig):
         return ModernBert(config, load)
     return Bert(config, load)

@@ -51,6 +51,7 @@ class Causal:
 
     ids: Array  # (T,)
     positions: Array  # (T,) place of each token in its row
+    owners: Array  # (T,) index of a row that the token is of; a prefix is of its first row
     last: Array  # (B,) packed index of each row's last token
     every: View  # all tokens of all segments
     ends: View  # the last token of each row
@@ -65,14 +66,16 @@ def causal(rows: Sequence[Row], groups: Sequence[Group]) -> Causal:
     """
     ids: list[Array] = []
     positions: list[Array] = []
+    owners: list[Array] = []
     seen: list[Array] = []  # per segment, packed indexes of its keys
     is_row: list[bool] = []
     total = 0
 
-    def add(part: Array, past: Array, *, row: bool) -> Array:
+    def add(owner: int, part: Array, past: Array, *, row: bool) -> Array:
         nonlocal total
         own = np.arange(total, total + part.size, dtype=np.int32)
         ids.append(part)
+        owners.append(np.full(part.size, owner, dtype=np.int32))
         positions.append(np.arange(past.size, past.size + part.size, dtype=np.int32))
         seen.append(np.concatenate([past, own]) if past.size else own)
         is_row.append(row)
@@ -83,9 +86,10 @@ def causal(rows: Sequence[Row], groups: Sequence[Group]) -> Causal:
         past = np.empty(0, dtype=np.int32)
         cut = group.prefix_tokens
         if cut:
-            past = add(rows[group.members[0]].ids[:cut], past, row=False)
+            first = group.members[0]
+            past = add(first, rows[first].ids[:cut], past, row=False)
         for i in group.members:
-            add(rows[i].ids[cut:], past, row=True)
+            add(i, rows[i].ids[cut:], past, row=True)
     lengths = np.array([part.size for part in ids], dtype=np.int32)
     keys = np.array([part.size for part in seen], dtype=np.int32)
     picked = np.flatnonzero(is_row)
@@ -95,6 +99,7 @@ def causal(rows: Sequence[Row], groups: Sequence[Group]) -> Causal:
     return Causal(
         ids=np.concatenate(ids, dtype=np.int32),
         positions=np.concatenate(positions),
+        owners=np.concatenate(owners),
         last=last,
         every=View(lengths, keys, index, causal=True),
         ends=View(np.ones_like(last), keys[picked], ends),

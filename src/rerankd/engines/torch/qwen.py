@@ -11,7 +11,7 @@ Shazeer, arXiv:2002.05202.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from rerankd.engines.rotary import rotations
 from rerankd.engines.shared_prefix import Group
 from rerankd.engines.torch.attention import Attend
 from rerankd.engines.torch.layers import Linear, Loader, RmsNorm, heads_of, rotate
-from rerankd.engines.torch.plan import causal
+from rerankd.engines.torch.plan import Causal, causal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,36 +46,45 @@ class _Layer:
         return x + self.down(functional.silu(gate) * up)
 
 
-class Qwen:
-    """See engines.torch.layers.Network."""
+class Decoder:
+    """The layers and the head, behind whatever the tokens were made of."""
 
     def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int) -> None:
         self._config = config
         self._load = load
-        self._words = load.tensor(EMBEDDINGS)
+        self.words = load.tensor(EMBEDDINGS)
         self._layers = [_layer(config, load, i) for i in range(config.layers)]
         self._norm = load.rms_norm("norm", config.rms_norm_eps, exact=True)
         self._head = Linear(load.array(yes_no_row(config, load.weights, yes=yes, no=no)), None)
-        places = np.arange(config.max_length, dtype=np.int32)
-        tables = rotations(places, config.head_dim, config.rope_theta)
-        self._angles = [load.array(table) for table in tables]
 
-    def __call__(self, rows: Sequence[Row], groups: Sequence[Group]) -> Tensor:
-        """Logits (B, 1)."""
+    def __call__(
+        self,
+        packed: Causal,
+        x: Tensor,
+        angles: Sequence[Tensor],
+        added: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Logits (B, 1).
+
+        Args:
+            packed: who sees whom.
+            x: the tokens, (T, h).
+            angles: cosine and sine of their positions, (T, 1, d / 2) each.
+            added: what becomes of the tokens after a layer, by its index; for all but the last.
+        """
         config, load = self._config, self._load
-        packed = causal(rows, groups)
-        places, last = load.array(packed.positions), load.array(packed.last)
-        angles = [table[places] for table in self._angles]
+        last = load.array(packed.last)
         ends = (config.heads, config.heads + config.kv_heads)
         every = load.attention(packed.every, config.head_dim)
         attend_last = load.attention(packed.ends, config.head_dim)
-        x = self._words[load.array(packed.ids)]
-        for layer in self._layers[:-1]:
+        for i, layer in enumerate(self._layers[:-1]):
             y = layer.norm(x)
             qkv = heads_of(layer.qkv(y), config.head_dim)
             q, k, v = torch.tensor_split(qkv, ends, dim=1)
             q, k = _turned(q, layer.q_norm, angles), _turned(k, layer.k_norm, angles)
             x = layer.finish(every(q, k, v).flatten(1), x)
+            if added is not None:
+                x = added(i, x)
         x = self._last_layer(x, angles, last, attend_last)
         return self._head(self._norm(x.float()))
 
@@ -90,6 +99,24 @@ class Qwen:
         q = heads_of(layer.qkv.part(0, width)(y[last]), head_dim)
         q = _turned(q, layer.q_norm, [table[last] for table in angles])
         return layer.finish(attend(q, k, v).flatten(1), x[last])
+
+
+class Qwen:
+    """See engines.torch.layers.Network."""
+
+    def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int) -> None:
+        self._load = load
+        self._decoder = Decoder(config, load, yes=yes, no=no)
+        places = np.arange(config.max_length, dtype=np.int32)
+        tables = rotations(places, config.head_dim, config.rope_theta)
+        self._angles = [load.array(table) for table in tables]
+
+    def __call__(self, rows: Sequence[Row], groups: Sequence[Group]) -> Tensor:
+        """Logits (B, 1)."""
+        packed = causal(rows, groups)
+        places = self._load.array(packed.positions)
+        x = self._decoder.words[self._load.array(packed.ids)]
+        return self._decoder(packed, x, [table[places] for table in self._angles])
 
 
 def _turned(x: Tensor, norm: RmsNorm | None, angles: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,293 @@
+"""Qwen3-VL-Reranker: a decoder with eyes that answers yes or no about a pair of texts or pictures.
+
+A row is the published prompt up to where the answer would stand; its logit is yes minus no. A text
+document is cut into chunks and scores as its best one (core.rank). A picture is never cut, nor is
+the query: what does not fit the window is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import starmap
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.meter import Meter
+from rerankd.core.options import BY_THE_CARD, LoadOptions
+from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
+from rerankd.engines.base import Engine
+from rerankd.engines.build import vision_engine
+from rerankd.models.base import ModelCard, RowCollector, in_slices
+from rerankd.models.causal_yes_no import answer_id, first_token
+from rerankd.models.cross_encoder import check_text, cut_document, cut_warnings, sigmoid
+from rerankd.models.pair_template import token_ids
+from rerankd.models.vision_checkpoint import open_vision
+from rerankd.models.vision_pixels import SAMPLING, Seen, require_pillow, see_image, see_video
+from rerankd.models.vision_prompt import (
+    AFTER,
+    DEFAULT_INSTRUCTION,
+    DOCUMENT,
+    INSTRUCT,
+    NO,
+    QUERY,
+    SYSTEM,
+    YES,
+    Draft,
+    VisionTokens,
+)
+
+WINDOW_TOKENS: Final = 10_245  # of the recipe: 10240, and the five that open the answer
+
+
+class VisionYesNo:
+    """A loaded Qwen3-VL-Reranker; see models.base.Model."""
+
+    def __init__(
+        self, card: ModelCard, engine: Engine, tokenizer: Tokenizer, tokens: VisionTokens
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            card: card.window_tokens is the longest row.
+            engine: answers with K = 1 label, yes minus no.
+            tokenizer: truncation and padding off; used by several threads at once.
+            tokens: ids around and in a picture.
+
+        Raises:
+            StartError: the window has no room for the template.
+        """
+        self.card = card
+        self.engine = engine
+        self._tokenizer = tokenizer
+        self._tokens = tokens
+        self._after = self._encode(AFTER)
+        self._window = card.window_tokens or WINDOW_TOKENS
+        fixed = self._fixed_tokens(None)
+        if fixed > self._window * 3 // 4:
+            raise StartError(
+                f"{card.name}: a window of {self._window} tokens is too small; the template alone "
+                f"takes {fixed}, and may take three quarters of it at most."
+            )
+
+    def with_window(self, window_tokens: int) -> VisionYesNo:
+        """The same model and engine with another window."""
+        card = replace(self.card, window_tokens=window_tokens)
+        return VisionYesNo(card, self.engine, self._tokenizer, self._tokens)
+
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
+        """Put every document behind its query; resize pictures; cut texts into chunks.
+
+        Special tokens that a text spells out are read as such, as the published code does; those of
+        pictures stand for no picture then.
+        """
+        rows = RowCollector(meter)
+        self._check(request)
+        looks = _Looks()
+        head = self._head(request, looks)
+        texts = self._encodings(request, head.pending, rows)
+        for index, document in enumerate(request.documents):
+            if document.modality == "text":
+                made, is_cut = self._chunked(request, index, head, next(texts))
+            else:
+                rows.check()
+                seen = looks.at(f"documents[{index}]", document)
+                made, is_cut = [self._shown(request, index, head, seen)], False
+            rows.add(index, made, is_cut=is_cut)
+        return rows.prepared(cut_warnings(request, rows.truncated))
+
+    def logit(self, logits: Logits) -> Scores:
+        """Yes minus no."""
+        return logits[:, 0].astype(np.float64)
+
+    def relevance(self, logit: float) -> float:
+        """The sigmoid of the logit."""
+        return sigmoid(logit)
+
+    def _head(self, request: RerankRequest, looks: _Looks) -> Draft:
+        """What all rows of a request start with; its last text waits for the document's."""
+        head = Draft(self._encode, self._tokens)
+        head.write(SYSTEM)
+        head.flush()
+        head.write(INSTRUCT + (request.instruction or DEFAULT_INSTRUCTION) + QUERY)
+        if request.query.modality == "text":
+            head.write(request.query.value)
+        else:
+            head.show(looks.at("query", request.query))
+        head.write(DOCUMENT)
+        return head
+
+    def _encodings(
+        self, request: RerankRequest, waiting: str, rows: RowCollector
+    ) -> Iterator[Encoding]:
+        """Every text document behind what waits for it, as one string, a slice at a time."""
+        texts = [waiting + each.value for each in request.documents if each.modality == "text"]
+        for part in in_slices(texts):
+            rows.check()
+            yield from self._tokenizer.encode_batch(list(part), add_special_tokens=False)
+
+    def _chunked(
+        self, request: RerankRequest, index: int, head: Draft, encoding: Encoding
+    ) -> tuple[list[Row], bool]:
+        """The rows of a text document, and whether some of it is in none."""
+        ids, first = token_ids(encoding), first_token(encoding, len(head.pending))
+        before = np.concatenate([head.ids, ids[:first]])
+        room = self._window - before.size - self._after.size
+        if room < 1:
+            raise self._no_room(request, before.size)
+        chunks, is_cut = cut_document(ids[first:], room, request, index)
+        return [self._row(head, before, chunk) for chunk in chunks], is_cut
+
+    def _shown(self, request: RerankRequest, index: int, head: Draft, seen: Seen) -> Row:
+        """The row of an image or a video, whole."""
+        draft = head.copy()
+        draft.flush()
+        before = draft.size
+        if before + self._after.size >= self._window:
+            raise self._no_room(request, before)
+        draft.show(seen)
+        tokens = draft.size + self._after.size
+        if tokens > self._window:
+            raise InvalidRequest(
+                f"documents[{index}] takes {draft.size - before} tokens and the query with its "
+                f"template {before + self._after.size}; together {self.card.name} reads "
+                f"{self._window}. Send a smaller picture or a shorter video.",
+                param="documents",
+            )
+        return self._row(draft, draft.ids, np.empty(0, dtype=np.int32))
+
+    def _row(self, draft: Draft, before: TokenIds, chunk: TokenIds) -> Row:
+        ids = np.concatenate([before, chunk, self._after])
+        return Row(ids, ids.size, visuals=tuple(draft.placed))
+
+    def _encode(self, text: str) -> TokenIds:
+        return token_ids(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _fixed_tokens(self, instruction: str | None) -> int:
+        """Tokens of a row without query and document."""
+        asked = instruction or DEFAULT_INSTRUCTION
+        whole = self._encode(SYSTEM + INSTRUCT + asked + QUERY + DOCUMENT)
+        return whole.size + self._after.size
+
+    def _check(self, request: RerankRequest) -> None:
+        """What can be said before a document is looked at.
+
+        A text query may take 3/4 of the window, and the instruction what that leaves.
+
+        Raises:
+            InvalidRequest: naming the field, the limit and the way out.
+        """
+        fields = [("query", request.query)]
+        fields += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
+        if request.instruction is not None:
+            fields.append(("instruction", Content(value=request.instruction)))
+        for name, content in fields:
+            if content.modality == "text":
+                check_text(name, content, self.card)
+        fixed = self._fixed_tokens(request.instruction)
+        if fixed > self._window * 3 // 4:
+            tokens = self._encode(request.instruction or "").size
+            limit = self._window * 3 // 4 - (fixed - tokens)
+            raise InvalidRequest(
+                f"instruction has {tokens} tokens; {self.card.name} takes at most {limit} (with "
+                f"its template, three quarters of its window of {self._window}). Shorten the "
+                "instruction.",
+                param="instruction",
+            )
+        if request.query.modality == "text":
+            tokens = self._encode(request.query.value).size
+            limit = min(self._window * 3 // 4, self._window - fixed - 1)
+            if tokens > limit:
+                raise self._too_long("query", tokens, limit, "Shorten the query.")
+
+    def _no_room(self, request: RerankRequest, tokens: int) -> InvalidRequest:
+        """The query, with its template, leaves nothing for a document."""
+        way = "Shorten the query."
+        if request.query.modality != "text":
+            way = "Send a smaller picture or a shorter video."
+        limit = self._window - self._after.size - 1
+        return self._too_long("query with its template", tokens, limit, way)
+
+    def _too_long(self, what: str, tokens: int, limit: int, way: str) -> InvalidRequest:
+        return InvalidRequest(
+            f"{what} has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
+            f"of its window of {self._window}, less beside a long instruction). {way}",
+            param="query",
+        )
+
+
+class _Looks:
+    """The pictures of a request, each resized once, however often it is sent."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, bytes], Seen] = {}
+
+    def at(self, name: str, content: Content) -> Seen:
+        """A content's picture.
+
+        Raises:
+            InvalidRequest: it cannot be read; the message says which and why.
+        """
+        param = name.partition("[")[0]
+        media = content.media
+        if media is None:
+            raise InvalidRequest(
+                f"{name} is {content.modality}, but what it refers to was not read here.",
+                param=param,
+            )
+        known = self._seen.get((content.modality, media.digest))
+        if known is not None:
+            return known
+        try:
+            seen = see_image(media) if content.modality == "image" else see_video(media)
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{name}: the {content.modality} is {media.width} by {media.height} pixels: "
+                f"{error}. Crop it.",
+                param=param,
+            ) from error
+        self._seen[content.modality, media.digest] = seen
+        return seen
+
+
+def load_vision_yes_no(
+    folder: Path,
+    *,
+    name: str,
+    options: LoadOptions = BY_THE_CARD,
+    named_by_catalog: bool = False,
+) -> VisionYesNo:
+    """Load a checkpoint folder; models.selfcheck is the caller's next step.
+
+    The engine is torch, whether the operator chose it or nothing.
+
+    Args and errors: as models.cross_encoder.load_cross_encoder().
+    """
+    require_pillow()
+    checkpoint = open_vision(folder)
+    tokenizer = checkpoint.tokenizer
+    yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (YES, NO)))
+    limit = checkpoint.config.max_length
+    window = options.window_tokens or min(
+        WINDOW_TOKENS, limit, checkpoint.model_max_length or limit
+    )
+    if window > limit:
+        raise StartError(
+            f"{folder}: a window of {window} tokens is not possible; the model takes {limit}."
+        )
+    card = ModelCard(
+        name=name,
+        family="vision-yes-no",
+        window_tokens=window,
+        score='sigmoid of the logit of "yes" minus that of "no", of a text document\'s best chunk',
+        modalities=frozenset({"text", "image", "video"}),
+        video=SAMPLING,
+        takes_instruction=True,
+        named_by_catalog=named_by_catalog,
+    )
+    engine = vision_engine(checkpoint.config, checkpoint.weights, options.engine, yes=yes, no=no)
+    return VisionYesNo(card, engine, tokenizer, checkpoint.tokens)
