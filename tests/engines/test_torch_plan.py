@@ -57,6 +57,8 @@ def test_a_decoders_token_sees_its_row_up_to_itself_wherever_that_is_packed(
     groups = plan_groups([row.ids for row in rows], [0] * len(rows))
     packed = causal(rows, groups)
     order = [i for group in groups for i in group.members]
+    for i, place in enumerate(packed.positions):
+        assert rows[int(packed.owners[i])].ids[place] == packed.ids[i]
     for view in (packed.every, packed.ends):
         index = np.arange(packed.ids.size) if view.index is None else view.index
         seen = np.split(index, np.cumsum(view.keys)[:-1])

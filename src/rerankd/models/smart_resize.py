@@ -1,6 +1,7 @@
 """To which size a vision model's recipe brings a picture. Pure arithmetic.
 
-Source: qwen_vl_utils 0.0.14, vision_process.smart_resize and the limits of fetch_video.
+Sources: qwen_vl_utils 0.0.14, vision_process.smart_resize and the limits of fetch_video; that no
+side becomes 0: transformers, image_processing_qwen2_vl.smart_resize.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def smart_resize(height: int, width: int, *, factor: int, limits: PixelLimits) -
     across = max(factor, round(width / factor) * factor)
     if down * across > limits.most:
         shrink = math.sqrt(height * width / limits.most)
-        down = math.floor(height / shrink / factor) * factor
-        across = math.floor(width / shrink / factor) * factor
+        down = max(factor, math.floor(height / shrink / factor) * factor)
+        across = max(factor, math.floor(width / shrink / factor) * factor)
     elif down * across < limits.least:
         grow = math.sqrt(limits.least / (height * width))
         down = math.ceil(height * grow / factor) * factor
