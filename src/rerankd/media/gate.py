@@ -13,6 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 
 import httpcore2
 
@@ -27,7 +28,7 @@ _TRIED = 4  # addresses of one host
 _LOOK_UPS = 8  # threads: a name server that does not answer holds one for some seconds
 
 # One sentence for both: who may call must not learn which names exist inside.
-_NOT_PUBLIC = "its host does not resolve to public addresses only"
+_NOT_PUBLIC = "its host must have public addresses, and no others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,10 @@ def entry(written: str) -> Entry:
         'images.example.com, minio.internal:9000, 10.1.2.3 or 10.1.0.0/16; IPv6 as "[fd00::1]:80".'
     )
     text = written.strip().lower()
-    if "/" in text or text.count(":") > 1 and not text.startswith("["):
+    if "/" in text or (text.count(":") > 1 and not text.startswith("[")):
         return Entry(None, _network(text, wrong), None)
     found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", text)
-    if found is None or found[2] and not 0 < int(found[2]) < 65536:
+    if found is None or (found[2] and not 0 < int(found[2]) < 65536):
         raise wrong
     host, port = found[1].strip("[]").removesuffix("."), int(found[2]) if found[2] else None
     if re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*|[0-9.]+", host):
@@ -154,7 +155,9 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._network = httpcore2.AnyIOBackend()
+        self._network = cast(  # its type depends on whether anyio is there; Starlette brings it
+            "httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend()
+        )
         self._stream: httpcore2.AsyncNetworkStream | None = None
 
     async def connect_tcp(
@@ -173,12 +176,13 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectTimeout from None
         for place, each in enumerate(found):
             try:
-                self._stream = await self._network.connect_tcp(str(each), port, timeout=timeout)
+                stream = await self._network.connect_tcp(str(each), port, timeout=timeout)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if place == len(found) - 1:
                     raise
             else:
-                return self._stream
+                self._stream = stream
+                return stream
         raise httpcore2.ConnectError
 
     async def connect_unix_socket(

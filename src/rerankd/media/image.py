@@ -6,7 +6,7 @@ Pillow's convert. EXIF orientation and colour profiles are not applied, as there
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -50,18 +50,22 @@ def decode(kind: str, data: bytes, shape: Shape) -> Pixels:
 
 
 @contextmanager
-def opened(kind: str, data: bytes, shape: Shape) -> Iterator[Any]:
+def opened(kind: str, data: bytes, shape: Shape) -> Generator[Any]:
     """A Pillow image of exactly this kind and size; what goes wrong inside is its damage."""
     pillow = library("PIL.Image", TORCH)
     try:
         with pillow.open(BytesIO(data), formats=(kind.upper(),)) as image:
-            if (image.width, image.height) != (shape.width, shape.height):
-                raise Refused(f"the {kind.upper()} is not as large as it says")
+            _check_same(kind, image, shape)
             yield image
     except Refused:
         raise
     except Exception:  # noqa: BLE001 - decoders raise anything on damaged bytes: never a 500
         raise Refused(f"the {kind.upper()} is damaged or cut off") from None
+
+
+def _check_same(kind: str, image: Any, shape: Shape) -> None:
+    if (image.width, image.height) != (shape.width, shape.height):
+        raise Refused(f"the {kind.upper()} is not as large as it says")
 
 
 def to_rgb(image: Any) -> Pixels:

@@ -228,7 +228,7 @@ class Job:
             raise Refused("nobody waits for it any more", "cancelled")
 
     async def _on(self, threads: Executor, work: Callable[..., T], *arguments: Any) -> T:
-        """Run on a thread. When this is cancelled the thread goes on, and its bytes stay counted."""
+        """Run on a thread. Cancelled, the thread goes on, and its bytes stay counted."""
         loop = asyncio.get_running_loop()
         future = threads.submit(work, *arguments)
         self._running += 1

@@ -14,7 +14,9 @@ from rerankd.media.limits import Refused
 MAX_CHARACTERS = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT = "%/:=&?~#+!$,;'@()*[]"  # of a path and query: what is not percent-encoded again
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.I)
+_AUTHORITY = re.compile(
+    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE
+)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # WHATWG: a host that ends so is an IPv4 address
 
@@ -69,6 +71,8 @@ def parse(url: str) -> Target:
         )
     host, is_address = _host(found["host"].lower())
     port = int(found["port"]) if found["port"] else _DEFAULT_PORTS[parts.scheme]
+    if not 0 < port < 65536:
+        raise Refused("its URL has no port that could exist")
     path = quote(parts.path or "/", safe=_KEPT) + (
         "?" + quote(parts.query, safe=_KEPT) if parts.query else ""
     )

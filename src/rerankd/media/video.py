@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -114,7 +114,7 @@ def _until(ends: float, limits: MediaLimits, alive: Alive) -> Alive:
 
 
 @contextmanager
-def _opened(kind: str, data: bytes, limits: MediaLimits) -> Iterator[Any]:
+def _opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
     """The video stream of a container; what goes wrong inside is its damage."""
     av = library("av", TORCH)
     options = {
@@ -153,7 +153,7 @@ def _explained(av: Any) -> Generator[None]:
         raise _damaged() from None
 
 
-def _open_nothing(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+def _open_nothing(*_: object) -> NoReturn:
     raise PermissionError("a video opens no other file")
 
 
