@@ -185,9 +185,7 @@ class NameServer(asyncio.DatagramProtocol):
 async def name_server() -> AsyncGenerator[NameServer]:
     """A name server on a free port."""
     loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(
-        NameServer, local_addr=("127.0.0.1", 0)
-    )
+    transport, server = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
     try:
         yield server
     finally:
@@ -227,9 +225,7 @@ class World:
     def values(self, **media: Any) -> Json:
         """Settings of an operator who named the store; other [media] settings beside."""
         fast = {"connect_s": 1.0, "read_s": 0.4, "fetch_s": 1.0}
-        return {
-            "media": {"allow": [f"{STORE}/32"], "ports": [80, 443, self.port], **fast, **media}
-        }
+        return {"media": {"allow": [f"{STORE}/32"], "ports": [80, 443, self.port], **fast, **media}}
 
     def url(self, path: str = "/", host: str = "images.test") -> str:
         """A URL of the store."""

@@ -247,10 +247,9 @@ async def test_a_redirect_from_https_to_http_is_refused(certified: ssl.SSLContex
 
 
 async def test_https_to_a_port_that_speaks_no_tls() -> None:
-    async with world() as around:
-        async with seeing(around.values(), names=around.names) as (client, _):
-            url = around.url("/a.png").replace("http:", "https:")
-            await refused(client, "image", url, "within 1 s")
+    async with world() as around, seeing(around.values(), names=around.names) as (client, _):
+        url = around.url("/a.png").replace("http:", "https:")
+        await refused(client, "image", url, "within 1 s")
 
 
 async def test_a_port_where_nobody_listens() -> None:

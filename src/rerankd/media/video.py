@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -26,6 +26,7 @@ _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4")
 _STREAMS = 16
 _BOXES = 65_536
+_TO_REFERENCES = {b"trak", b"mdia", b"minf", b"dinf"}  # boxes around a list of where tracks lie
 
 
 def inspect(kind: str, data: bytes, limits: MediaLimits, alive: Alive) -> VideoShape:
@@ -46,11 +47,12 @@ def inspect(kind: str, data: bytes, limits: MediaLimits, alive: Alive) -> VideoS
             if frames > limits.video_frames:
                 break
             alive()
+        context = stream.codec_context
+        fps = float(stream.average_rate or 0)
+        shape = checked(context.width, context.height, frames, fps, limits)
         if frames < stream.frames or not frames:
             raise _damaged()
-        fps = float(stream.average_rate or 0)
-        context = stream.codec_context
-        return checked(context.width, context.height, frames, fps, limits)
+        return shape
 
 
 def decode(
@@ -170,17 +172,39 @@ def _whole(kind: str, data: bytes) -> None:
 
 
 def _boxes(data: bytes) -> None:
-    """ISO 14496-12: 32-bit size, name; size 1: a 64-bit size follows; size 0: to the end."""
-    at = 0
+    for name, start, end in _inside(data, 0, len(data)):
+        if name == b"moov":
+            _own_tracks(data, start, end)
+
+
+def _own_tracks(data: bytes, start: int, end: int) -> None:
+    """No track lies in another file. FFmpeg would not open it; it is refused all the same."""
+    for name, inner, inner_end in _inside(data, start, end):
+        if name in _TO_REFERENCES:
+            _own_tracks(data, inner, inner_end)
+        elif name == b"dref":
+            for _, entry, _ in _inside(data, inner + 8, inner_end):
+                if not data[entry + 3] & 1:  # self-contained
+                    raise Refused("a track of the video lies in another file")
+
+
+def _inside(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two places: name, start and end of what is in each.
+
+    ISO 14496-12: 32-bit size, name; size 1: a 64-bit size follows; size 0: to the end.
+    """
     for _ in range(_BOXES):
-        (size,) = struct.unpack_from(">I", data, at)
+        if at == end or (end - at == 4 and data[at:end] == b"\0\0\0\0"):  # QuickTime ends lists so
+            return
+        size, name = struct.unpack_from(">I4s", data, at)
+        head = 16 if size == 1 else 8
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
-        at = len(data) if size == 0 else at + size
-        if at == len(data):
-            return
-        if at > len(data) or 0 < size < 8:
+        size = size or end - at
+        if size < head or at + size > end:
             raise _damaged()
+        yield name, at + head, at + size
+        at += size
     raise _damaged()
 
 
