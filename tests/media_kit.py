@@ -1,5 +1,7 @@
-"""What the tests of media/ share: a real HTTP server, a real name server, a listener that must
-never be reached, files of all kinds, and a model that reads images.
+"""What the tests of media/ share.
+
+A real HTTP server, a real name server, a listener that must never be reached, files of all kinds,
+and a model that reads images.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from rerankd.web.state import State
 
 STORE, FORBIDDEN = "127.0.0.2", "127.0.0.1"  # an operator's image store, and what is not to be met
 TLS = Path(__file__).parent / "media" / "tls"
+AV: Any = av  # its own types are incomplete
 SAMPLING = VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=2)
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -312,13 +315,13 @@ def movie(
 ) -> bytes:
     """A video, each frame of another grey."""
     out = BytesIO()
-    with av.open(out, "w", format=form) as container:
-        stream: Any = container.add_stream(codec, rate=fps, options=options)
+    with AV.open(out, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=fps, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for i in range(frames):
             grey = np.full((size[1], size[0], 3), i * 8 % 256, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            container.mux(stream.encode(AV.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(stream.encode())
     return out.getvalue()
 
@@ -363,11 +366,8 @@ async def refused(client: httpx2.AsyncClient, kind: str, value: str, says: str) 
         status = 422 if dialect == "jina" else 400  # Jina's own for a bad field
         assert answer.status_code == status, (dialect, answer.status_code, answer.text)
         said = answer.json()
-        message = {
-            "superset": lambda: said["message"],
-            "siliconflow": lambda: said["message"],
-            "jina": lambda: said["detail"],
-            "vllm": lambda: said["error"]["message"],
-        }[dialect]()
+        message: str = said[{"jina": "detail", "vllm": "error"}.get(dialect, "message")]
+        if dialect == "vllm":
+            message = said["error"]["message"]
         assert message.startswith(f"documents[1]: this {kind} cannot be used: "), message
         assert says in message, message

@@ -77,7 +77,7 @@ def jpeg_twice() -> bytes:
 
 
 def gif_frame_outside() -> bytes:
-    """A canvas of 20 × 10 with a frame of 65535 × 65535."""
+    """A canvas of 20 by 10 with a frame of 65535 by 65535."""
     data = picture("GIF")
     at = data.index(b"\x2c", 13)
     return patched(data, at + 5, b"\xff\xff\xff\xff")
@@ -91,7 +91,7 @@ def gif_bits() -> bytes:
 
 
 def webp_canvas() -> bytes:
-    """A still WebP whose extended header says 16 million × 16 million."""
+    """A still WebP whose extended header says 16 million by 16 million."""
     body = picture("WEBP", lossless=True)[12:]
     inner = b"VP8X" + struct.pack("<I", 10) + bytes(4) + b"\xff" * 6 + body
     return b"RIFF" + struct.pack("<I", 4 + len(inner)) + b"WEBP" + inner

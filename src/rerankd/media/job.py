@@ -200,7 +200,8 @@ class Job:
 
     def _count(self, size: int) -> None:
         """Bytes came. Raises Refused, Overloaded."""
-        limit = self._shared.limits.request_bytes
+        limits = self._shared.limits
+        limit = min(limits.request_bytes, limits.encoded_bytes)
         self._received += size
         if self._received > limit:
             raise Refused(
