@@ -26,6 +26,7 @@ import dns.message
 import dns.rdatatype
 import dns.rrset
 import httpx2
+import msgspec
 import numpy as np
 from PIL import Image
 from support import BytesModel, Json, settings
@@ -34,6 +35,7 @@ from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Prepared, RerankRequest, Row
 from rerankd.media.gate import Resolve
+from rerankd.media.limits import MediaLimits
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.pool import Plan
@@ -44,6 +46,12 @@ STORE, FORBIDDEN = "127.0.0.2", "127.0.0.1"  # an operator's image store, and wh
 TLS = Path(__file__).parent / "media" / "tls"
 AV: Any = av  # its own types are incomplete
 SAMPLING = VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=2)
+
+
+def limits(**media: Any) -> MediaLimits:
+    """The default limits, some changed."""
+    return MediaLimits(**msgspec.structs.asdict(settings(media=media).media))
+
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -311,12 +319,12 @@ def movie(
     frames: int = 30,
     fps: int = 10,
     size: tuple[int, int] = (64, 48),
-    **options: str,
+    options: Mapping[str, str] | None = None,
 ) -> bytes:
     """A video, each frame of another grey."""
     out = BytesIO()
     with AV.open(out, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=fps, options=options)
+        stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for i in range(frames):

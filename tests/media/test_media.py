@@ -37,11 +37,10 @@ PNG = picture()
 
 def media_of(model: VisionModel) -> list[Media]:
     """What the model was given last, in document order."""
-    found = [content.media for _, content in model.seen[-1].contents() if content.media]
-    return found
+    return [content.media for _, content in model.seen[-1].contents() if content.media]
 
 
-async def rank(client: httpx2.AsyncClient, *documents: Json) -> Json:
+async def rank(client: httpx2.AsyncClient, *documents: Json | str) -> Json:
     answer = await client.post("/v1/rerank", json={"query": "q", "documents": list(documents)})
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -55,7 +54,10 @@ IMAGES = {
 }
 VIDEOS: dict[str, tuple[Callable[[], bytes], str]] = {
     "mp4, H.264": (movie, "mp4"),
-    "mp4, H.265": (lambda: movie("mp4", "libx265", **{"x265-params": "log-level=none"}), "mp4"),
+    "mp4, H.265": (
+        lambda: movie("mp4", "libx265", options={"x265-params": "log-level=none"}),
+        "mp4",
+    ),
     "mp4, MPEG-4": (lambda: movie("mp4", "mpeg4"), "mp4"),
     "mov": (lambda: movie("mov"), "mp4"),
     "webm, VP9": (lambda: movie("webm", "libvpx-vp9"), "webm"),
@@ -327,10 +329,8 @@ async def test_who_finds_no_room_in_time_is_told_to_come_back() -> None:
     model = VisionModel()
     held = threading.Event()
     model.wait = lambda: held.wait(5)
-    async with seeing({"media": {"decoded_bytes": 1000, "wait_s": 0.1}}, model=model) as (
-        client,
-        _,
-    ):
+    values = {"media": {"decoded_bytes": 1000, "wait_s": 0.1}}
+    async with seeing(values, model=model) as (client, _):
         body = {"query": "q", "documents": [{"image": uri(PNG)}]}
         first = asyncio.create_task(client.post("/v1/rerank", json=body))
         while not model.seen:
