@@ -52,12 +52,10 @@ IMAGES = {
     "webp": lambda: picture("WEBP"),
     "gif": lambda: picture("GIF"),
 }
+QUIET = {"x265-params": "log-level=none"}
 VIDEOS: dict[str, tuple[Callable[[], bytes], str]] = {
     "mp4, H.264": (movie, "mp4"),
-    "mp4, H.265": (
-        lambda: movie("mp4", "libx265", options={"x265-params": "log-level=none"}),
-        "mp4",
-    ),
+    "mp4, H.265": (lambda: movie("mp4", "libx265", options=QUIET), "mp4"),
     "mp4, MPEG-4": (lambda: movie("mp4", "mpeg4"), "mp4"),
     "mov": (lambda: movie("mov"), "mp4"),
     "webm, VP9": (lambda: movie("webm", "libvpx-vp9"), "webm"),
