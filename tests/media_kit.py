@@ -235,8 +235,7 @@ class World:
 
     def values(self, **media: Any) -> Json:
         """Settings of an operator who named the store; other [media] settings beside."""
-        fast = {"connect_s": 1.0, "read_s": 0.4, "fetch_s": 1.0}
-        return {"media": {"allow": [f"{STORE}/32"], "ports": [80, 443, self.port], **fast, **media}}
+        return {"media": {"allow": [f"{STORE}/32"], "ports": [80, 443, self.port], **media}}
 
     def url(self, path: str = "/", host: str = "images.test") -> str:
         """A URL of the store."""

@@ -103,9 +103,9 @@ ANSWERS: dict[str, tuple[Answer | bytes, str]] = {
     ),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.9\r\n", BROKEN),
     "nothing and gone": (b"", BROKEN),
-    "nothing, open": (silence(b""), "nothing for 0.4 s"),
-    "headers, then nothing": (silence(OK), "nothing for 0.4 s"),
-    "half a body, then nothing": (silence(reply(PNG)[:-20]), "nothing for 0.4 s"),
+    "nothing, open": (silence(b""), "nothing for 0.4 s ("),
+    "headers, then nothing": (silence(OK), "nothing for 0.4 s ("),
+    "half a body, then nothing": (silence(reply(PNG)[:-20]), "nothing for 0.4 s ("),
     "headers that drip": (drip(OK), "within 1 s (media.fetch_s)"),
     "a body that drips": (drip(OK + b"content-length: 9999\r\n\r\n"), "within 1 s (media.fetch_s)"),
     "a redirect to nowhere": (reply(b"", status="302 Found"), "redirects to nowhere"),
@@ -125,11 +125,12 @@ async def test_a_hostile_answer_is_refused_in_time(case: str) -> None:
     answer, says = ANSWERS[case]
     async with world() as around:
         around.store.routes["/a.png"] = answer
-        values = around.values(image_bytes=20_000)
+        waits = {"fetch_s": 1.0} if "fetch_s" in says else {"read_s": 0.4}
+        values = around.values(image_bytes=20_000, **(waits if " s (" in says else {}))
         async with seeing(values, names=around.names) as (client, state):
             started = time.monotonic()
             await refused(client, "image", around.url("/a.png?secret=1"), says)
-            assert time.monotonic() - started < 4 * 2.0
+            assert time.monotonic() - started < 4 * 4.0
             media = state.pipeline.media
             assert media is not None
             assert (media.encoded.used_bytes, media.decoded.used_bytes) == (0, 0)
@@ -247,7 +248,10 @@ async def test_a_redirect_from_https_to_http_is_refused(certified: ssl.SSLContex
 
 
 async def test_https_to_a_port_that_speaks_no_tls() -> None:
-    async with world() as around, seeing(around.values(), names=around.names) as (client, _):
+    async with (
+        world() as around,
+        seeing(around.values(fetch_s=1), names=around.names) as (client, _),
+    ):
         url = around.url("/a.png").replace("http:", "https:")
         await refused(client, "image", url, "within 1 s")
 
