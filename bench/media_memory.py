@@ -63,7 +63,7 @@ class StandIn:
             for d in request.documents
             if d.media is not None
         )
-        return Prepared(rows=rows, owners=tuple(range(len(rows))), image_tokens=len(rows))
+        return Prepared(rows=rows, owners=tuple(range(len(rows))))
 
     def logit(self, logits: Logits) -> Scores:
         """The one label."""

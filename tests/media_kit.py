@@ -77,7 +77,7 @@ class VisionModel(BytesModel):
         self.seen.append(request)
         self.wait()
         rows = tuple(self._pair(request.query, document) for document in request.documents)
-        return Prepared(rows=rows, owners=tuple(range(len(rows))), image_tokens=len(rows))
+        return Prepared(rows=rows, owners=tuple(range(len(rows))))
 
     def _pair(self, query: Content, document: Content) -> Row:
         head, tail = _ids(query), _ids(document)
