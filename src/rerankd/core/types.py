@@ -37,6 +37,11 @@ class Content:
     media: Media | None = None
     echo: Mapping[str, object] | None = None
 
+    @property
+    def is_unread(self) -> bool:
+        """An image or a video that is not fetched and decoded yet."""
+        return self.modality != "text" and self.media is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankRequest:

@@ -67,9 +67,7 @@ class MediaLoader:
             InvalidRequest: one cannot be used; names it and says why.
             Overloaded: other requests' images and videos fill the memory.
         """
-        contents = [
-            (name, content) for name, content in request.contents() if content.modality != "text"
-        ]
+        contents = [(name, content) for name, content in request.contents() if content.is_unread]
         if not contents:
             yield request
             return
@@ -79,7 +77,9 @@ class MediaLoader:
 
             def filled(content: Content) -> Content:
                 found = media.get((content.modality, content.value))
-                return content if found is None else replace(content, media=found)
+                if found is None or not content.is_unread:
+                    return content
+                return replace(content, media=found)
 
             yield replace(
                 request,

@@ -164,7 +164,7 @@ class Pipeline:
         Only for a model that reads them, and only when its queue has room: a request that would be
         refused anyway causes no fetch.
         """
-        count = sum(content.modality != "text" for _, content in request.contents())
+        count = sum(content.is_unread for _, content in request.contents())
         if not count:
             yield request
             return
