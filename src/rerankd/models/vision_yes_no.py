@@ -152,11 +152,12 @@ class VisionYesNo:
         draft.show(seen)
         tokens = draft.size + self._after.size
         if tokens > self._window:
+            name = f"documents[{index}]"
             raise InvalidRequest(
-                f"documents[{index}] takes {draft.size - before} tokens and the query with its "
-                f"template {before + self._after.size}; together {self.card.name} reads "
-                f"{self._window}. Send a smaller picture or a shorter video.",
-                param="documents",
+                f"{name} takes {draft.size - before} tokens and the query with its template "
+                f"{before + self._after.size}; together {self.card.name} reads {self._window}. "
+                "Send a smaller picture or a shorter video.",
+                param=name,
             )
         return self._row(draft, draft.ids, np.empty(0, dtype=np.int32))
 
@@ -232,12 +233,11 @@ class _Looks:
         Raises:
             InvalidRequest: it cannot be read; the message says which and why.
         """
-        param = name.partition("[")[0]
         media = content.media
         if media is None:
             raise InvalidRequest(
                 f"{name} is {content.modality}, but what it refers to was not read here.",
-                param=param,
+                param=name,
             )
         known = self._seen.get((content.modality, media.digest))
         if known is not None:
@@ -248,7 +248,7 @@ class _Looks:
             raise InvalidRequest(
                 f"{name}: the {content.modality} is {media.width} by {media.height} pixels: "
                 f"{error}. Crop it.",
-                param=param,
+                param=name,
             ) from error
         self._seen[content.modality, media.digest] = seen
         return seen
