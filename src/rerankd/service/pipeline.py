@@ -164,18 +164,18 @@ class Pipeline:
         Only for a model that reads them, and only when its queue has room: a request that would be
         refused anyway causes no fetch.
         """
-        count = sum(content.is_unread for _, content in request.contents())
-        if not count:
+        unread = [name for name, content in request.contents() if content.is_unread]
+        if not unread:
             yield request
             return
         check_limits(request, self.limits)
         check_modalities(request, served.model.card)
         if self.media is None:
-            raise InvalidRequest("documents: only texts are read here.", param="documents")
+            raise InvalidRequest(f"{unread[0]}: only texts are read here.", param=unread[0])
         scheduler = served.scheduler
         estimate = request_bytes(request) // _BYTES_PER_TOKEN
         scheduler.check_room(min(estimate, scheduler.request_tokens))
-        trace.media += count
+        trace.media += len(unread)
         started = time.perf_counter()
         try:
             async with self.media.resolve(request, served.model.card.video) as resolved:
