@@ -64,8 +64,19 @@ TINY = Shape(
     side=12,
     deepstack=(0, 2, 3),
 )
-TINY_UNTIED = replace(
-    TINY, hidden=60, heads=6, head_dim=20, sections=(4, 3, 3), side=7, tied=False, shards=3
+TINY_UNTIED = replace(  # heads, sections and position table as published for the 8B model
+    TINY,
+    hidden=60,
+    heads=2,
+    kv_heads=1,
+    head_dim=128,
+    sections=(24, 20, 20),
+    width=144,
+    vision_heads=2,
+    vision_intermediate=200,
+    side=48,
+    tied=False,
+    shards=3,
 )
 GOLDEN_SHAPES = {"tiny-vl": TINY, "tiny-vl-untied": TINY_UNTIED}
 
