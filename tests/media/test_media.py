@@ -181,6 +181,22 @@ async def test_fetches_run_side_by_side_within_their_limits() -> None:
     assert (around.store.most_open, other.most_open) == (4, 2)
 
 
+async def test_the_server_fetches_so_many_at_once() -> None:
+    async with world() as around:
+
+        async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.02)
+            writer.write(reply(PNG))
+            await writer.drain()
+
+        for i in range(12):
+            around.store.routes[f"/{i}"] = slow
+        documents = [{"image": around.url(f"/{i}")} for i in range(12)]
+        async with seeing(around.values(fetches=3), names=around.names) as (client, _):
+            await asyncio.gather(*(rank(client, *documents[i::2]) for i in range(2)))
+    assert (around.store.connections, around.store.most_open) == (12, 3)
+
+
 async def test_the_first_failure_ends_the_other_fetches() -> None:
     async with world() as around:
         gone = asyncio.Event()
