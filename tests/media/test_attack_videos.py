@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media_kit import AV, World, animation, box, movie, picture, refused, seeing, uri, world
+from media_files import AV, animation, box, movie, picture, uri
+from media_kit import World, refused, seeing, world
 
 DAMAGED = "the video is damaged or cut off"
 UNKNOWN = "no image or video that is known here"

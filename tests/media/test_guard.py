@@ -9,7 +9,8 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_kit import SAMPLING, limits, movie
+from media_files import movie
+from media_kit import SAMPLING, limits
 
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.media import address, url, video
