@@ -164,3 +164,7 @@ def test_damaged_videos_raise_nothing_but_refused(data: st.DataObject) -> None:
         video.decode(kind, bytes(damaged), SAMPLING, shape, allowed, lambda: None)
     except Refused:
         pass
+
+
+async def test_these_tests_run_on_the_servers_loop() -> None:
+    assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
