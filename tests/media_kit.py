@@ -1,24 +1,19 @@
 """What the tests of media/ share.
 
-A real HTTP server, a real name server, a listener that must never be reached, files of all kinds,
-and a model that reads images.
+A real HTTP server, a real name server, a listener that must never be reached, and a model that
+reads images. The files are in media_files.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import ssl
-import struct
-import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import av
 import dns.asyncresolver
 import dns.exception
 import dns.flags
@@ -28,10 +23,9 @@ import dns.rrset
 import httpx2
 import msgspec
 import numpy as np
-from PIL import Image
 from support import BytesModel, Json, settings
 
-from rerankd.core.media import VideoSampling
+from rerankd.core.media import Media, VideoSampling
 from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Prepared, RerankRequest, Row
 from rerankd.media.gate import Resolve
@@ -44,7 +38,6 @@ from rerankd.web.state import State
 
 STORE, FORBIDDEN = "127.0.0.2", "127.0.0.1"  # an operator's image store, and what is not to be met
 TLS = Path(__file__).parent / "media" / "tls"
-AV: Any = av  # its own types are incomplete
 SAMPLING = VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=2)
 
 
@@ -287,70 +280,6 @@ async def seeing(
         yield client, state
 
 
-def uri(data: bytes, kind: str = "image/png") -> str:
-    """Bytes as a data URI."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def picture(
-    form: str = "PNG", size: tuple[int, int] = (20, 10), colour: Any = (10, 20, 30), **save: Any
-) -> bytes:
-    """An encoded image of one colour."""
-    mode = save.pop("mode", "RGB")
-    out = BytesIO()
-    Image.new(mode, size, colour).save(out, form, **save)
-    return out.getvalue()
-
-
-def animation(form: str = "GIF", frames: int = 12, size: tuple[int, int] = (20, 10)) -> bytes:
-    """An animation, each frame of another grey; 100 ms each."""
-    pictures = [Image.new("RGB", size, (i * 20 % 256,) * 3) for i in range(frames)]
-    out = BytesIO()
-    more: Json = {"save_all": True, "append_images": pictures[1:], "duration": 100}
-    pictures[0].save(out, form, **more, **({"lossless": True} if form == "WEBP" else {}))
-    return out.getvalue()
-
-
-def movie(
-    form: str = "mp4",
-    codec: str = "libx264",
-    *,
-    frames: int = 30,
-    fps: int = 10,
-    size: tuple[int, int] = (64, 48),
-    options: Mapping[str, str] | None = None,
-) -> bytes:
-    """A video, each frame of another grey."""
-    out = BytesIO()
-    with AV.open(out, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        for i in range(frames):
-            grey = np.full((size[1], size[0], 3), i * 8 % 256, np.uint8)
-            container.mux(stream.encode(AV.VideoFrame.from_ndarray(grey, format="rgb24")))
-        container.mux(stream.encode())
-    return out.getvalue()
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    """A PNG chunk."""
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def png_of(width: int, height: int, *before: bytes, pixels: bytes | None = None) -> bytes:
-    """A grey PNG made by hand: its header, chunks of one's own, then pixels (or too few)."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    raw = pixels if pixels is not None else b"\0" * ((width + 1) * height)
-    parts = [header, *before, chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def box(name: bytes, data: bytes) -> bytes:
-    """An MP4 box."""
-    return struct.pack(">I", 8 + len(data)) + name + data
-
-
 def bodies(kind: str, value: str) -> Mapping[str, tuple[str, Json]]:
     """A request whose second document is an image or a video, by dialect: path and body."""
     plain = {"query": "q", "documents": ["text", {kind: value}]}
@@ -378,3 +307,15 @@ async def refused(client: httpx2.AsyncClient, kind: str, value: str, says: str) 
             message = said["error"]["message"]
         assert message.startswith(f"documents[1]: this {kind} cannot be used: "), message
         assert says in message, message
+
+
+def media_of(model: VisionModel) -> list[Media]:
+    """What the model was given last, in document order."""
+    return [content.media for _, content in model.seen[-1].contents() if content.media]
+
+
+async def rank(client: httpx2.AsyncClient, *documents: Json | str) -> Json:
+    """An answer, which must be a good one."""
+    answer = await client.post("/v1/rerank", json={"query": "q", "documents": list(documents)})
+    assert answer.status_code == 200, answer.text
+    return answer.json()

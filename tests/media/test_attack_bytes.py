@@ -10,7 +10,8 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from media_kit import animation, chunk, movie, picture, png_of, refused, seeing, uri
+from media_files import animation, chunk, movie, picture, png_of, uri
+from media_kit import refused, seeing
 from PIL import Image, PngImagePlugin
 
 UNKNOWN = "no image or video that is known here"

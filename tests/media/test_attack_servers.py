@@ -11,6 +11,7 @@ import ssl
 import time
 
 import pytest
+from media_files import picture
 from media_kit import (
     FORBIDDEN,
     STORE,
@@ -19,7 +20,6 @@ from media_kit import (
     Server,
     World,
     listening,
-    picture,
     redirect,
     refused,
     reply,

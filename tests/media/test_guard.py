@@ -9,7 +9,8 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_kit import SAMPLING, limits, movie
+from media_files import movie
+from media_kit import SAMPLING, limits
 
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.media import address, url, video
@@ -163,3 +164,7 @@ def test_damaged_videos_raise_nothing_but_refused(data: st.DataObject) -> None:
         video.decode(kind, bytes(damaged), SAMPLING, shape, allowed, lambda: None)
     except Refused:
         pass
+
+
+async def test_these_tests_run_on_the_servers_loop() -> None:
+    assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_kit import SAMPLING, animation, chunk, limits, picture
+from media_files import animation, chunk, picture
+from media_kit import SAMPLING, limits
 from PIL import Image
 
 from rerankd.core.media import VideoSampling

@@ -25,7 +25,7 @@ from rerankd.media.limits import Refused
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # host -> addresses; OSError when there is none
 
 _TRIED = 4  # addresses of one host
-_LOOK_UPS = 8  # threads: a name server that does not answer holds one for some seconds
+_LOOK_UPS = 32  # threads, as many as fetches: a silent name server holds one for some seconds
 
 # One sentence for both: who may call must not learn which names exist inside.
 _NOT_PUBLIC = "its host must have public addresses, and no others"
