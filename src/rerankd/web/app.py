@@ -42,6 +42,7 @@ def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> 
         request_tokens=limits.request_tokens,
         queue_tokens=limits.queue_tokens,
         score_cache_bytes=limits.score_cache_bytes,
+        vector_cache_bytes=limits.vector_cache_bytes,
         load=load,
     )
     rates = RateLimits()
