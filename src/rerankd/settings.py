@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import (
+    VECTOR_CACHE_BYTES,
     EngineName,
     EngineOptions,
     LoadOptions,
@@ -76,6 +77,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score_cache_bytes: Annotated[
         int, Meta(ge=0, description="Scores kept per model for equal pairs to come; 0 = none.")
     ] = 0
+    vector_cache_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Vectors of documents that `rerankd-mini` keeps for all callers; 0 = none.",
+        ),
+    ] = VECTOR_CACHE_BYTES
     deadline_s: Annotated[
         float, Meta(gt=0, description="Time for one request after its body came. Above: 504.")
     ] = 300.0

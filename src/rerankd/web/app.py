@@ -60,6 +60,7 @@ def make_state(
         request_tokens=limits.request_tokens,
         queue_tokens=limits.queue_tokens,
         score_cache_bytes=limits.score_cache_bytes,
+        vector_cache_bytes=limits.vector_cache_bytes,
         load=load,
     )
     rates, metrics = RateLimits(), Metrics()
