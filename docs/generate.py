@@ -14,7 +14,7 @@ HEAD = """\
 One TOML file (`rerankd serve --config FILE`, or `RERANKD_CONFIG`), environment variables, flags;
 later wins: default, file, environment, flag. `rerankd config` shows what is in force and where each
 value came from. SIGHUP reads the file again: keys, models and aliases change without a restart;
-`[server]` and `[limits]` need one.
+`[server]`, `[limits]` and `[media]` need one.
 
 This page is made by `uv run python docs/generate.py`; a test fails when it is stale.
 

@@ -93,10 +93,10 @@ async def running(
 
 @contextlib.asynccontextmanager
 async def real_client(
-    aliases: dict[str, str], *, models: Sequence[str] = ()
+    aliases: dict[str, str], *, models: Sequence[str] = (), values: Json | None = None
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """An in-process client of an app that serves `models`, or else the default model."""
-    state = make_state(settings())
+    state = make_state(settings(**(values or {})))
     app: Any = create_app(state, plan(models, aliases, {}))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rerankd.core.errors import StartError
+from rerankd.media.limits import MediaLimits
 from rerankd.settings import Settings, dotted, load, variables
+from rerankd.web.app import make_state
 
 TOML = """
 models = ["rerankd-lexical"]
@@ -152,3 +156,18 @@ def test_the_same_key_twice_is_an_error_since_its_limits_would_be_anyones_guess(
 def test_a_misspelt_variable_is_an_error() -> None:
     with pytest.raises(StartError, match="RERANKD_LIMITS_DOCUMNETS"):
         load(None, {"RERANKD_LIMITS_DOCUMNETS": "5"}, {})
+
+
+def test_media_settings_come_from_variables_and_are_the_guards_own() -> None:
+    env = {"RERANKD_MEDIA_ALLOW": "a.test, 10.0.0.0/8", "RERANKD_MEDIA_PORTS": "80, 8080"}
+    media = load(None, env | {"RERANKD_MEDIA_FETCH": "false"}, {}).settings.media
+    assert (media.allow, media.ports, media.fetch) == (("a.test", "10.0.0.0/8"), (80, 8080), False)
+    names = [field.name for field in dataclasses.fields(MediaLimits)]
+    assert sorted(names) == sorted(msgspec.structs.asdict(media))
+    with pytest.raises(StartError, match="RERANKD_MEDIA_PORTS"):
+        load(None, {"RERANKD_MEDIA_PORTS": "80,http"}, {})
+
+
+def test_an_entry_of_media_allow_that_cannot_be_read_stops_the_start() -> None:
+    with pytest.raises(StartError, match=r"media\.allow: 'http://a.test'"):
+        make_state(load(None, {"RERANKD_MEDIA_ALLOW": "http://a.test"}, {}).settings)

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import (
+    VECTOR_CACHE_BYTES,
     EngineName,
     EngineOptions,
     LoadOptions,
@@ -63,9 +64,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, description="Bodies of all requests in progress. Above: 503.")
     ] = 268_435_456
     documents: Annotated[int, Meta(ge=1, description="Documents per request.")] = 1000
-    document_bytes: Annotated[int, Meta(ge=1, description="One document, in UTF-8 bytes.")] = (
-        4_194_304
-    )
+    document_bytes: Annotated[
+        int, Meta(ge=1, description="One text document, in UTF-8 bytes; images: see media.")
+    ] = 4_194_304
     query_bytes: Annotated[int, Meta(ge=1, description="The query, in UTF-8 bytes.")] = 131_072
     request_tokens: Annotated[
         int, Meta(ge=1, description="Tokens of all pairs of one request. Above: 400.")
@@ -76,11 +77,76 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score_cache_bytes: Annotated[
         int, Meta(ge=0, description="Scores kept per model for equal pairs to come; 0 = none.")
     ] = 0
+    vector_cache_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Vectors of documents that `rerankd-mini` keeps for all callers; 0 = none.",
+        ),
+    ] = VECTOR_CACHE_BYTES
     deadline_s: Annotated[
         float, Meta(gt=0, description="Time for one request after its body came. Above: 504.")
     ] = 300.0
     drain_s: Annotated[
         float, Meta(ge=0, description="Time for running requests to end after SIGTERM.")
+    ] = 30.0
+
+
+class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Images and videos: what is fetched, how much is decoded."""
+
+    fetch: Annotated[
+        bool, Meta(description="Fetch the URLs of images and videos. false: data URIs and base64.")
+    ] = True
+    allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="When set, only these are fetched from: host, host:port, address or "
+            "network. A private address needs an entry that covers it."
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
+        Meta(description="Ports that a URL may name, beside those of media.allow."),
+    ] = (80, 443)
+    items: Annotated[int, Meta(ge=1, description="Images and videos of one request.")] = 200
+    image_bytes: Annotated[int, Meta(ge=1, description="One image, encoded.")] = 20_971_520
+    video_bytes: Annotated[int, Meta(ge=1, description="One video, encoded.")] = 67_108_864
+    request_bytes: Annotated[
+        int, Meta(ge=1, description="All images and videos of one request, encoded.")
+    ] = 134_217_728
+    image_pixels: Annotated[int, Meta(ge=1, description="Width × height of an image.")] = 25_165_824
+    frame_pixels: Annotated[
+        int, Meta(ge=1, description="Width × height of a video; 1080p has 2,073,600.")
+    ] = 2_097_152
+    video_frames: Annotated[int, Meta(ge=1, description="Frames of a video.")] = 20_000
+    video_s: Annotated[float, Meta(gt=0, description="Length of a video.")] = 600.0
+    decode_s: Annotated[float, Meta(gt=0, description="Time to decode one video.")] = 20.0
+    decoders: Annotated[
+        int, Meta(ge=1, description="Images decoded at once; as many videos beside them.")
+    ] = 2
+    redirects: Annotated[int, Meta(ge=0, description="Redirects that are followed.")] = 3
+    fetches: Annotated[int, Meta(ge=1, description="Fetches at once.")] = 32
+    fetches_per_host: Annotated[int, Meta(ge=1, description="Of them from one host.")] = 8
+    connect_s: Annotated[
+        float, Meta(gt=0, description="Time to resolve a host, and to connect to an address.")
+    ] = 5.0
+    read_s: Annotated[float, Meta(gt=0, description="Time without a byte.")] = 5.0
+    fetch_s: Annotated[float, Meta(gt=0, description="Time for one URL, redirects included.")] = (
+        20.0
+    )
+    encoded_bytes: Annotated[
+        int, Meta(ge=1, description="Encoded bytes of all requests. Above: 503.")
+    ] = 536_870_912
+    decoded_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Decoded pixels of all requests; more wait, then 503. One request: 400.",
+        ),
+    ] = 1_073_741_824
+    wait_s: Annotated[
+        float, Meta(ge=0, description="How long a request waits for room in decoded_bytes.")
     ] = 30.0
 
 
@@ -152,6 +218,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
+    media: MediaSettings = MediaSettings()
     models: Annotated[
         tuple[str, ...],
         Meta(description="Catalog names or folders to serve, the first is the default."),
@@ -170,8 +237,13 @@ class Effective(msgspec.Struct, frozen=True):
     sources: dict[str, str]
 
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerSettings, "limits": Limits}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "server": ServerSettings,
+    "limits": Limits,
+    "media": MediaSettings,
+}
 _TOP_LEVEL = ("models", "aliases")
+_LISTS = ("models", "cors_origins", "allow", "ports")  # in a variable: separated by commas
 _API_KEYS = "RERANKD_API_KEYS"
 _PREFIXES = tuple(f"RERANKD_{section.upper()}_" for section in _SECTIONS)
 
@@ -324,10 +396,11 @@ def _from_text(path: tuple[str, ...], text: str, variable: str) -> object:
     kind: Any = Settings
     for part in path:
         kind = next(f.type for f in msgspec.structs.fields(kind) if f.name == part)
-    if path[-1] in ("models", "cors_origins"):
-        return [part.strip() for part in text.split(",") if part.strip()]
+    value: object = text
+    if path[-1] in _LISTS:
+        value = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        return msgspec.to_builtins(msgspec.convert(text, kind, strict=False))
+        return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
     except msgspec.ValidationError as error:
         raise StartError(f"{variable}={text!r}: {error}.") from None
 

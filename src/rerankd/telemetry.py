@@ -39,6 +39,9 @@ class RequestRecord:
     input_tokens: int
     cached_tokens: int  # of input_tokens: known from before, to a cache or the engine
     body_bytes: int
+    media: int  # images and videos
+    media_bytes: int  # of them, encoded
+    media_ms: float  # until they were fetched and decoded
     prepare_ms: float
     queue_ms: float
     engine_ms: float
@@ -91,6 +94,37 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._media_seconds = Histogram(
+            "rerankd_media_seconds",
+            "Time until a request's images and videos were fetched and decoded.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._media = Counter(
+            "rerankd_media_total", "Images and videos ranked.", ("model",), registry=registry
+        )
+        self._fetches = Counter(
+            "rerankd_media_fetches_total",
+            "URLs of images and videos by how the fetch ended.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._fetched_bytes = Counter(
+            "rerankd_media_fetched_bytes_total", "Bytes that came from URLs.", registry=registry
+        )
+        self._fetch_seconds = Histogram(
+            "rerankd_media_fetch_seconds",
+            "Time of one fetch, redirects and its wait for a turn included.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._media_held = Gauge(
+            "rerankd_media_held_bytes",
+            "Bytes of images and videos in memory.",
+            ("form",),
+            registry=registry,
+        )
         self._in_flight = Gauge(
             "rerankd_requests_in_flight", "Rerank requests in progress.", registry=registry
         )
@@ -109,20 +143,38 @@ class Metrics:
             self._documents.labels(record.model).inc(record.documents)
             self._tokens.labels(record.model).inc(record.input_tokens)
             self._cached.labels(record.model).inc(record.cached_tokens)
+            if record.media:
+                self._media.labels(record.model).inc(record.media)
+                self._media_seconds.labels(record.model).observe(record.media_ms / 1000)
             self._queue_seconds.labels(record.model).observe(record.queue_ms / 1000)
             self._engine_seconds.labels(record.model).observe(record.engine_ms / 1000)
 
+    def fetched(self, outcome: str, size: int, seconds: float) -> None:
+        """Count one fetch of an image or a video."""
+        self._fetches.labels(outcome).inc()
+        self._fetched_bytes.inc(size)
+        self._fetch_seconds.observe(seconds)
+
     def render(
-        self, *, in_flight: int, waiting_tokens: Mapping[str, int], cache_bytes: Mapping[str, int]
+        self,
+        *,
+        in_flight: int,
+        waiting_tokens: Mapping[str, int],
+        cache_bytes: Mapping[str, int],
+        media_bytes: Mapping[str, int],
     ) -> tuple[bytes, str]:
-        """The exposition text and its content type; the mappings are by model."""
+        """The exposition text and its content type.
+
+        Mappings are by model; media_bytes is by form, "encoded" or "decoded".
+        """
         self._in_flight.set(in_flight)
         for gauge, values in (
             (self._waiting, waiting_tokens),
             (self._cache_bytes, cache_bytes),
+            (self._media_held, media_bytes),
         ):
-            for model, value in values.items():
-                gauge.labels(model).set(value)
+            for label, value in values.items():
+                gauge.labels(label).set(value)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 

@@ -85,6 +85,45 @@ def test_features_of_a_late_interaction_model_stand_beside_it(tmp_path: Path) ->
     assert found["rerankd-mini"] > found["rerankd-mini maxsim"] > found["rerankd-mini cosine"]
 
 
+def test_floors_are_judged_set_by_set_and_a_missed_one_is_an_error(trec: Path) -> None:
+    (trec / "floors").write_text(
+        '[[floor]]\nsets = ["qrels"]\nat_least = 40\ngoal = 100\n'
+        '[[floor]]\nover = ["good"]\nmargin = -90\n'
+        '[[floor]]\nover = ["good", "poor"]\n'
+        '[[floor]]\nsets = ["another"]\nat_least = 99\n'
+    )
+    flags = ["--run", trec / "poor", "--run", trec / "good", "--qrels", trec / "qrels"]
+    says = r"Below the floor: qrels: the better of good or poor = 100\.00; found 42\.06\.$"
+    with pytest.raises(StartError, match=says):
+        run(*flags, "--floors", trec / "floors", "--write", trec / "page.md")
+    page = (trec / "page.md").read_text()
+    assert "--k 10 --floors floors`" in page
+    assert "| qrels | 42.06 | 40 | holds | 100: no |" in page
+    assert "| qrels | 42.06 | good - 90 = 10.00 | holds |  |" in page
+    assert "| qrels | 42.06 | the better of good or poor = 100.00 | **missed** |  |" in page
+    assert "another" not in page
+    (trec / "floors").write_text("[[floor]]\nat_least = 42.05\n")
+    run(*flags, "--floors", trec / "floors")
+
+
+@pytest.mark.parametrize(
+    ("floors", "says"),
+    [
+        ("[[floor]]\nat_least = 1\nover = ['good']\n", "floor 1 needs either at_least or over"),
+        ("[[floor]]\n", "floor 1 needs either at_least or over"),
+        ("[[floor]]\nat_most = 1\n", "unknown field `at_most`"),
+        ("floor", "floors: "),
+        ("[[floor]]\nover = ['other']\n", r"other is not measured\. Measured: good\."),
+    ],
+    ids=["both", "neither", "field", "TOML", "system"],
+)
+def test_floors_that_cannot_be_read_are_refused(trec: Path, floors: str, says: str) -> None:
+    (trec / "floors").write_text(floors)
+    flags = ["--run", trec / "good", "--qrels", trec / "qrels"]
+    with pytest.raises(StartError, match=says):
+        run(*flags, "--floors", trec / "floors")
+
+
 def test_settings_of_a_model_are_checked() -> None:
     with pytest.raises(StartError, match=r"--model rerankd-lexical,speed=high: .*speed"):
         run(DATA, "--model", "rerankd-lexical,speed=high")

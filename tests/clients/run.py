@@ -1,8 +1,10 @@
 """Runs all clients against `rerankd serve`, with a right and a wrong key, and prints a table.
 
-    run.py CACHE [--only "NAME;NAME"] [--base URL]
+    run.py CACHE [--only "NAME;NAME"] [--record]
 
-CACHE has the environments that run.sh made. Exit status 0 only if every client passed with both.
+CACHE has the environments that run.sh made. Exit status 0 only if every client passed with both,
+and results.json says what was found; --record writes it. Which dialect answered a client is read
+from the server's log, where each client has a key of its own.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from processes import serving  # noqa: E402 - a sibling of this folder
 
-KEY, WRONG_KEY = "sk-right", "sk-wrong"
+KEY, WRONG_KEY = "sk-right-{}", "sk-wrong"  # by the number of the client
+RESULTS = HERE / "results.json"
 MODEL = "bge-reranker-v2-m3"  # an alias: clients have opinions about names
 PATIENCE_S = 180
 AT_ONCE = 2
+BOTH = 2  # keys with which a client must pass: a right one, a wrong one
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,8 @@ CLIENTS = [
 
 def outcome(client: Client, base: str, cache: Path) -> dict[str, str]:
     """What a client's script found: why it failed with each key, empty where it passed."""
-    given = {"base": base + client.prefix, "key": KEY, "wrong_key": WRONG_KEY, "model": MODEL}
+    key = KEY.format(CLIENTS.index(client))
+    given = {"base": base + client.prefix, "key": key, "wrong_key": WRONG_KEY, "model": MODEL}
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith(("_proxy", "_api_key"))}
     environment = kept | {"RERANKD_CLIENT": json.dumps(given), "PYTHONPATH": str(HERE)}
     if client.environment == "javascript":
@@ -146,9 +152,9 @@ def outcome(client: Client, base: str, cache: Path) -> dict[str, str]:
     return {**found, "seconds": f"{time.monotonic() - start:.1f}"}
 
 
-def run_all(clients: list[Client], base: str, cache: Path) -> int:
-    """Prints a row for each; gives how many failed."""
-    failed = 0
+def run_all(clients: list[Client], base: str, cache: Path) -> dict[str, list[str]]:
+    """Prints a row for each; gives the keys with which each passed."""
+    passed: dict[str, list[str]] = {}
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         found = [pool.submit(outcome, client, base, cache) for client in clients]
         print(f"{'client':<32} {'right key':<10} {'wrong key':<10} seconds")
@@ -159,10 +165,37 @@ def run_all(clients: list[Client], base: str, cache: Path) -> int:
             for which in ("right", "wrong"):
                 if result[which]:
                     print(f"    {which} key: {result[which]}")
-            failed += "FAIL" in marks
+            passed[client.name] = [which for which in ("right", "wrong") if not result[which]]
             sys.stdout.flush()
-    print(f"{len(clients)} clients, {failed} failing")
-    return failed
+    return passed
+
+
+def answered_by(log: Path) -> dict[str, list[str]]:
+    """Client -> the dialects that answered it with 200, by the server's log."""
+    found: dict[str, set[str]] = {}
+    for line in log.read_text().splitlines():
+        event: Any = json.loads(line) if line.startswith("{") else {}
+        if event.get("event") == "rerank" and event["status"] == 200:
+            found.setdefault(event["key"], set()).add(event["dialect"])
+    return {name: sorted(dialects) for name, dialects in found.items()}
+
+
+def checked(clients: list[Client], cache: Path) -> dict[str, dict[str, list[str]]]:
+    """Starts a server and runs them; client -> the keys with which it passed, who answered."""
+    keys = [
+        f'[[keys]]\nname = "{client.name}"\nkey = "{KEY.format(i)}"\n'
+        for i, client in enumerate(CLIENTS)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        config, log = Path(folder) / "rerankd.toml", Path(folder) / "log"
+        config.write_text('[server]\nlog = "json"\n' + "".join(keys))
+        command = ["-m", "rerankd", "serve", "--port", "0", "--config", str(config)]
+        with serving([*command, "--alias", f"{MODEL}=rerankd-lexical"], log=log) as server:
+            passed = run_all(clients, server.url, cache)
+        dialects = answered_by(log)
+    return {
+        name: {"passed": keys, "dialects": dialects.get(name, [])} for name, keys in passed.items()
+    }
 
 
 def main() -> int:
@@ -170,19 +203,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--only", default="", help="names, with semicolons")
-    parser.add_argument("--base", help="a server that runs already, with the keys of this file")
+    parser.add_argument("--record", action="store_true", help="write results.json")
     given = parser.parse_args()
     only = [name.strip() for name in given.only.split(";") if name]
     clients = [client for client in CLIENTS if not only or client.name in only]
-    cache = given.cache.resolve()
-    if given.base:
-        return bool(run_all(clients, given.base, cache))
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "rerankd.toml"
-        config.write_text(f'[[keys]]\nname = "clients"\nkey = "{KEY}"\n')
-        command = ["-m", "rerankd", "serve", "--port", "0", "--config", str(config)]
-        with serving([*command, "--alias", f"{MODEL}=rerankd-lexical"]) as server:
-            return bool(run_all(clients, server.url, cache))
+    found = checked(clients, given.cache.resolve())
+    failing = [name for name, result in found.items() if len(result["passed"]) < BOTH]
+    silent = [name for name, result in found.items() if not result["dialects"]]
+    print(f"{len(found)} clients, {len(failing)} failing")
+    if given.record and not only:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    recorded = json.loads(RESULTS.read_text())
+    stale = [name for name, result in found.items() if recorded.get(name) != result]
+    gone = [] if only else sorted(recorded.keys() - found.keys())
+    for what, names in (("no answer in the log", silent), ("not as in results.json", stale + gone)):
+        if names:
+            print(f"{what}: {', '.join(names)}")
+    return bool(failing or silent or stale or gone)
 
 
 if __name__ == "__main__":

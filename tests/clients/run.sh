@@ -21,7 +21,9 @@ done
 mkdir -p "$cache/javascript"
 if ! cmp -s "$here/pins/package.json" "$cache/javascript/pins.json"; then
   cp "$here/pins/package.json" "$cache/javascript/package.json"
-  (cd "$cache/javascript" && npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts)
+  # What the pinned packages need is what there was on that day: a lock file would name registry hosts.
+  day=$(node -p 'require(process.argv[1]).config.before' "$here/pins/package.json")
+  (cd "$cache/javascript" && npm install --silent --before "$day" --no-package-lock --no-audit --no-fund --ignore-scripts)
   cp "$here/pins/package.json" "$cache/javascript/pins.json"
 fi
 cp "$here"/judge.mjs "$here"/javascript/*.mjs "$cache/javascript/"

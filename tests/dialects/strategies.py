@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
+from shapes import fields, fields_of
 
 from rerankd.core.types import Content, Hit, Ranking, RerankRequest
 
@@ -20,40 +21,17 @@ OBJECT: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 RANK_FIELDS = st.sampled_from([["text"], [TITLE, "text"], ["text", "absent"]])
 
 
-def fields_of(kind: type[msgspec.Struct]) -> list[str]:
-    """All fields of a body by their names on the wire, nested ones with dots."""
-    found: list[str] = []
-    for name, inner in _fields(kind):
-        struct = _struct_of(inner.type)
-        below = fields_of(struct) if struct else []
-        found += [f"{name}.{each}" for each in below] or [name]
-    return found
-
-
 def bodies(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     """Bodies that a request type allows: every field, null where it may be, or absent."""
     required: dict[str, Any] = {}
     optional: dict[str, Any] = {}
-    for name, inner in _fields(kind):
+    for name, inner in fields(kind):
         drawn = RANK_FIELDS | st.none() if name == "rank_fields" else _values(inner.type)
         (required if inner.required else optional)[name] = drawn
     return st.fixed_dictionaries(required, optional=optional)
 
 
-def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, inspect.Field]]:
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
-    return [(found.encode_name, found) for found in info.fields]
-
-
-def _struct_of(kind: inspect.Type) -> type[msgspec.Struct] | None:
-    if isinstance(kind, inspect.Metadata):
-        kind = kind.type
-    options = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
-    return next((option.cls for option in options if isinstance(option, inspect.StructType)), None)
-
-
-def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911 - one line per type
+def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911, PLR0912 - one line per type
     match kind:
         case inspect.Metadata():
             return _values(kind.type)
@@ -68,6 +46,8 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR091
         case inspect.IntType():
             low = kind.ge if kind.ge is not None else -3
             return st.integers(low, kind.le if kind.le is not None else low + 5000)
+        case inspect.FloatType():
+            return st.sampled_from([0.5, 1.0])
         case inspect.NoneType():
             return st.none()
         case inspect.LiteralType():
@@ -91,7 +71,7 @@ def requests(draw: st.DrawFn) -> RerankRequest:
     image = st.just(Content(modality="image", value="https://x.y/z.png"))
     document = text | sent if rank_fields else text | sent | image
     return RerankRequest(
-        query=draw(text),
+        query=draw(text | sent | image),
         documents=tuple(draw(st.lists(document, min_size=1, max_size=4))),
         model=draw(st.none() | SAID),
         top_n=draw(st.none() | st.integers(1, 5)),

@@ -16,7 +16,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from strategies import bodies, fields_of, nonsense, rankings, requests
+from shapes import fields_of
+from strategies import bodies, nonsense, rankings, requests
+from table import PAGE, page, table
 
 from rerankd.core.errors import (
     BodyTimeout,
@@ -86,7 +88,7 @@ def test_what_is_encoded_is_parsed_as_the_same_request(dialect: Dialect, data: A
 def test_a_field_that_cannot_be_carried_is_reported(
     dialect: Dialect, request: RerankRequest
 ) -> None:
-    if any(document.modality != "text" for document in request.documents):
+    if any(found.modality != "text" for found in (request.query, *request.documents)):
         with contextlib.suppress(InvalidRequest):  # a provider of texts says so
             _check_carried(dialect, request)
     else:
@@ -251,3 +253,14 @@ def test_the_page_says_where_it_is_from_and_how_to_call_it(dialect: Served) -> N
     assert re.search(r"Source: .+ read\s+20\d\d-\d\d-\d\d", page, re.DOTALL)
     assert "curl " in page
     assert "## Not supported" in page
+
+
+def test_the_list_of_dialects_has_a_fresh_table() -> None:
+    assert PAGE.read_text() == page(), "run: uv run python tests/dialects/table.py"
+
+
+def test_every_dialect_is_on_the_list() -> None:
+    by_hand = PAGE.read_text().replace(table(), "")
+    for dialect in SERVED.served:
+        name = dialect.prefix or dialect.name
+        assert f"]({name}.md)" in by_hand, name

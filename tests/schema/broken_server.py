@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -11,10 +12,11 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.dialects.base import Dialect, Served
 from rerankd.dialects.registry import SERVED, Registry
-from rerankd.dialects.wire import Envelope, WireAnswer
+from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 from rerankd.service.pool import plan
 from rerankd.settings import KeySettings, Settings
 from rerankd.telemetry import configure_logging
@@ -51,8 +53,24 @@ BROKEN: dict[str, Callable[[WireAnswer], WireAnswer]] = {
 }
 
 
+CREDULOUS = "siliconflow"  # what it should refuse it ranks
+
+
+def _credulous(found: Dialect) -> Dialect:
+    """The dialect with no request refused: a wrong one is taken for another."""
+
+    def parse(wire: WireRequest, options: Options) -> RerankRequest:
+        with contextlib.suppress(InvalidRequest):
+            return found.parse(wire, options)
+        return RerankRequest(query=Content(value="q"), documents=(Content(value="a"),))
+
+    return dataclasses.replace(found, parse=parse)
+
+
 def broken(found: Served) -> Served:
-    """The dialect with its answer spoilt, where it is one of BROKEN."""
+    """The dialect with its answer spoilt, where it is one of BROKEN; or credulous."""
+    if isinstance(found, Dialect) and found.name == CREDULOUS:
+        return _credulous(found)
     spoil = BROKEN.get(found.name)
     if spoil is None or not isinstance(found, Dialect):
         return found

@@ -22,6 +22,8 @@ COUNTS = Path(os.environ["RERANKD_SCHEMA_COUNTS"])
 # What holds queries or documents; of what is paired there are as many of one as of the other.
 TEXTS = {"query", "documents", "texts", "passages", "input", "queries", "text_1", "text_2"}
 PAIRED = (("queries", "documents"), ("text_1", "text_2"))
+# Names of one row, of which vLLM's /score takes one.
+SAME = (("text_1", "queries", "data_1"), ("text_2", "documents", "items", "data_2"))
 
 answered: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
 
@@ -41,6 +43,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 def mended(body: dict[str, Any]) -> dict[str, Any]:
     """A body as somebody would send it."""
     found = {name: mended_field(name, value) for name, value in body.items()}
+    for first, *others in SAME:
+        if found.get(first) is not None:
+            found = {name: value for name, value in found.items() if name not in others}
     for query, documents in PAIRED:
         if isinstance(found.get(query), list) and isinstance(found.get(documents), list):
             found[documents] = (found[documents] or ["a text"])[: len(found[query]) or 1]

@@ -35,6 +35,7 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
     "ignored_auth",
+    "negative_data_rejection",
 )
 # Path of a broken answer, and the check that must find it.
 BROKEN = {
@@ -43,6 +44,7 @@ BROKEN = {
     "/together/v1/rerank": "Undocumented status code",
     "/fireworks/v1/rerank": "Undocumented Content-Type",
     "/zeroentropy/v1/models/rerank": "API accepts requests without authentication",
+    "/siliconflow/v1/rerank": "Schema-violating request accepted",
 }
 
 

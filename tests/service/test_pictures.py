@@ -81,6 +81,6 @@ async def test_one_bad_picture_is_an_error_of_the_request_by_name(tmp_path: Path
             await pipeline.rerank(asked, OPEN, Trace())
         unread = replace(asked.documents[1], media=None)
         asked = replace(asked, documents=(asked.documents[0], unread))
-        with pytest.raises(InvalidRequest, match=r"documents\[1\] is image, but .* not read"):
+        with pytest.raises(InvalidRequest, match=r"documents\[1\]: only texts are read here"):
             await pipeline.rerank(asked, OPEN, Trace())
         assert engine.batches == []

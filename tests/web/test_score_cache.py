@@ -59,6 +59,14 @@ async def test_the_default_counts_documents_whose_vectors_it_kept() -> None:
     assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == 2
 
 
+async def test_without_bytes_for_vectors_the_default_remembers_nothing() -> None:
+    async with real_client({}, values={"limits": {"vector_cache_bytes": 0}}) as client:
+        first = (await client.post("/v1/rerank", json=body("one two", ["three", "four"]))).json()
+        second = (await client.post("/v1/rerank", json=body("one two", ["three", "four"]))).json()
+    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert second["results"] == first["results"]
+
+
 async def test_the_tokens_of_a_cached_pair_count_for_the_keys_limit() -> None:
     keys = [{"name": "team", "key": "sk-team", "tpm": 10}]  # body() has 7 tokens
     headers = {"authorization": "Bearer sk-team"}

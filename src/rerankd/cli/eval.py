@@ -9,7 +9,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from rerankd.cli.eval_page import page, tables
+from rerankd.cli.eval_page import floor_text, page, tables
 from rerankd.cli.eval_plot import draw
 from rerankd.cli.options import spec
 from rerankd.cli.terminal import console
@@ -27,6 +27,7 @@ from rerankd.service.evaluation import (
     model_system,
 )
 from rerankd.service.evaluation import evaluate as evaluate_systems
+from rerankd.service.floors import check_systems, read_floors, verdicts
 
 _QUERIES = "queries.jsonl"  # a folder with it is a collection
 
@@ -42,6 +43,7 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     json: Path | None = None,
     plot: Path | None = None,
     write: Path | None = None,
+    floors: Path | None = None,
 ) -> None:
     """Measure ranking quality: nDCG, MRR, MAP and recall, with intervals and paired tests.
 
@@ -71,12 +73,15 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         PNG to draw nDCG and its intervals to.
     write
         Markdown page to write.
+    floors
+        TOML file of what the first model must reach on each set; exit code 1 when one is missed.
     """
     if k < 1:
         raise StartError(f"--k {k}: at least 1.")
     library("ir_measures")  # before a model works for minutes
     if plot:
         library("matplotlib")
+    asked = read_floors(floors) if floors else ()
     notes = Console(stderr=True, highlight=False)
 
     def say(what: str) -> None:
@@ -87,15 +92,20 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
             raise StartError(
                 "--run and --qrels go without folders, --model, --features and --baseline."
             )
+        check_systems(asked, [path.name for path in run or []])
         made = _runs(run or [], qrels, k, say)
         flags = [("run", "RUN") for _ in run or []] + [("qrels", "QRELS")]
     else:
         models = model or ([] if baseline else [catalog.DEFAULT])
         systems = _systems(models, baseline or [], with_features=features)
+        shown = [name for name in models if features and _has_features(name)]
+        alone = [f"{name} {what}" for name in shown for what in FEATURE_NOTES]
+        check_systems(asked, [*models, *(baseline or []), *alone])
         made = evaluate_systems(_collections(folders), systems, k, say)
         flags = [("model", name) for name in models] + [("features", "")] * features
         flags += [("baseline", name) for name in baseline or []]
     _show(made)
+    found = list(verdicts(made, asked))
     if json:
         _write(json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
     if plot:
@@ -104,9 +114,13 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         remarks = [f"{name}: {NOTES[name]}." for name in baseline or []]
         remarks += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if features]
         flags.append(("k", str(k)))
+        flags += [("floors", floors.name)] if floors else []
         command = " ".join(f"--{flag} {value}".rstrip() for flag, value in flags)
         where = "" if run else "DIR "
-        _write(write, page(made, f"rerankd eval {where}{command}", remarks).encode())
+        _write(write, page(made, found, f"rerankd eval {where}{command}", remarks).encode())
+    missed = [f"{v.set}: {floor_text(v)}; found {v.found:.2f}" for v in found if not v.holds]
+    if missed:
+        raise StartError("Below the floor: " + ". ".join(missed) + ".")
 
 
 def _show(made: Report) -> None:

@@ -8,6 +8,7 @@ import rich.table
 from rich.text import Text
 
 from rerankd.service.evaluation import Estimate, Report, Table
+from rerankd.service.floors import Verdict
 from rerankd.service.significance import FLIPS, RESAMPLES
 
 _DIFFERS = 0.05
@@ -37,11 +38,12 @@ def tables(report: Report) -> Iterator[rich.table.Table]:
         yield shown
 
 
-def page(report: Report, command: str, remarks: Sequence[str]) -> str:
+def page(report: Report, floors: Sequence[Verdict], command: str, remarks: Sequence[str]) -> str:
     """The page: the first measure with intervals, then the other measures.
 
     Args:
         report: what was measured.
+        floors: what the reference had to reach, and whether it did; none = no such table.
         command: what made it.
         remarks: what else the reader should know, one sentence each.
     """
@@ -53,6 +55,7 @@ def page(report: Report, command: str, remarks: Sequence[str]) -> str:
         f"Made by `{command}`; do not edit.\n",
         f"## {first}, percent\n",
         _by_set(report, labels),
+        *_floors(report, floors),
         f"## Other measures, percent, {last.name}\n",
         _by_measure(last, others),
         "## How it was measured\n",
@@ -82,6 +85,29 @@ def _by_set(report: Report, labels: Sequence[str]) -> str:
         cells = [_cell(table.systems[label][report.measures[0]]) for label in labels]
         rows.append([table.name, str(table.queries), *cells])
     return _markdown(rows)
+
+
+def _floors(report: Report, floors: Sequence[Verdict]) -> list[str]:
+    if not floors:
+        return []
+    rows = [["set", report.reference, "floor", "", "goal"]]
+    for v in floors:
+        goal = v.floor.goal
+        reached = "" if goal is None else f"{goal:g}: {'yes' if v.found >= goal else 'no'}"
+        held = "holds" if v.holds else "**missed**"
+        rows.append([v.set, f"{v.found:.2f}", floor_text(v), held, reached])
+    return [f"## Floors of {report.reference}, {report.measures[0]}\n", _markdown(rows)]
+
+
+def floor_text(verdict: Verdict) -> str:
+    """A floor in words, with its value on the set."""
+    floor = verdict.floor
+    if not floor.over:
+        return f"{verdict.wanted:g}"
+    best = " or ".join(floor.over)
+    which = f"the better of {best}" if len(floor.over) > 1 else best
+    margin = f" {'+' if floor.margin > 0 else '-'} {abs(floor.margin):g}" if floor.margin else ""
+    return f"{which}{margin} = {verdict.wanted:.2f}"
 
 
 def _by_measure(table: Table, measures: Sequence[str]) -> str:

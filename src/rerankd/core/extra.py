@@ -8,10 +8,15 @@ from typing import Any
 from rerankd.core.errors import StartError
 
 EVAL = "pip install 'rerankd[eval]'"
+TORCH = "pip install 'rerankd[torch]'"
 
 
-def library(name: str) -> Any:
-    """A module of the extra `eval`: ir_measures, scipy.stats, matplotlib.
+def library(name: str, command: str = EVAL) -> Any:
+    """A module of an extra: ir_measures, scipy.stats, matplotlib; PIL, av.
+
+    Args:
+        name: the module.
+        command: installs the extra that has it.
 
     Raises:
         StartError: it is not installed; the message has the command.
@@ -22,4 +27,4 @@ def library(name: str) -> Any:
         package = name.partition(".")[0]
         if (error.name or "").partition(".")[0] != package:
             raise
-        raise StartError(f"This needs {package}, which is not installed: {EVAL}.") from error
+        raise StartError(f"This needs {package}, which is not installed: {command}.") from error

@@ -5,7 +5,7 @@ Frozen data, no I/O, no framework types. Shapes: B rows, L tokens, C chunks, K l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,6 +37,11 @@ class Content:
     media: Media | None = None
     echo: Mapping[str, object] | None = None
 
+    @property
+    def is_unread(self) -> bool:
+        """An image or a video that is not fetched and decoded yet."""
+        return self.modality != "text" and self.media is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankRequest:
@@ -58,6 +63,12 @@ class RerankRequest:
     raw_scores: bool = False  # True = logits instead of calibrated scores
     priority: int = 0  # lower is served first, among requests of the same key
     rank_fields: tuple[str, ...] = ()  # keys of document objects that made their `value`
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        """Query and documents, each with its field's name for errors."""
+        yield "query", self.query
+        for i, document in enumerate(self.documents):
+            yield f"documents[{i}]", document
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,9 +27,9 @@ _TOKENS = 4096  # v2's default max_tokens_per_doc
 class CohereV2Body(msgspec.Struct):
     """A v2 rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
     documents: Annotated[
-        list[str | Object],
+        fields.Mixed,
         Meta(description='At least 1 string; {"text": …} is taken too, as vLLM does at this path.'),
     ]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
@@ -50,10 +50,8 @@ class CohereV2Body(msgspec.Struct):
 class CohereV1Body(msgspec.Struct):
     """A v1 rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[
-        list[str | Object], Meta(description="At least 1 string or object with text.")
-    ]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Mixed, Meta(description="At least 1 string or object with text.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     rank_fields: Annotated[

@@ -26,9 +26,9 @@ _COMPATIBLE = "/compatible-api/v1/reranks"
 Instruct = Annotated[
     str | None, Meta(description="For models with a place for it; an empty string is absent.")
 ]
-Query = Annotated[str | Object, Meta(description=fields.WHAT_QUERY)]
+Query = Annotated[fields.Said | Object, Meta(description=fields.WHAT_QUERY)]
 Documents = Annotated[
-    list[str | Object], Meta(description='At least 1 string, {"text"}, {"image"} or {"video"}.')
+    fields.Mixed, Meta(description='At least 1 string, {"text"}, {"image"} or {"video"}.')
 ]
 Echo = Annotated[YesNo | None, Meta(description="Echo the documents, default false.")]
 Top = Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)]
@@ -47,6 +47,9 @@ class DashScopeParameters(msgspec.Struct):
     top_n: Top = None
     return_documents: Echo = None
     instruct: Instruct = None
+    fps: Annotated[
+        float | None, Meta(description="Of videos. Only 1.0: the model says which frames it reads.")
+    ] = None
 
 
 class DashScopeBody(msgspec.Struct):
@@ -134,6 +137,11 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A native body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, DashScopeBody, fields.HINTS)
     said = body.parameters or DashScopeParameters()
+    fields.refuse(
+        said.fps not in (None, 1.0),
+        "parameters.fps",
+        "the model says which frames of a video it reads. Send 1.0, or leave it out.",
+    )
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.input.query),

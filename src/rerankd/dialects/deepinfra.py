@@ -24,8 +24,11 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class DeepInfraBody(msgspec.Struct):
     """A scoring request."""
 
-    queries: Annotated[list[str], Meta(description="One, or one for each document.")]
-    documents: Annotated[list[str], Meta(description="At least 1.")]
+    queries: Annotated[
+        Annotated[list[fields.Said], Meta(extra_json_schema={"minItems": 1})],
+        Meta(description="One, or one for each document."),
+    ]
+    documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     instruction: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="For the models that take one."),

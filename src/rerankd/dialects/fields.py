@@ -24,6 +24,11 @@ NotNegative = Annotated[int, Meta(ge=0)]
 YesNo = bool | Literal["true", "false", "True", "False"]
 Object = dict[str, Any]
 
+# What the OpenAPI document says of length; `query_of` and `documents_of` hold it, in better words.
+Said = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+Texts = Annotated[list[str], Meta(extra_json_schema={"minItems": 1})]
+Mixed = Annotated[list[str | Object], Meta(extra_json_schema={"minItems": 1})]
+
 WHAT_QUERY = "What is searched for, at least 1 character."
 WHAT_TOP = "How many results; absent: all documents."
 WHAT_MODEL = "Absent: the server's default model."
@@ -108,19 +113,25 @@ def content(value: str | Mapping[str, Any], name: str, rank_fields: Sequence[str
         raise InvalidRequest(f"{name}: nested deeper than {_ECHO_DEPTH}.", param=name)
     if rank_fields:
         return Content(value=_ranked_text(value, name, rank_fields), echo=value)
-    for modality in _MODALITIES:
-        found = value.get(modality)
-        if found is None:
-            continue
-        if not isinstance(found, str):
+    present: list[Modality] = [kind for kind in _MODALITIES if value.get(kind) is not None]
+    for modality in present:
+        if not isinstance(value[modality], str):
             raise InvalidRequest(
                 f"{name}.{modality}: expected a string.", param=f"{name}.{modality}"
             )
-        return Content(modality=modality, value=found, echo=value)
-    raise InvalidRequest(
-        f'{name}: an object needs "text", "image" or "video"; or name its keys in rank_fields.',
-        param=name,
-    )
+    # An empty one beside another says nothing: `{"text": "", "image": …}` is an image.
+    said: list[Modality] = [kind for kind in present if value[kind]] or present[:1]
+    if not said:
+        raise InvalidRequest(
+            f'{name}: an object needs "text", "image" or "video"; or name its keys in rank_fields.',
+            param=name,
+        )
+    if len(said) > 1:
+        raise InvalidRequest(
+            f"{name}: has {' and '.join(said)}; only one of them can be ranked. Send one.",
+            param=name,
+        )
+    return Content(modality=said[0], value=value[said[0]], echo=value)
 
 
 def echoed(found: Content) -> Object:

@@ -23,8 +23,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class FireworksBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str], Meta(description="At least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[
         str | None,
         Meta(description=f"{fields.WHAT_MODEL} `fireworks/` before a name is left away."),
@@ -60,11 +60,11 @@ class FireworksAnswer(msgspec.Struct):
     usage: FireworksUsage
 
 
-_KINDS = {
+_KINDS = {  # 401 and 404 as observed, the others OpenAI's names
     400: "invalid_request_error",
-    401: "authentication_error",
+    401: "error",
     403: "permission_error",
-    404: "not_found_error",
+    404: "error",
     413: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
@@ -82,6 +82,7 @@ class _ReadAnswer(msgspec.Struct):
     usage: FireworksUsage | None = None
 
 
+_CODES = {401: "UNAUTHORIZED", 404: "NOT_FOUND"}
 _OWN = "fireworks/"  # what LiteLLM puts before a model's name
 
 
@@ -118,7 +119,10 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
     """OpenAI's form; an unknown model is a 404."""
     status = 404 if isinstance(error, UnknownModel) else error.status
-    return openai_error(error, status=status, kinds=_KINDS, code=None)
+    message = "The API key you provided is invalid." if status == 401 else None
+    return openai_error(
+        error, status=status, kinds=_KINDS, code=_CODES.get(status), message=message
+    )
 
 
 def encode(request: RerankRequest) -> WireRequest:

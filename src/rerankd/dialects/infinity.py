@@ -15,7 +15,8 @@ from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
 from rerankd.core.types import Ranking, RerankRequest
 from rerankd.dialects import failures, fields, upstream
 from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
-from rerankd.dialects.failures import error_headers, param_of
+from rerankd.dialects.failures import error_headers
+from rerankd.dialects.fastapi_errors import FastApiError, FastApiFieldErrors, fastapi_error
 from rerankd.dialects.fields import AtLeastOne, YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -23,8 +24,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class InfinityBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str], Meta(description="At least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     return_documents: Annotated[
@@ -74,26 +75,6 @@ class InfinityError(msgspec.Struct):
     """What went wrong."""
 
     error: InfinityErrorDetail
-
-
-class InfinityDetail(msgspec.Struct):
-    """FastAPI's form, for 401 and 403."""
-
-    detail: str
-
-
-class InfinityFieldError(msgspec.Struct):
-    """FastAPI's form of a field that is wrong."""
-
-    loc: list[str]
-    msg: str
-    type: str
-
-
-class InfinityFieldErrors(msgspec.Struct):
-    """FastAPI's 422."""
-
-    detail: list[InfinityFieldError]
 
 
 class InfinityModel(msgspec.Struct):
@@ -156,19 +137,13 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
     """401 and 403 and bad fields as FastAPI's, the rest as OpenAI's; a full queue is a 429."""
-    status = error.status
-    body: object
-    if status in (401, 403):
-        body = InfinityDetail("Unauthorized" if status == 401 else error.message)
-    elif isinstance(error, InvalidRequest) and not isinstance(error, UnknownModel):
-        status = 422
-        loc = ["body", *filter(None, [param_of(error)])]
-        body = InfinityFieldErrors([InfinityFieldError(loc, error.message, error.kind)])
-    else:
-        status = 429 if status == 503 else status
-        unknown = isinstance(error, UnknownModel)
-        message = f"Invalid model: {error.message}" if unknown else error.message
-        body = InfinityError(InfinityErrorDetail(message, None, None, status))
+    status, unknown = error.status, isinstance(error, UnknownModel)
+    if status in (401, 403) or (isinstance(error, InvalidRequest) and not unknown):
+        message = "Unauthorized" if status == 401 else None
+        return fastapi_error(error, status=status, message=message)
+    status = 429 if status == 503 else status
+    message = f"Invalid model: {error.message}" if unknown else error.message
+    body = InfinityError(InfinityErrorDetail(message, None, None, status))
     return WireAnswer(status=status, body=msgspec.json.encode(body), headers=error_headers(error))
 
 
@@ -232,9 +207,9 @@ DIALECT = Dialect(
     body=InfinityBody,
     answer=InfinityAnswer,
     errors={
-        401: InfinityDetail,
-        403: InfinityDetail,
-        422: InfinityFieldErrors,
+        401: FastApiError,
+        403: FastApiError,
+        422: FastApiFieldErrors,
         **dict.fromkeys((400, 408, 413, 429, 500, 504), InfinityError),
     },
     parse=parse,

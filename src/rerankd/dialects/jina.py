@@ -24,9 +24,11 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class JinaBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[
+        fields.Said | Object, Meta(description=f'{fields.WHAT_QUERY} {{"text"}}; (m0) {{"image"}}.')
+    ]
     documents: Annotated[
-        list[str | Object], Meta(description='At least 1 string, {"text"} or (m0) {"image"}.')
+        fields.Mixed, Meta(description='At least 1 string, {"text"} or (m0) {"image"}.')
     ]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
@@ -159,12 +161,14 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 
 def encode(request: RerankRequest) -> WireRequest:
-    """The request for Jina. Raises InvalidRequest for a query that is not text."""
+    """The request for Jina. Raises InvalidRequest for a video."""
+    for name, content in upstream.named(request):
+        fields.refuse(content.modality == "video", name, "is video; Jina reads text and images.")
     return upstream.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Jina"),
+            "query": upstream.as_sent(request.query),
             "documents": upstream.documents_of(request),
             "top_n": request.top_n,
             "return_documents": request.return_documents,

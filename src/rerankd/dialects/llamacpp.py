@@ -24,8 +24,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class LlamaCppBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str], Meta(description="At least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
 
@@ -33,8 +33,8 @@ class LlamaCppBody(msgspec.Struct):
 class LlamaCppTextsBody(msgspec.Struct):
     """A rerank request in Text Embeddings Inference's form."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    texts: Annotated[list[str], Meta(description="The documents, at least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    texts: Annotated[fields.Texts, Meta(description="The documents, at least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     return_text: Annotated[YesNo | None, Meta(description="Echo the texts, default false.")] = None

@@ -1,7 +1,7 @@
 """Mixedbread's POST /v1/reranking: documents under `input`, `top_k`, scores under `data`.
 
-Source: package mixedbread 0.54.0 (types/client_rerank_params.py, rerank_response.py), whose client
-reads `detail` of errors; read 2026-11-21.
+Source: package mixedbread 0.54.0 (types/client_rerank_params.py, rerank_response.py) and its
+OpenAPI document, whose 422 is FastAPI's; read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.types import Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects.base import Dialect
-from rerankd.dialects.failures import error_headers
+from rerankd.dialects.fastapi_errors import FastApiError, FastApiFieldErrors, fastapi_error
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -23,8 +23,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class MixedbreadBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    input: Annotated[list[str | Object], Meta(description="The documents, at least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    input: Annotated[fields.Mixed, Meta(description="The documents, at least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     rank_fields: Annotated[
         list[str] | None, Meta(description='Keys of document objects to rank by; absent: "text".')
@@ -64,12 +64,6 @@ class MixedbreadAnswer(msgspec.Struct):
     object: Literal["list"]
     top_k: int
     return_input: bool
-
-
-class MixedbreadError(msgspec.Struct):
-    """What went wrong."""
-
-    detail: str
 
 
 class _ReadResult(msgspec.Struct):
@@ -125,12 +119,8 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """`detail`, with the status that the SDK's error classes follow: 404 for an unknown model."""
-    return WireAnswer(
-        status=404 if isinstance(error, UnknownModel) else error.status,
-        body=msgspec.json.encode(MixedbreadError(error.message)),
-        headers=error_headers(error),
-    )
+    """FastAPI's; an unknown model is a 404."""
+    return fastapi_error(error, status=404 if isinstance(error, UnknownModel) else error.status)
 
 
 def encode(request: RerankRequest) -> WireRequest:
@@ -168,7 +158,10 @@ DIALECT = Dialect(
     summary="Mixedbread's rerank API.",
     body=MixedbreadBody,
     answer=MixedbreadAnswer,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), MixedbreadError),
+    errors={
+        **dict.fromkeys((401, 403, 404, 408, 413, 429, 500, 503, 504), FastApiError),
+        422: FastApiFieldErrors,
+    },
     parse=parse,
     render=render,
     render_error=render_error,

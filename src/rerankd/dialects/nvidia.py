@@ -25,7 +25,7 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class NvidiaQuery(msgspec.Struct):
     """What is searched for."""
 
-    text: str
+    text: fields.Said
 
 
 class NvidiaPassage(msgspec.Struct):
@@ -39,7 +39,10 @@ class NvidiaBody(msgspec.Struct):
     """A ranking request."""
 
     query: Annotated[NvidiaQuery, Meta(description=fields.WHAT_QUERY)]
-    passages: Annotated[list[NvidiaPassage], Meta(description="The documents, at least 1.")]
+    passages: Annotated[
+        Annotated[list[NvidiaPassage], Meta(extra_json_schema={"minItems": 1})],
+        Meta(description="The documents, at least 1."),
+    ]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     truncate: Annotated[
         Literal["NONE", "END"] | None,
@@ -70,8 +73,10 @@ class NvidiaAnswer(msgspec.Struct):
 
 
 class NvidiaError(msgspec.Struct):
-    """What went wrong, under both keys that clients read."""
+    """What went wrong: `object` and `message` of NIM now, `error` and `detail` of before."""
 
+    object: Literal["error"]
+    message: str
     error: str
     detail: str
 
@@ -122,11 +127,11 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """`error` and `detail`; an unknown model is a 404."""
+    """The sentence under every key that releases of NIM have; an unknown model is a 404."""
     status = 404 if isinstance(error, UnknownModel) else error.status
     return WireAnswer(
         status=status,
-        body=msgspec.json.encode(NvidiaError(error.message, error.message)),
+        body=msgspec.json.encode(NvidiaError("error", *[error.message] * 3)),
         headers=error_headers(error),
     )
 

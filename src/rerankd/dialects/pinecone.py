@@ -38,8 +38,8 @@ class PineconeParameters(msgspec.Struct, forbid_unknown_fields=True):
 class PineconeBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str | Object], Meta(description="At least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Mixed, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     rank_fields: Annotated[
         list[str] | None, Meta(description='Keys of document objects to rank by; absent: "text".')
@@ -133,7 +133,7 @@ _HINTS = fields.HINTS | {"parameters": "Send truncate and max_chunks_per_doc, or
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
+    403: "FORBIDDEN",
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",
     413: "INVALID_ARGUMENT",
@@ -193,7 +193,7 @@ def _echoed(found: Content) -> Object:
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
     """`error` with a code of gRPC's names; an unknown model is a 404."""
     status = 404 if isinstance(error, UnknownModel) else error.status
-    detail = PineconeErrorDetail(_CODES.get(status, "INTERNAL"), error.message)
+    detail = PineconeErrorDetail(_CODES.get(status, "UNKNOWN"), error.message)
     return WireAnswer(
         status=status,
         body=msgspec.json.encode(PineconeError(detail, status)),

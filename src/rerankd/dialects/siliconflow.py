@@ -23,11 +23,12 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class SiliconFlowBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str | Object, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[fields.Said | Object, Meta(description=fields.WHAT_QUERY)]
     documents: Annotated[
-        str | list[str | Object],
+        str | fields.Mixed,
         Meta(
-            description='One string, or a list of at least 1; {"text"} and {"image"} objects too.'
+            description="One string, or a list of at least 1; "
+            '{"text"}, {"image"} and {"video"} objects too.'
         ),
     ]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None

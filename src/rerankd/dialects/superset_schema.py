@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from rerankd.dialects.fields import AtLeastOne, YesNo
+from rerankd.dialects.fields import AtLeastOne, Said, YesNo
 
 MediaObject = Annotated[
     dict[str, Any],
@@ -18,9 +18,10 @@ MediaObject = Annotated[
 class Body(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str | MediaObject, Meta(description="What is searched for, at least 1 char.")]
+    query: Annotated[Said | MediaObject, Meta(description="What is searched for, at least 1 char.")]
     documents: Annotated[
-        str | list[str | MediaObject], Meta(description="One string, or a list of at least 1.")
+        str | Annotated[list[str | MediaObject], Meta(extra_json_schema={"minItems": 1})],
+        Meta(description="One string, or a list of at least 1."),
     ]
     model: Annotated[str | None, Meta(description="Absent: the server's default model.")] = None
     top_n: Annotated[

@@ -35,8 +35,8 @@ Raw = Annotated[YesNo | None, Meta(description="true: score is the model's logit
 class TeiBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    texts: Annotated[list[str], Meta(description="The documents, at least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    texts: Annotated[fields.Texts, Meta(description="The documents, at least 1.")]
     truncate: Truncate = None
     truncation_direction: Direction = None
     raw_scores: Raw = None
@@ -58,7 +58,7 @@ class TeiPredictBody(msgspec.Struct):
     """Pairs to score, in order."""
 
     inputs: Annotated[
-        str | list[str | Pair],
+        str | Annotated[list[str | Pair], Meta(extra_json_schema={"minItems": 1})],
         Meta(description="[query, document], or a list of such pairs."),
     ]
     truncate: Truncate = None

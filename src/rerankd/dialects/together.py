@@ -24,9 +24,9 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class TogetherBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
     documents: Annotated[
-        list[str | Object], Meta(description="Strings, or objects ranked by all their keys.")
+        fields.Mixed, Meta(description="Strings, or objects ranked by all their keys.")
     ]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
@@ -79,7 +79,7 @@ class _ReadAnswer(msgspec.Struct):
 
 _KINDS = {
     400: "invalid_request_error",
-    401: "authentication_error",
+    401: "invalid_request_error",
     403: "permission_error",
     404: "invalid_request_error",
     413: "invalid_request_error",
@@ -142,7 +142,9 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
     unknown = isinstance(error, UnknownModel)
     status = 404 if unknown else error.status
     code = "invalid_api_key" if status == 401 else "model_not_available" if unknown else None
-    return openai_error(error, status=status, kinds=_KINDS, code=code)
+    # OpenAI's sentence: with Together's own ("Invalid ...") LiteLLM raises a BadRequestError.
+    message = "Incorrect API key provided." if status == 401 else None
+    return openai_error(error, status=status, kinds=_KINDS, code=code, message=message)
 
 
 def encode(request: RerankRequest) -> WireRequest:

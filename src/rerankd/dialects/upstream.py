@@ -56,6 +56,12 @@ def as_text(content: Content, name: str, provider: str) -> str:
     return content.value
 
 
+def named(request: RerankRequest) -> Iterable[tuple[str, Content]]:
+    """The query and all documents with their names for errors."""
+    yield "query", request.query
+    yield from ((f"documents[{i}]", found) for i, found in enumerate(request.documents))
+
+
 def texts_of(request: RerankRequest, provider: str) -> list[str]:
     """All documents, as `as_text`."""
     return [

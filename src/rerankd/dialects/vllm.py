@@ -22,6 +22,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
 Said = Annotated[str, Meta(min_length=1)]
 One = str | Object
+Asked = fields.Said | Object
+Several = Annotated[list[One], Meta(extra_json_schema={"minItems": 1})]
 
 _WHAT_CONTENT = 'A string, or {"content": [parts]} with text, or one image_url or video_url.'
 
@@ -29,8 +31,8 @@ _WHAT_CONTENT = 'A string, or {"content": [parts]} with text, or one image_url o
 class VllmBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[One, Meta(description=_WHAT_CONTENT)]
-    documents: Annotated[One | list[One], Meta(description=f"One or several. {_WHAT_CONTENT}")]
+    query: Annotated[Asked, Meta(description=_WHAT_CONTENT)]
+    documents: Annotated[One | Several, Meta(description=f"One or several. {_WHAT_CONTENT}")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[
         NotNegative | None, Meta(description="How many results; 0 or absent: all documents.")
@@ -108,18 +110,19 @@ class _ReadAnswer(msgspec.Struct):
     results: list[_ReadResult]
 
 
-Many = One | list[One]
+Many = One | Several
+ManyAsked = Asked | Annotated[list[Asked], Meta(extra_json_schema={"minItems": 1})]
 
 
 class VllmScoreBody(msgspec.Struct):
     """Pairs to score, in order: 1 with 1, 1 with N, or N with N; one name of each row."""
 
-    text_1: Annotated[Many | None, Meta(description=f"Queries. {_WHAT_CONTENT}")] = None
+    text_1: Annotated[ManyAsked | None, Meta(description=f"Queries. {_WHAT_CONTENT}")] = None
     text_2: Annotated[Many | None, Meta(description=f"Documents. {_WHAT_CONTENT}")] = None
-    queries: Annotated[Many | None, Meta(description="As text_1.")] = None
+    queries: Annotated[ManyAsked | None, Meta(description="As text_1.")] = None
     documents: Annotated[Many | None, Meta(description="As text_2.")] = None
     items: Annotated[Many | None, Meta(description="As text_2.")] = None
-    data_1: Annotated[Many | None, Meta(description="As text_1.")] = None
+    data_1: Annotated[ManyAsked | None, Meta(description="As text_1.")] = None
     data_2: Annotated[Many | None, Meta(description="As text_2.")] = None
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     instruction: Annotated[Said | None, Meta(description="For the models that take one.")] = None
@@ -396,15 +399,19 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
 
 
 def _named(body: VllmScoreBody, names: Sequence[str]) -> tuple[Content, ...]:
-    """The row that was sent under one of its names."""
-    for name in names:
-        value = getattr(body, name)
-        if value is not None:
-            found = _contents(value, name)
-            empty = name in ("text_1", "queries", "data_1") and not all(one.value for one in found)
-            fields.refuse(empty, name, "at least 1 character is needed.")
-            return found
-    raise InvalidRequest(f"{names[0]}: this field is required.", param=names[0])
+    """The row that was sent under one of its names. Raises InvalidRequest."""
+    sent = [name for name in names if getattr(body, name) is not None]
+    if not sent:
+        raise InvalidRequest(f"{names[0]}: this field is required.", param=names[0])
+    name, *others = sent
+    if others:
+        raise InvalidRequest(
+            f"{others[0]}: is the same as {name}. Send one of them.", param=others[0]
+        )
+    found = _contents(getattr(body, name), name)
+    empty = name in ("text_1", "queries", "data_1") and not all(one.value for one in found)
+    fields.refuse(empty, name, "at least 1 character is needed.")
+    return found
 
 
 _ERRORS: dict[int, Any] = {

@@ -23,8 +23,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class VoyageBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str], Meta(description="At least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_k: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     return_documents: Annotated[

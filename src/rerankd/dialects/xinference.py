@@ -27,8 +27,8 @@ Said = Annotated[str, Meta(min_length=1)]
 class XinferenceBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str | Object, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str | Object], Meta(description="At least 1.")]
+    query: Annotated[fields.Said | Object, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Mixed, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     max_chunks_per_doc: Annotated[

@@ -1,7 +1,7 @@
 """ZeroEntropy's POST /v1/models/rerank: scores, bytes and times.
 
-Source: package zeroentropy 0.1.0a11 (types/model_rerank_params.py, model_rerank_response.py);
-read 2026-11-21.
+Source: package zeroentropy 0.1.0a11 (types/model_rerank_params.py, model_rerank_response.py) and
+its OpenAPI document, whose 404 and 422 are FastAPI's; read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.types import Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects.base import Dialect
-from rerankd.dialects.failures import error_headers
+from rerankd.dialects.fastapi_errors import FastApiError, FastApiFieldErrors, fastapi_error
 from rerankd.dialects.fields import AtLeastOne
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -23,8 +23,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class ZeroEntropyBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[str, Meta(description=fields.WHAT_QUERY)]
-    documents: Annotated[list[str], Meta(description="At least 1.")]
+    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     latency: Annotated[
@@ -48,12 +48,6 @@ class ZeroEntropyAnswer(msgspec.Struct):
     inference_latency: float
     total_bytes: int
     total_tokens: int
-
-
-class ZeroEntropyError(msgspec.Struct):
-    """What went wrong."""
-
-    detail: str
 
 
 class _ReadAnswer(msgspec.Struct):
@@ -91,12 +85,8 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """`detail`, with the status that the SDK's error classes follow: 404 for an unknown model."""
-    return WireAnswer(
-        status=404 if isinstance(error, UnknownModel) else error.status,
-        body=msgspec.json.encode(ZeroEntropyError(error.message)),
-        headers=error_headers(error),
-    )
+    """FastAPI's; an unknown model is a 404."""
+    return fastapi_error(error, status=404 if isinstance(error, UnknownModel) else error.status)
 
 
 def encode(request: RerankRequest) -> WireRequest:
@@ -130,7 +120,10 @@ DIALECT = Dialect(
     summary="ZeroEntropy's rerank API.",
     body=ZeroEntropyBody,
     answer=ZeroEntropyAnswer,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), ZeroEntropyError),
+    errors={
+        **dict.fromkeys((401, 403, 404, 408, 413, 429, 500, 503, 504), FastApiError),
+        422: FastApiFieldErrors,
+    },
     parse=parse,
     render=render,
     render_error=render_error,

@@ -199,12 +199,13 @@ class LateInteractionEngine:
             window: how texts are cut.
             pieces: of the encoder's vocabulary.
             head: from features to log-odds.
-            cache_bytes: what the vectors of documents may take in memory.
+            cache_bytes: what the vectors of documents may take in memory, and those of queries, but
+                for these _QUERY_CACHE_BYTES at most.
         """
         self._encoder, self._window = encoder, window
         self._pieces, self._head = pieces, head
         self._table, self._lexical = IdfTable.shipped(), Weights()
-        self._queries: ByteCache[Vectors] = ByteCache(_QUERY_CACHE_BYTES)
+        self._queries: ByteCache[Vectors] = ByteCache(min(cache_bytes, _QUERY_CACHE_BYTES))
         self.documents: ByteCache[Vectors] = ByteCache(cache_bytes)
         self._info = EngineInfo(
             name="openvino", device="cpu", precision="int8", max_length=None, batch_tokens=8192

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
-from rerankd.core.options import BY_THE_CARD, LoadOptions
+from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
 from rerankd.models.lexical import LexicalModel
@@ -26,6 +26,7 @@ class Spec:
     chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False
     examples: tuple[Example, ...] = ()  # what its model card prints, for a catalog model
+    vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def load(spec: Spec) -> Loaded:
 
 def _open(spec: Spec) -> Model:
     if spec.folder is None:
-        return _shipped(spec.name)
+        return _shipped(spec)
     from rerankd.models.causal_yes_no import load_causal_yes_no
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import is_decoder
@@ -119,10 +120,10 @@ def _open(spec: Spec) -> Model:
     )
 
 
-def _shipped(name: str) -> Model:
+def _shipped(spec: Spec) -> Model:
     """A model that is part of the package."""
-    if name == "rerankd-lexical":
+    if spec.name == "rerankd-lexical":
         return LexicalModel()
     from rerankd.models.mini import load_mini  # here: 0.4 s to import
 
-    return load_mini()
+    return load_mini(cache_bytes=spec.vector_cache_bytes)

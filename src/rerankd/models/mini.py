@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
+from rerankd.core.options import VECTOR_CACHE_BYTES
 from rerankd.engines.encoder import EncoderConfig, Int8Rows, tensor_shapes
 from rerankd.engines.late_interaction import (
     FEATURES,
@@ -35,7 +36,6 @@ PIECE_IDF: Final = "pieces.idf"
 PIECE_KINDS: Final = "pieces.kinds"
 SCALE: Final = ".scale"  # NAME int8 (N, h) and NAME.scale float32 (N,)
 
-CACHE_BYTES: Final = 48 << 20  # the vectors of 1,900 documents of 192 tokens
 TEXT_SHARE: Final = 8  # word pieces and terms of as many documents take an eighth or less
 
 CARD: Final = ModelCard(
@@ -86,13 +86,14 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def load_mini(
-    folder: Path | None = None, *, cache_bytes: int = CACHE_BYTES
+    folder: Path | None = None, *, cache_bytes: int = VECTOR_CACHE_BYTES
 ) -> LateInteractionModel:
     """Load the model that ships inside, or one built by training/build_mini.py.
 
     Args:
         folder: config.json, model.safetensors, tokenizer.json; None = those of the package.
-        cache_bytes: what document vectors may take; word pieces take a TEXT_SHARE-th more.
+        cache_bytes: what document vectors may take; word pieces take a TEXT_SHARE-th more. With 0
+            nothing is remembered, queries neither.
 
     Raises:
         StartError: a file is missing or damaged.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from rerankd.service.baselines import Baseline, features, rankers
 from rerankd.service.benchmark import scores
 from rerankd.service.reranker import Reranker
 from rerankd.service.significance import holm, interval, p_value
+
+# A set's queries share candidates. With the server's bytes, 800 long documents would push one
+# another out of the cache before they come again, and be encoded once per query.
+_VECTOR_CACHE_BYTES: Final = 1 << 30
 
 Values = dict[str, Vector]  # measure -> one value per query
 Say = Callable[[str], None]  # told what is being measured
@@ -80,10 +85,11 @@ def model_system(label: str, spec: Spec, *, with_features: bool = False) -> Syst
         spec: the model.
         with_features: also each feature of a late-interaction model alone, as `label feature`.
     """
+    remembering = replace(spec, vector_cache_bytes=_VECTOR_CACHE_BYTES)
 
     @contextmanager
     def open_model() -> Generator[Mapping[str, Sequence[Ranker]]]:
-        with Reranker.of(load(spec)) as reranker:
+        with Reranker.of(load(remembering)) as reranker:
 
             def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
                 return scores(reranker, query, documents).tolist()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, Unkno
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
 from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
+from rerankd.media.loader import MediaLoader
 from rerankd.models import catalog
 from rerankd.models.base import Model, ModelCard
 from rerankd.service.pool import Pool, Served
@@ -25,6 +27,7 @@ from rerankd.store.limits import Charge, RateLimits
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
 _LANE = 2  # threads of each lane
 _BYTES_PER_TOKEN = 4  # English; an estimate, settled by the tokenizer's exact count
+_MEDIA_BYTES = 4096  # of text that costs as much as an image or a video; an estimate as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class RequestLimits:
     """How much one request may bring; the message of an error names the setting."""
 
     documents: int
-    document_bytes: int
+    document_bytes: int  # of a text; images and videos have their own (media.limits)
     query_bytes: int
 
 
@@ -45,6 +48,9 @@ class Trace:
     pairs: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0  # of input_tokens: known from before, to a cache or the engine
+    media: int = 0  # images and videos, equal ones each counted
+    media_bytes: int = 0  # of them, encoded, equal ones once
+    media_s: float = 0.0  # until they were fetched and decoded
     prepare_s: float = 0.0
     queue_s: float = 0.0
     engine_s: float = 0.0
@@ -57,6 +63,9 @@ class Trace:
             self.pairs += other.pairs
             self.input_tokens += other.input_tokens
             self.cached_tokens += other.cached_tokens
+            self.media += other.media
+            self.media_bytes += other.media_bytes
+            self.media_s = max(self.media_s, other.media_s)
             self.prepare_s = max(self.prepare_s, other.prepare_s)
             self.queue_s = max(self.queue_s, other.queue_s)
             self.engine_s = max(self.engine_s, other.engine_s)
@@ -65,8 +74,16 @@ class Trace:
 class Pipeline:
     """The service behind every dialect: a canonical request in, a ranking out."""
 
-    def __init__(self, pool: Pool, limits: RequestLimits, rates: RateLimits) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        limits: RequestLimits,
+        rates: RateLimits,
+        media: MediaLoader | None = None,
+    ) -> None:
+        """Media is what fetches and decodes; None = text only."""
         self.pool = pool
+        self.media = media
         self.limits = limits
         self.rates = rates
         # Two lanes: large requests wait for each other, never small ones for them.
@@ -135,6 +152,44 @@ class Pipeline:
         self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
     ) -> Ranking:
         """One model's ranking; counts and times are added to what the trace holds."""
+        async with self._seen(request, served, trace) as seen:
+            return await self._scored_seen(seen, served, charge, trace)
+
+    @asynccontextmanager
+    async def _seen(
+        self, request: RerankRequest, served: Served, trace: Trace
+    ) -> AsyncGenerator[RerankRequest]:
+        """The request with its images and videos decoded, until its answer is made.
+
+        Only for a model that reads them, and only when its queue has room: a request that would be
+        refused anyway causes no fetch.
+        """
+        unread = [name for name, content in request.contents() if content.is_unread]
+        if not unread:
+            yield request
+            return
+        check_limits(request, self.limits)
+        check_modalities(request, served.model.card)
+        if self.media is None:
+            raise InvalidRequest(f"{unread[0]}: only texts are read here.", param=unread[0])
+        scheduler = served.scheduler
+        estimate = request_bytes(request) // _BYTES_PER_TOKEN
+        scheduler.check_room(min(estimate, scheduler.request_tokens))
+        trace.media += len(unread)
+        started = time.perf_counter()
+        try:
+            async with self.media.resolve(request, served.model.card.video) as resolved:
+                trace.media_s += time.perf_counter() - started
+                trace.media_bytes += _media_bytes(resolved)
+                yield resolved
+        except BaseException:
+            if not trace.media_bytes:
+                trace.media_s += time.perf_counter() - started
+            raise
+
+    async def _scored_seen(
+        self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
+    ) -> Ranking:
         size = request_bytes(request)
         started = time.perf_counter()
         with served.scheduler.reserve(size // _BYTES_PER_TOKEN):
@@ -158,7 +213,8 @@ class Pipeline:
     ) -> tuple[Prepared, list[Row], list[int]]:
         """Tokenise on a thread; a caller that is cancelled stops it at its next document."""
         meter = Meter(served.scheduler.request_tokens)
-        lane = self._small if size <= _SMALL_BYTES else self._large
+        is_small = size <= _SMALL_BYTES and not _media_bytes(request)
+        lane = self._small if is_small else self._large
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(lane, self._prepare, request, served.model, meter)
@@ -178,21 +234,33 @@ class Pipeline:
         try:
             return self.pool.answering(request.model)
         except UnknownModel as error:
-            for content in (request.query, *request.documents):
+            for _, content in request.contents():
                 if content.modality != "text":
                     raise UnknownModel(f"{error} {_readers(content)}") from None
             raise
 
     def close(self) -> None:
-        """Stop the threads that tokenise."""
+        """Stop the threads that tokenise and decode."""
         for lane in (self._small, self._large):
             lane.shutdown(wait=False, cancel_futures=True)
+        if self.media is not None:
+            self.media.close()
 
 
 def request_bytes(request: RerankRequest) -> int:
     """About how many bytes of text the pairs of a request hold: the query counts in each."""
-    documents = sum(len(document.value) for document in request.documents)
-    return documents + len(request.query.value) * len(request.documents)
+    documents = sum(_text_bytes(document) for document in request.documents)
+    return documents + _text_bytes(request.query) * len(request.documents)
+
+
+def _text_bytes(content: Content) -> int:
+    return len(content.value) if content.modality == "text" else _MEDIA_BYTES
+
+
+def _media_bytes(request: RerankRequest) -> int:
+    """Encoded bytes of a request's images and videos; equal ones are one object."""
+    found = {id(content.media): content.media for _, content in request.contents()}
+    return sum(media.encoded_bytes for media in found.values() if media is not None)
 
 
 def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
@@ -208,9 +276,10 @@ def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
             "other documents.",
             param="documents",
         )
-    _check_bytes(request.query, "query", limits.query_bytes, "limits.query_bytes")
-    for i, document in enumerate(request.documents):
-        _check_bytes(document, f"documents[{i}]", limits.document_bytes, "limits.document_bytes")
+    for name, content in request.contents():
+        if content.modality == "text":
+            which = "query_bytes" if name == "query" else "document_bytes"
+            _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
 
 
 def check_modalities(request: RerankRequest, card: ModelCard) -> None:
@@ -219,9 +288,7 @@ def check_modalities(request: RerankRequest, card: ModelCard) -> None:
     Raises:
         InvalidRequest: names the field, and the models that could answer.
     """
-    named = [("query", request.query)]
-    named += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
-    for name, content in named:
+    for name, content in request.contents():
         if content.modality not in card.modalities:
             raise InvalidRequest(
                 f"{name}: is {_a(content.modality)}; {card.name} reads "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rerankd.core.cascade import Cascade, parse_stages
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
-from rerankd.core.options import LoadOptions
+from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog
 from rerankd.models.base import Model
 from rerankd.models.load import Loaded, Spec, load, resolve
@@ -143,12 +143,14 @@ class Pool:
         request_tokens: int,
         queue_tokens: int,
         score_cache_bytes: int = 0,
+        vector_cache_bytes: int = VECTOR_CACHE_BYTES,
         load: Callable[[Spec], Loaded] = load,
     ) -> None:
         self._load_spec = load
         self.request_tokens = request_tokens
         self.queue_tokens = queue_tokens
         self.score_cache_bytes = score_cache_bytes
+        self.vector_cache_bytes = vector_cache_bytes
         self._plan = Plan(specs=(), aliases={})
         self._served: dict[str, Served] = {}
 
@@ -198,7 +200,7 @@ class Pool:
         """
         known = {spec.name: spec for spec in self._plan.specs}
         fresh = [spec for spec in wanted.specs if known.get(spec.name) != spec]
-        loaded = [(spec.name, await asyncio.to_thread(self._load_spec, spec)) for spec in fresh]
+        loaded = [(spec.name, await self._opened(spec)) for spec in fresh]
         kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
         gone = [served for name, served in self._served.items() if name not in kept]
         self._served = {n: s for n, s in self._served.items() if n in kept}
@@ -256,7 +258,11 @@ class Pool:
         self._served = {}
 
     async def _load(self, spec: Spec) -> None:
-        self._served[spec.name] = self._serve(await asyncio.to_thread(self._load_spec, spec))
+        self._served[spec.name] = self._serve(await self._opened(spec))
+
+    async def _opened(self, spec: Spec) -> Loaded:
+        limited = replace(spec, vector_cache_bytes=self.vector_cache_bytes)
+        return await asyncio.to_thread(self._load_spec, limited)
 
     def _serve(self, loaded: Loaded) -> Served:
         scheduler = Scheduler(

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,6 +20,9 @@ from starlette.types import ASGIApp
 from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.dialects.wire import Options
+from rerankd.media.gate import Resolve
+from rerankd.media.limits import MediaLimits
+from rerankd.media.loader import MediaLoader
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.health import Health
 from rerankd.service.pipeline import Pipeline, RequestLimits
@@ -35,16 +39,34 @@ from rerankd.web.operations import Operations
 from rerankd.web.state import State
 
 
-def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> State:
-    """The parts of one server; no model is loaded yet, `load` will do it."""
+def make_state(
+    settings: Settings,
+    *,
+    load: Callable[[Spec], Loaded] = load,
+    resolve: Resolve | None = None,
+) -> State:
+    """The parts of one server; no model is loaded yet, `load` will do it.
+
+    Args:
+        settings: the ones in force.
+        load: opens and checks a model.
+        resolve: host of an image's URL -> its addresses; None = as the system resolves names.
+
+    Raises:
+        StartError: an entry of media.allow cannot be read.
+    """
     limits = settings.limits
     pool = Pool(
         request_tokens=limits.request_tokens,
         queue_tokens=limits.queue_tokens,
         score_cache_bytes=limits.score_cache_bytes,
+        vector_cache_bytes=limits.vector_cache_bytes,
         load=load,
     )
-    rates = RateLimits()
+    rates, metrics = RateLimits(), Metrics()
+    media = MediaLoader(
+        MediaLimits(**msgspec.structs.asdict(settings.media)), metrics.fetched, resolve=resolve
+    )
     per_request = RequestLimits(
         documents=limits.documents,
         document_bytes=limits.document_bytes,
@@ -57,9 +79,9 @@ def make_state(settings: Settings, *, load: Callable[[Spec], Loaded] = load) -> 
         ),
         keys=KeyRing(),
         rates=rates,
-        pipeline=Pipeline(pool, per_request, rates),
+        pipeline=Pipeline(pool, per_request, rates, media),
         health=Health(pool),
-        metrics=Metrics(),
+        metrics=metrics,
         inflight=InflightBytes(limits.inflight_bytes),
     )
     state.use_keys(settings)

@@ -57,6 +57,7 @@ class Operations:
             in_flight=self._state.drain.running,
             waiting_tokens=self._state.waiting_tokens(),
             cache_bytes=self._state.cache_bytes(),
+            media_bytes=self._state.media_bytes(),
         )
         return Response(body, headers={"content-type": content_type})
 

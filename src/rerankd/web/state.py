@@ -97,6 +97,13 @@ class State:
         caches = {n: m.scheduler.cache for n, m in self.pipeline.pool.served.items()}
         return {name: cache.used_bytes for name, cache in caches.items() if cache is not None}
 
+    def media_bytes(self) -> Mapping[str, int]:
+        """Bytes of images and videos in memory, by form."""
+        media = self.pipeline.media
+        if media is None:
+            return {}
+        return {"encoded": media.encoded.used_bytes, "decoded": media.decoded.used_bytes}
+
 
 def key_of(settings: KeySettings) -> Key:
     """A configured key, hashed: the key itself is not kept."""

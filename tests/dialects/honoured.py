@@ -1,0 +1,43 @@
+"""What each field of a dialect's body does here, found by sending it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from shapes import leaves, variants
+
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.types import RerankRequest
+from rerankd.dialects.base import Served
+from rerankd.dialects.wire import Options, WireRequest
+
+HONOURED, REFUSED, READ = "honoured", "refused", "read"
+
+
+def planned(dialect: Served, body: dict[str, Any]) -> tuple[RerankRequest, ...] | None:
+    """What a body asks for; None when it is refused."""
+    wire = WireRequest(path="/x", body=msgspec.json.encode(body), params={"model": "m"})
+    try:
+        return dialect.plan(wire, Options()).requests
+    except InvalidRequest:
+        return None
+
+
+def effects(dialect: Served) -> dict[str, str]:
+    """Every field of the body, in its order: what happens when it is sent.
+
+    HONOURED: some value changes what is ranked, or how. REFUSED: none does, and some are errors,
+    so that nothing is dropped in silence. READ: it never does anything.
+    """
+    found = {leaf.name: READ for leaf in leaves(dialect.body)}
+    for leaf, body, changed in variants(dialect.body):
+        before = planned(dialect, body)
+        if before is None:  # two rows that do not go together
+            continue
+        after = planned(dialect, changed)
+        if after is None:
+            found[leaf.name] = REFUSED if found[leaf.name] == READ else found[leaf.name]
+        elif after != before:
+            found[leaf.name] = HONOURED
+    return found
