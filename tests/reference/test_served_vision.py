@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.media_kit import movie, uri
+from tests.media_files import movie, uri
 from tests.models.vision import golden
 from tests.processes import serving
 from tests.reference.make_vision_checkpoints import TINY, write
