@@ -9,7 +9,7 @@ EngineName = Literal["openvino", "torch"]
 Quantization = Literal["int8"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
-VECTOR_CACHE_BYTES: Final = 48 << 20  # the vectors of 1,900 documents of 192 tokens
+VECTOR_CACHE_BYTES: Final = 32 << 20  # the vectors of 1,270 documents of 192 tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
