@@ -88,8 +88,13 @@ def test_keys_are_never_shown(tmp_path: Path) -> None:
     [
         ("[limits]\ndocuments = 0", ["limits.documents", ">= 1", "rerankd.toml"]),
         ("[limits]\ndocuments = 'x'", ["limits.documents", "int"]),
-        ("[limits]\ndokuments = 5", ["limits", "dokuments"]),
-        ("[serwer]\nport = 5", ["serwer"]),
+        (
+            "[limits]\ndokuments = 5",
+            ["limits.dokuments: no such setting", "documents,", "rerankd.toml"],
+        ),
+        ("[serwer]\nport = 5", ["serwer: no such setting", "server,", "rerankd.toml"]),
+        ("[model.a]\nengin = 'torch'", ["engin: no such setting", "engine,", "rerankd.toml"]),
+        ("[[keys]]\nname='a'\nrmp=3", ["keys[0].rmp: no such setting", "rpm,", "rerankd.toml"]),
         ("[server]\nport = 70000", ["server.port", "65535"]),
         ("models = 'one'", ["models", "array"]),
         ("limits = 5", ["limits"]),

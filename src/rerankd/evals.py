@@ -237,7 +237,8 @@ def _lines(path: Path) -> list[tuple[int, bytes]]:
     try:
         raw = gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
     except (OSError, EOFError) as error:
-        raise StartError(f"{path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StartError(f"{path} cannot be read: {reason}.") from error
     return [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
 
 

@@ -6,6 +6,7 @@ all made from the structs below. Later wins: default, TOML file, environment, fl
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -191,7 +192,11 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description='torch only: "fp32", "bf16", "fp16"; unset = fp32, on a GPU bf16.'),
     ] = None
     streams: Annotated[
-        PositiveInt | None, Meta(description="Batches at once on the CPU; unset = usable cores.")
+        PositiveInt | None,
+        Meta(
+            description="Encoders on the CPU: batches at once; unset = usable cores. "
+            "Decoders run one."
+        ),
     ] = None
     stages: Annotated[
         tuple[str, ...],
@@ -221,7 +226,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media: MediaSettings = MediaSettings()
     models: Annotated[
         tuple[str, ...],
-        Meta(description="Catalog names or folders to serve, the first is the default."),
+        Meta(
+            description="Catalog names or folders to serve, the first is the default; "
+            "none = `rerankd-mini`."
+        ),
     ] = ()
     aliases: Annotated[dict[str, str], Meta(description="Served name = model that answers.")] = {}
     keys: Annotated[tuple[KeySettings, ...], Meta(description="API keys; none = open.")] = ()
@@ -245,6 +253,8 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
 _TOP_LEVEL = ("models", "aliases")
 _LISTS = ("models", "cors_origins", "allow", "ports")  # in a variable: separated by commas
 _API_KEYS = "RERANKD_API_KEYS"
+_STRUCTS = {"": Settings, **_SECTIONS, "keys": KeySettings, "model": ModelSettings}
+_UNKNOWN = re.compile("Object contains unknown field `(.*)`")  # msgspec's sentence
 _PREFIXES = tuple(f"RERANKD_{section.upper()}_" for section in _SECTIONS)
 
 
@@ -349,6 +359,8 @@ def reference() -> Iterator[Documented]:
 def _shown(default: object) -> str:
     if default is None or default is msgspec.NODEFAULT:  # the latter: made by a factory, empty
         return "unset"
+    if isinstance(default, bool):
+        return str(default).lower()  # as TOML and variables write it
     return str(list(default)) if isinstance(default, tuple) else str(default)  # pyright: ignore[reportUnknownArgumentType] - any tuple
 
 
@@ -427,6 +439,11 @@ def _explain(message: str, sources: Mapping[str, str]) -> str:
     """msgspec's message, with the setting's name first and the file or variable it came from."""
     text, _, where = message.rpartition(" - at `$")
     name = where.rstrip("`").lstrip(".") if text else ""
+    unknown = _UNKNOWN.fullmatch(text or message)
+    if unknown:
+        known = _STRUCTS[name.split("[")[0]].__struct_fields__
+        name = f"{name}.{unknown[1]}".lstrip(".")
+        text = f"no such setting; there are {', '.join(known)}"
     parent = name.split("[")[0]
     source = sources.get(name) or sources.get(parent) or sources.get(parent.split(".")[0], "")
     return f"{name or 'settings'}: {text or message}" + (f" (from {source})." if source else ".")

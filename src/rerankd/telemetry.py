@@ -211,3 +211,8 @@ def log_failure(request_id: str, error: BaseException) -> None:
 def log_event(event: str, **fields: object) -> None:
     """Something that the operator wants to know: a reload, the end of a drain."""
     structlog.get_logger().info(event, **fields)
+
+
+def log_refusal(event: str, reason: str) -> None:
+    """Something that the operator asked for and does not get."""
+    structlog.get_logger().warning(event, reason=reason)

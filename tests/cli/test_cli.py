@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 from processes import serving
 
+from rerankd.cli import app
 from tests.reference import make_checkpoints as checkpoints
 
 LINES = "Bananas are yellow.\n\nParis is the capital of France.\nBerlin is in Germany.\n"
@@ -71,12 +73,14 @@ def test_rank_reads_stdin_and_jsonl(tmp_path: Path) -> None:
         (("rank", "q", "/no/such/file"), "Cannot read /no/such/file"),
         (("rank", "q", "DOCS", "--top-n", "0"), "--top-n 0"),
         (("rank", "q", "DOCS", "--model", "/no/folder"), "no such folder"),
+        (("serve", "--model", "./no-folder"), "--model ./no-folder: no such folder"),
         (("serve", "--host", "0.0.0.0"), "RERANKD_API_KEYS"),
         (("serve", "--alias", "nonsense"), "SERVED=MODEL"),
         (("serve", "--model", "BAAI/bge-reranker-v2-m3"), "rerankd pull BAAI/bge-reranker-v2-m3"),
         (("serve", "--config", "/no/such.toml"), "Cannot read /no/such.toml"),
         (("serve", "--host", "203.0.113.1"), "RERANKD_API_KEYS"),
         (("pull", "not-a-name"), "not a repository name"),
+        (("pull", "./not-a-name"), "not a repository name"),
     ],
     ids=str,
 )
@@ -88,6 +92,19 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_help_says_what_each_command_does_in_its_own_words() -> None:
+    done = run("--help")
+    for name in app:
+        if not name.startswith("-"):
+            command = app[name]
+            function = command.default_command
+            assert function is not None
+            said = re.split(r"\n *Parameters", function.__doc__ or "")[0].split("\n\n")
+            own = [" ".join(part.split()) for part in said if part.strip()]
+            assert command.help.split("\n\n") == own, name
+            assert re.search(rf"│ {name} +{own[0][:12]}", done.stdout), name
 
 
 def test_models_shows_the_catalog() -> None:

@@ -61,6 +61,8 @@ def test_models_and_baselines_are_measured_on_every_collection_of_a_folder(tmp_p
     assert "`rerankd eval DIR --model rerankd-lexical --baseline random" in page
     shown = f"{100 * chance['mean']:.1f}\\* ({100 * chance['low']:.1f}–{100 * chance['high']:.1f})"
     assert shown in page
+    assert "![nDCG@10 and its intervals](p.png)" in page
+    assert "--plot p.png`" in page
     assert f"{100 * chance['mean']:.1f}" in done.stdout
 
 

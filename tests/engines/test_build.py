@@ -9,8 +9,11 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
 from tests.reference.make_checkpoints import TINY_BERT, write
+from tests.reference.make_decoder_checkpoints import TINY_QWEN3
+from tests.reference.make_decoder_checkpoints import write as write_decoder
 
 
 def test_without_torch_its_engine_says_how_to_get_it(
@@ -39,3 +42,9 @@ def test_a_choice_that_would_be_ignored_is_refused(
         load_cross_encoder(
             write(tmp_path, TINY_BERT), name="tiny", options=LoadOptions(engine=options)
         )
+
+
+def test_streams_of_a_decoder_are_refused(tmp_path: Path) -> None:
+    options = LoadOptions(engine=EngineOptions(streams=2))
+    with pytest.raises(StartError, match="a decoder runs one batch at once"):
+        load_causal_yes_no(write_decoder(tmp_path, TINY_QWEN3), name="tiny", options=options)

@@ -9,7 +9,7 @@ from support import BytesModel
 
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
-from rerankd.core.options import LoadOptions
+from rerankd.core.options import EngineOptions, LoadOptions
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.pool import Plan, Pool, plan
 
@@ -144,6 +144,20 @@ def test_model_settings_go_by_the_served_name_too_and_must_match(tmp_path: Path)
     )
     with pytest.raises(StartError, match=r"model\.other: no such model is served"):
         plan((str(tmp_path),), {}, {"other": LoadOptions(window_tokens=99)})
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [LoadOptions(window_tokens=99), LoadOptions(engine=EngineOptions(engine="torch"))],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["rerankd-mini", "rerankd-lexical"])
+def test_settings_that_a_shipped_model_would_ignore_are_refused(
+    name: str, chosen: LoadOptions
+) -> None:
+    assert plan((name,), {}, {name: LoadOptions()}).specs[0].name == name
+    with pytest.raises(StartError, match=f"{name} ships with rerankd and runs in one way only"):
+        plan((name,), {}, {name: chosen})
 
 
 LEXICAL_FIRST = Cascade(first="rerankd-lexical", keep=200)

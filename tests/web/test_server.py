@@ -274,6 +274,10 @@ def test_a_reload_cannot_open_a_server_that_others_can_reach(tmp_path: Path) -> 
         config.write_text('[server]\nhost = "127.0.0.1"\n')
         server.process.send_signal(signal.SIGHUP)
         until(lambda: "reload refused" in (tmp_path / "log").read_text())
+        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        refused = next(line for line in lines if line.get("event") == "reload refused")
+        assert refused["level"] == "warning"
+        assert "no API key is configured" in refused["reason"]
         assert httpx2.get(url).status_code == 401
 
 

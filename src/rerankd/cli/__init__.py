@@ -15,14 +15,35 @@ app = App(
     help="Rerank documents by relevance to a query: a server, a library and a command.",
     version=__version__,
 )
-app.command("rerankd.cli.serve:serve")
-app.command("rerankd.cli.rank:rank")
-app.command("rerankd.cli.models:models")
-app.command("rerankd.cli.models:pull")
-app.command("rerankd.cli.doctor:doctor")
-app.command("rerankd.cli.bench:bench")
-app.command("rerankd.cli.eval:evaluate", name="eval")
-app.command("rerankd.cli.config:config")
+# Each is imported when it is run; its help is here so that `rerankd --help` imports none.
+app.command("rerankd.cli.serve:serve", help="Serve POST /v1/rerank until SIGTERM or Ctrl-C.")
+app.command("rerankd.cli.rank:rank", help="Rank the lines of a file by relevance to a query.")
+app.command(
+    "rerankd.cli.models:models",
+    help="List the catalog: what can be served by name, and what is on this machine.",
+)
+app.command(
+    "rerankd.cli.models:pull", help="Download a model's weights into the local Hugging Face cache."
+)
+app.command(
+    "rerankd.cli.doctor:doctor",
+    help="Load a model as the server would and check its scores; "
+    "status 1 when it must not be served.",
+)
+app.command(
+    "rerankd.cli.bench:bench",
+    help="Measure a model on this machine: speed, latency, and how far other ways to run it agree.",
+)
+app.command(
+    "rerankd.cli.eval:evaluate",
+    name="eval",
+    help="Measure ranking quality: nDCG, MRR, MAP and recall, with intervals and paired tests.\n\n"
+    "Needs the extra: pip install 'rerankd[eval]'.",
+)
+app.command(
+    "rerankd.cli.config:config",
+    help="Show the settings in force and where each one comes from. Keys are never shown.",
+)
 
 
 def main() -> None:

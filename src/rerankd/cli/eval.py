@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -115,9 +116,12 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         remarks += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if features]
         flags.append(("k", str(k)))
         flags += [("floors", floors.name)] if floors else []
+        flags += [("plot", plot.name)] if plot else []
         command = " ".join(f"--{flag} {value}".rstrip() for flag, value in flags)
         where = "" if run else "DIR "
-        _write(write, page(made, found, f"rerankd eval {where}{command}", remarks).encode())
+        picture = os.path.relpath(plot, write.parent) if plot else None
+        made_by = f"rerankd eval {where}{command}"
+        _write(write, page(made, found, made_by, remarks, picture).encode())
     missed = [f"{v.set}: {floor_text(v)}; found {v.found:.2f}" for v in found if not v.holds]
     if missed:
         raise StartError("Below the floor: " + ". ".join(missed) + ".")

@@ -38,7 +38,13 @@ def tables(report: Report) -> Iterator[rich.table.Table]:
         yield shown
 
 
-def page(report: Report, floors: Sequence[Verdict], command: str, remarks: Sequence[str]) -> str:
+def page(
+    report: Report,
+    floors: Sequence[Verdict],
+    command: str,
+    remarks: Sequence[str],
+    picture: str | None = None,
+) -> str:
     """The page: the first measure with intervals, then the other measures.
 
     Args:
@@ -46,6 +52,7 @@ def page(report: Report, floors: Sequence[Verdict], command: str, remarks: Seque
         floors: what the reference had to reach, and whether it did; none = no such table.
         command: what made it.
         remarks: what else the reader should know, one sentence each.
+        picture: where the plot is, seen from the page; None = there is none.
     """
     labels = list(report.sets[0].systems)
     first, *others = report.measures
@@ -55,6 +62,7 @@ def page(report: Report, floors: Sequence[Verdict], command: str, remarks: Seque
         f"Made by `{command}`; do not edit.\n",
         f"## {first}, percent\n",
         _by_set(report, labels),
+        *([f"![{first} and its intervals]({picture})\n"] if picture else []),
         *_floors(report, floors),
         f"## Other measures, percent, {last.name}\n",
         _by_measure(last, others),

@@ -60,6 +60,11 @@ def decoder_engine(
             f'quantization = "{options.quantization}" is available for BERT and XLM-R '
             "cross-encoders only; leave it unset to run this decoder in fp32."
         )
+    if options.streams is not None:
+        raise StartError(
+            "streams is for cross-encoders with an encoder; leave it unset: a decoder runs one "
+            "batch at once."
+        )
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 

@@ -49,11 +49,6 @@ class DecoderConfig:
         return self.kv_heads * self.head_dim
 
     @property
-    def kv_token_bytes(self) -> int:
-        """Bytes of the keys and values of one token in all layers, fp32."""
-        return 2 * self.layers * self.kv_width * 4
-
-    @property
     def has_head_norms(self) -> bool:
         """Whether each query and key head is normalised before it is rotated."""
         return self.architecture == "qwen3"

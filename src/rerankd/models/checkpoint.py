@@ -22,6 +22,7 @@ from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
 from rerankd.models.deberta_fields import DebertaFields, deberta_config
 from rerankd.models.flash_names import plain_names
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
+from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
 
 Fields = TypeVar("Fields", bound=msgspec.Struct)
@@ -179,9 +180,7 @@ def _encoder_config(raw: _Config, architecture: Architecture, folder: Path) -> E
         "does not divide": raw.hidden_size % raw.num_attention_heads != 0,
         f"pad_token_id {pad}": not 0 <= pad < raw.max_position_embeddings - 1,
     }
-    found = [what for what, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise StartError(f"{folder}/config.json is not supported: {'; '.join(found)}.")
+    refuse_unsupported(folder / "config.json", wrong)
     return EncoderConfig(
         architecture=architecture,
         hidden=raw.hidden_size,

@@ -12,8 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rerankd.core.errors import StartError
 from rerankd.engines.deberta_config import DebertaConfig, Term
+from rerankd.models.unsupported import refuse_unsupported
 
 Size = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -84,9 +84,7 @@ def deberta_config(raw: DebertaFields, folder: Path) -> DebertaConfig:
             raw.attention_head_size not in (None, head_size)
         ),
     }
-    found = [what for what, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise StartError(f"{folder}/config.json is not supported: {'; '.join(found)}.")
+    refuse_unsupported(folder / "config.json", wrong)
     return DebertaConfig(
         hidden=raw.hidden_size,
         layers=raw.num_hidden_layers,

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from rerankd.core.errors import StartError
 from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
 from rerankd.models.checkpoint import Size, read_json, read_model_max_length, read_tokenizer
+from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
 
 _ARCHITECTURES: dict[str, Architecture] = {
@@ -128,9 +129,7 @@ def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
             raw.head_dim is None and raw.hidden_size % heads != 0
         ),
     }
-    found = [what for what, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise StartError(f"{folder}/config.json is not supported: {'; '.join(found)}.")
+    refuse_unsupported(folder / "config.json", wrong)
     return DecoderConfig(
         architecture=architecture,
         hidden=raw.hidden_size,

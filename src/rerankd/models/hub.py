@@ -13,7 +13,7 @@ from rerankd.core.errors import StartError
 
 _WANTED = ("config.json", "tokenizer*.json", "*.safetensors", "*.safetensors.index.json")
 _UNWANTED = ("*/*",)  # exports for other runtimes live in sub-folders
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"(?!\.)[\w.-]+/[\w.-]+")  # ./x and ../x are folders
 
 
 def looks_like_repository(name: str) -> bool:

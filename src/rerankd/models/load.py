@@ -42,10 +42,16 @@ def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
     """What a `--model` value means: a catalog name, a folder, or a repository in the hub cache.
 
     Raises:
-        StartError: it is none of these, or its weights are not here; the message says what to do.
+        StartError: it is none of these, or its weights are not here, or it ships inside and cannot
+            be run in another way; the message says what to do.
     """
     entry = catalog.find(name_or_folder)
     if entry is not None:
+        if entry.ships_inside and options != BY_THE_CARD:
+            raise StartError(
+                f"{entry.name} ships with rerankd and runs in one way only: leave window_tokens, "
+                "engine, quantization, device, precision and streams unset for it."
+            )
         folder = None if entry.ships_inside else hub.cached_folder(entry.name)
         return Spec(
             name=entry.name,

@@ -13,8 +13,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rerankd.core.errors import StartError
 from rerankd.engines.modernbert_config import ModernBertConfig, Pooling
+from rerankd.models.unsupported import refuse_unsupported
 
 Size = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -88,9 +88,7 @@ def modernbert_config(raw: ModernBertFields, folder: Path) -> ModernBertConfig:
         f"hidden_size {raw.hidden_size} with num_attention_heads {raw.num_attention_heads}, which "
         "makes no heads of an even size": raw.hidden_size % (2 * raw.num_attention_heads) != 0,
     }
-    found = [what for what, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise StartError(f"{folder}/config.json is not supported: {'; '.join(found)}.")
+    refuse_unsupported(folder / "config.json", wrong)
     return ModernBertConfig(
         hidden=raw.hidden_size,
         heads=raw.num_attention_heads,

@@ -23,6 +23,7 @@ from rerankd.engines.vision_config import (
     tensor_shapes,
 )
 from rerankd.models.checkpoint import Size, read_json, read_model_max_length, read_tokenizer
+from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.vision_pixels import FACTOR
 from rerankd.models.vision_prompt import SPECIALS, VisionTokens
 from rerankd.models.weights import SafetensorsFolder
@@ -235,9 +236,7 @@ def vision_config(raw: VisionFields, path: Path) -> VisionDecoderConfig:
             deep != sorted(set(deep)) or any(not 0 <= i < vision.depth for i in deep)
         ),
     }
-    found = [what for what, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise StartError(f"{path} is not supported: {'; '.join(found)}.")
+    refuse_unsupported(path, wrong)
     return VisionDecoderConfig(
         text=DecoderConfig(
             architecture="qwen3",

@@ -18,7 +18,7 @@ from rerankd.core.options import BY_THE_CARD
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.pool import Plan, plan
 from rerankd.settings import Settings
-from rerankd.telemetry import configure_logging, log_event, log_failure
+from rerankd.telemetry import configure_logging, log_event, log_failure, log_refusal
 from rerankd.web.app import create_app, make_state
 from rerankd.web.protocol import bounded_headers
 from rerankd.web.state import State
@@ -218,7 +218,7 @@ class _Server(uvicorn.Server):
                 check_exposure(self._host, settings)
                 await self._state.pipeline.pool.swap(plan_of(settings))
             except StartError as error:
-                log_event("reload refused", reason=str(error))
+                log_refusal("reload refused", str(error))
                 return
             except Exception as error:  # noqa: BLE001 - what was served must go on being served
                 log_failure("reload", error)

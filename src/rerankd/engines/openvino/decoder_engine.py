@@ -6,7 +6,7 @@ keys and values of those before it. Both are the same step: own tokens behind a 
 
 Memory beside the weights: one call's activations (MICRO_BATCH_TOKENS and ATTENTION_BYTES), the kept
 prefixes (cache_bytes), and the past of the group in work, at most max_length times
-DecoderConfig.kv_token_bytes (229 KB per token for Qwen3-Reranker-0.6B).
+8 * layers * kv_width bytes (229 KB per token for Qwen3-Reranker-0.6B).
 """
 
 from __future__ import annotations
