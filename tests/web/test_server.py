@@ -14,6 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 from processes import PATIENCE_S, Server, serving
+from support import settings
+
+from rerankd.core.errors import StartError
+from rerankd.web.server import plan_of
 
 SLOW = str(Path(__file__).parents[1] / "slow_server.py")
 
@@ -299,3 +303,12 @@ def test_clients_that_leave_while_their_text_is_tokenised_do_not_stop_others(
             connection.close()
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 0)
         assert server.stop() == 0
+
+
+def test_a_key_for_a_model_that_is_not_served_stops_the_start() -> None:
+    aliases = {"fast": "rerankd-lexical"}
+    good = [{"name": "search", "key": "k", "models": ["rerankd-lexical", "fast"]}]
+    assert plan_of(settings(models=["rerankd-lexical"], aliases=aliases, keys=good))
+    bad = [{"name": "search", "key": "k", "models": ["rerankd-lexical", "nosuch"]}]
+    with pytest.raises(StartError, match=r'keys "search": models names nosuch, which is not'):
+        plan_of(settings(models=["rerankd-lexical"], aliases=aliases, keys=bad))

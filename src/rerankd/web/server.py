@@ -75,14 +75,27 @@ def serve(
 
 
 def plan_of(settings: Settings) -> Plan:
-    """The models that the settings ask for. Raises StartError."""
+    """The models that the settings ask for.
+
+    Raises:
+        StartError: one cannot be served as asked, or a key may use one that is not served.
+    """
     stages = {name: model.stages for name, model in settings.model.items() if model.stages}
     options = {
         name: model.load_options()
         for name, model in settings.model.items()
         if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
     }
-    return plan(settings.models, settings.aliases, options, stages)
+    found = plan(settings.models, settings.aliases, options, stages)
+    served = {*(spec.name for spec in found.specs), *found.aliases}
+    for key in settings.keys:
+        unknown = set(key.models or ()) - served
+        if unknown:
+            raise StartError(
+                f'keys "{key.name}": models names {min(unknown)}, which is not served; served are '
+                f"{', '.join(sorted(served))}."
+            )
+    return found
 
 
 def check_exposure(host: str, settings: Settings) -> None:
