@@ -19,6 +19,9 @@ from rerankd.media.limits import MediaLimits, Outcome, Refused
 from rerankd.media.url import Target
 
 _REDIRECTS = {301, 302, 303, 307, 308}
+# Chunks of one byte would keep the event loop busy, and so every other request waiting.
+_PIECES = 1024
+_PIECE_BYTES = 256  # on average, beyond that
 
 Observe = Callable[[Outcome, int, float], None]  # how a fetch ended, bytes, seconds
 
@@ -99,10 +102,14 @@ class Fetcher:
             location = _location(response, limit_bytes)
             if location is not None:
                 return location
-            received = 0
+            backend.head_came()
+            received = pieces = 0
             async with aclosing(response.aiter_stream()) as chunks:
                 async for chunk in chunks:
                     received += len(chunk)
+                    pieces += 1
+                    if pieces > _PIECES + received // _PIECE_BYTES:
+                        raise Refused("its host sent it in absurdly small pieces", "http")
                     if received > limit_bytes:
                         raise _too_large(limit_bytes)
                     take(chunk)

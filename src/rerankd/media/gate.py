@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import httpcore2
 
@@ -25,6 +27,7 @@ from rerankd.media.limits import Refused
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # host -> addresses; OSError when there is none
 
 _TRIED = 4  # addresses of one host
+_HEAD_BYTES = 65_536  # of an answer before its body; one read more may come
 _LOOK_UPS = 32  # threads, as many as fetches: a silent name server holds one for some seconds
 
 # One sentence for both: who may call must not learn which names exist inside.
@@ -158,7 +161,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         self._network = cast(  # its type depends on whether anyio is there; Starlette brings it
             "httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend()
         )
-        self._stream: httpcore2.AsyncNetworkStream | None = None
+        self._stream: _HeadFirst | None = None
 
     async def connect_tcp(
         self,
@@ -181,8 +184,8 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
                 if place == len(found) - 1:
                     raise
             else:
-                self._stream = stream
-                return stream
+                self._stream = _HeadFirst(stream)
+                return self._stream
         raise httpcore2.ConnectError
 
     async def connect_unix_socket(
@@ -194,7 +197,54 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         """Never. Raises Refused."""
         raise Refused("its host is no host")
 
+    def head_came(self) -> None:
+        """What comes now is the body, which has its own limit."""
+        if self._stream is not None:
+            self._stream.head_came()
+
     async def aclose(self) -> None:
         """Close what was opened, in whatever state a cancelled fetch left it."""
         if self._stream is not None:
             await self._stream.aclose()
+
+
+class _HeadFirst(httpcore2.AsyncNetworkStream):
+    """A connection that ends when an answer's head has no end: interim answers are not bounded."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._left_bytes: float = _HEAD_BYTES
+
+    def head_came(self) -> None:
+        """No limit any more."""
+        self._left_bytes = math.inf
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Raises ReadError when the limit was reached before."""
+        if self._left_bytes <= 0:
+            raise httpcore2.ReadError
+        found = await self._inner.read(max_bytes, timeout)
+        self._left_bytes -= len(found)
+        return found
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """As the stream inside."""
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """As the stream inside."""
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore2.AsyncNetworkStream:
+        """This connection, encrypted: what counts is what is in it."""
+        self._inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        """As the stream inside."""
+        return self._inner.get_extra_info(info)

@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 
 from rerankd.core.extra import TORCH, library
 from rerankd.core.media import Pixels, VideoSampling
+from rerankd.media import boxes
+from rerankd.media.boxes import damaged
 from rerankd.media.limits import MediaLimits, Refused
 from rerankd.media.sampling import VideoShape, checked, places
 
@@ -25,8 +27,6 @@ Alive = Callable[[], None]  # raises when nobody waits any more
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4")
 _STREAMS = 16
-_BOXES = 65_536
-_TO_REFERENCES = {b"trak", b"mdia", b"minf", b"dinf"}  # boxes around a list of where tracks lie
 
 
 def inspect(kind: str, data: bytes, limits: MediaLimits, alive: Alive) -> VideoShape:
@@ -37,21 +37,26 @@ def inspect(kind: str, data: bytes, limits: MediaLimits, alive: Alive) -> VideoS
         StartError: PyAV is not installed.
     """
     _whole(kind, data)
+    alive = _until(time.monotonic() + limits.decode_s, limits, alive)
     with _opened(kind, data, limits) as stream:
-        frames = 0
-        for packet in stream.container.demux(stream):
-            if packet.size:
-                frames += 1
-                if packet.is_corrupt:
-                    raise _damaged()
+        frames = size = 0
+        for packet in stream.container.demux():  # of all tracks: each is read, whoever wants it
+            alive()
+            size += packet.size
+            if size > len(data):  # tables may say of many packets that they lie in one place
+                raise damaged()
+            if not packet.size or packet.stream is not stream:
+                continue
+            frames += 1
+            if packet.is_corrupt:
+                raise damaged()
             if frames > limits.video_frames:
                 break
-            alive()
         context = stream.codec_context
         fps = float(stream.average_rate or 0)
         shape = checked(context.width, context.height, frames, fps, limits)
         if frames < stream.frames or not frames:
-            raise _damaged()
+            raise damaged()
         return shape
 
 
@@ -75,6 +80,7 @@ def decode(
     wanted = places(video, sampling)
     found, frames = _pass(kind, data, wanted, video, limits, alive)
     if frames != video.frames:
+        found.clear()  # not held beside those of the second pass
         video = replace(video, frames=frames)
         wanted = places(video, sampling)
         found, _ = _pass(kind, data, wanted, video, limits, alive)
@@ -92,15 +98,23 @@ def _pass(
     """Decode all frames in order; keep the wanted ones, count all."""
     keep, found, index = set(wanted), dict[int, Pixels](), -1
     with _opened(kind, data, limits) as stream:
-        for index, frame in enumerate(stream.container.decode(stream)):
+        for index, frame in enumerate(_frames(stream, alive)):
             if (frame.width, frame.height) != (video.width, video.height):
                 raise Refused("the video changes its size")
             if index >= video.frames:
-                raise _damaged()
+                raise damaged()
             if index in keep:
                 found[index] = frame.to_ndarray(format="rgb24")
-            alive()
     return found, index + 1
+
+
+def _frames(stream: Any, alive: Alive) -> Iterator[Any]:
+    """All frames in order. A packet may show none, so `alive` is asked for each."""
+    for packet in stream.container.demux(stream):
+        alive()
+        for frame in packet.decode():
+            yield frame
+            alive()
 
 
 def _until(ends: float, limits: MediaLimits, alive: Alive) -> Alive:
@@ -143,7 +157,7 @@ def _opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
         context.thread_count = 1
         context.options = {key: options[key] for key in ("max_pixels", "err_detect")}
         if not (context.width and context.height):
-            raise _damaged()
+            raise damaged()
         yield stream
 
 
@@ -152,7 +166,7 @@ def _explained(av: Any) -> Generator[None]:
     try:
         yield
     except (av.FFmpegError, ValueError, UnicodeError, MemoryError, PermissionError):
-        raise _damaged() from None
+        raise damaged() from None
 
 
 def _open_nothing(*_: object) -> NoReturn:
@@ -166,56 +180,19 @@ def _whole(kind: str, data: bytes) -> None:
         Refused: they do not.
     """
     try:
-        (_boxes if kind == "mp4" else _elements)(data)
+        (boxes.check if kind == "mp4" else _elements)(data)
     except (struct.error, IndexError):
-        raise _damaged() from None
-
-
-def _boxes(data: bytes) -> None:
-    for name, start, end in _inside(data, 0, len(data)):
-        if name == b"moov":
-            _own_tracks(data, start, end)
-
-
-def _own_tracks(data: bytes, start: int, end: int) -> None:
-    """No track lies in another file. FFmpeg would not open it; it is refused all the same."""
-    for name, inner, inner_end in _inside(data, start, end):
-        if name in _TO_REFERENCES:
-            _own_tracks(data, inner, inner_end)
-        elif name == b"dref":
-            for _, entry, _ in _inside(data, inner + 8, inner_end):
-                if not data[entry + 3] & 1:  # self-contained
-                    raise Refused("a track of the video lies in another file")
-
-
-def _inside(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes between two places: name, start and end of what is in each.
-
-    ISO 14496-12: 32-bit size, name; size 1: a 64-bit size follows; size 0: to the end.
-    """
-    for _ in range(_BOXES):
-        if at == end or (end - at == 4 and data[at:end] == b"\0\0\0\0"):  # QuickTime ends lists so
-            return
-        size, name = struct.unpack_from(">I4s", data, at)
-        head = 16 if size == 1 else 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-        size = size or end - at
-        if size < head or at + size > end:
-            raise _damaged()
-        yield name, at + head, at + size
-        at += size
-    raise _damaged()
+        raise damaged() from None
 
 
 def _elements(data: bytes) -> None:
     """RFC 8794: an EBML header, then a Segment, which may not say how long it is."""
     at = _element(data, 0)
     if at is None or data[at : at + 4] != b"\x18\x53\x80\x67":
-        raise _damaged()
+        raise damaged()
     end = _element(data, at)
     if end is not None and end != len(data):
-        raise _damaged()
+        raise damaged()
 
 
 def _element(data: bytes, at: int) -> int | None:
@@ -223,11 +200,7 @@ def _element(data: bytes, at: int) -> int | None:
     first = data[at + 4]
     length = 9 - first.bit_length()
     if length > 8:
-        raise _damaged()
+        raise damaged()
     value = int.from_bytes(data[at + 4 : at + 4 + length], "big") & (1 << 7 * length) - 1
     unknown = value == (1 << 7 * length) - 1
     return None if unknown else at + 4 + length + value
-
-
-def _damaged() -> Refused:
-    return Refused("the video is damaged or cut off")
