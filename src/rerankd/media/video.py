@@ -17,13 +17,14 @@ from typing import Any, NoReturn
 
 from rerankd.core.extra import TORCH, library
 from rerankd.core.media import Pixels, VideoSampling
-from rerankd.media import boxes
+from rerankd.media import boxes, ebml
 from rerankd.media.boxes import damaged
 from rerankd.media.limits import MediaLimits, Refused
 from rerankd.media.sampling import VideoShape, checked, places
 
 Alive = Callable[[], None]  # raises when nobody waits any more
 
+_STRUCTURES = {"mp4": boxes.check, "webm": ebml.check}
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4")
 _STREAMS = 16
@@ -38,7 +39,7 @@ def inspect(kind: str, data: bytes, limits: MediaLimits, alive: Alive) -> VideoS
     """
     _whole(kind, data)
     alive = _until(time.monotonic() + limits.decode_s, limits, alive)
-    with _opened(kind, data, limits) as stream:
+    with opened(kind, data, limits) as stream:
         frames = size = 0
         for packet in stream.container.demux():  # of all tracks: each is read, whoever wants it
             alive()
@@ -97,7 +98,7 @@ def _pass(
 ) -> tuple[dict[int, Pixels], int]:
     """Decode all frames in order; keep the wanted ones, count all."""
     keep, found, index = set(wanted), dict[int, Pixels](), -1
-    with _opened(kind, data, limits) as stream:
+    with opened(kind, data, limits) as stream:
         for index, frame in enumerate(_frames(stream, alive)):
             if (frame.width, frame.height) != (video.width, video.height):
                 raise Refused("the video changes its size")
@@ -130,7 +131,7 @@ def _until(ends: float, limits: MediaLimits, alive: Alive) -> Alive:
 
 
 @contextmanager
-def _opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
+def opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
     """The video stream of a container; what goes wrong inside is its damage."""
     av = library("av", TORCH)
     options = {
@@ -145,7 +146,11 @@ def _opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
     with (
         _explained(av),
         av.open(
-            BytesIO(data), mode="r", format=_DEMUXERS[kind], options=options, io_open=_open_nothing
+            _Forward(data) if kind == "webm" else BytesIO(data),
+            mode="r",
+            format=_DEMUXERS[kind],
+            options=options,
+            io_open=_open_nothing,
         ) as container,
     ):
         stream = container.streams.best("video")
@@ -159,6 +164,13 @@ def _opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
         if not (context.width and context.height):
             raise damaged()
         yield stream
+
+
+class _Forward:
+    """A file that cannot be rewound: FFmpeg reads it in the order in which it was checked."""
+
+    def __init__(self, data: bytes) -> None:
+        self.read = BytesIO(data).read
 
 
 @contextmanager
@@ -180,27 +192,6 @@ def _whole(kind: str, data: bytes) -> None:
         Refused: they do not.
     """
     try:
-        (boxes.check if kind == "mp4" else _elements)(data)
+        _STRUCTURES[kind](data)
     except (struct.error, IndexError):
         raise damaged() from None
-
-
-def _elements(data: bytes) -> None:
-    """RFC 8794: an EBML header, then a Segment, which may not say how long it is."""
-    at = _element(data, 0)
-    if at is None or data[at : at + 4] != b"\x18\x53\x80\x67":
-        raise damaged()
-    end = _element(data, at)
-    if end is not None and end != len(data):
-        raise damaged()
-
-
-def _element(data: bytes, at: int) -> int | None:
-    """Where the element at `at`, with a 4-byte id, ends; None when it does not say."""
-    first = data[at + 4]
-    length = 9 - first.bit_length()
-    if length > 8:
-        raise damaged()
-    value = int.from_bytes(data[at + 4 : at + 4 + length], "big") & (1 << 7 * length) - 1
-    unknown = value == (1 << 7 * length) - 1
-    return None if unknown else at + 4 + length + value
