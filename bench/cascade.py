@@ -27,7 +27,8 @@ from rerankd.core.spread import spread
 from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.evals import Collection, ndcg, read_collection
 from rerankd.models import catalog
-from rerankd.service.pipeline import Pipeline, RequestLimits, Trace
+from rerankd.service.checks import RequestLimits
+from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.pool import Pool, plan
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits

@@ -18,7 +18,8 @@ from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pipeline import Pipeline, RequestLimits, Trace
+from rerankd.service.checks import RequestLimits
+from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.pool import Plan, Pool
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits

@@ -13,7 +13,8 @@ import pytest
 from rerankd.core.errors import InvalidRequest
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pipeline import Pipeline, RequestLimits, Trace
+from rerankd.service.checks import RequestLimits
+from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.pool import Plan, Pool
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits

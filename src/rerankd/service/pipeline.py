@@ -18,8 +18,8 @@ from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
 from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
 from rerankd.media.loader import MediaLoader
-from rerankd.models import catalog
-from rerankd.models.base import Model, ModelCard
+from rerankd.models.base import Model
+from rerankd.service.checks import RequestLimits, check_limits, check_modalities, readers
 from rerankd.service.pool import Pool, Served
 from rerankd.store.keys import Key
 from rerankd.store.limits import Charge, RateLimits
@@ -28,15 +28,6 @@ _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few millisecon
 _LANE = 2  # threads of each lane
 _BYTES_PER_TOKEN = 4  # English; an estimate, settled by the tokenizer's exact count
 _MEDIA_BYTES = 4096  # of text that costs as much as an image or a video; an estimate as well
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """How much one request may bring; the message of an error names the setting."""
-
-    documents: int
-    document_bytes: int  # of a text; images and videos have their own (media.limits)
-    query_bytes: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -236,7 +227,7 @@ class Pipeline:
         except UnknownModel as error:
             for _, content in request.contents():
                 if content.modality != "text":
-                    raise UnknownModel(f"{error} {_readers(content)}") from None
+                    raise UnknownModel(f"{error} {readers(content)}") from None
             raise
 
     def close(self) -> None:
@@ -261,40 +252,6 @@ def _media_bytes(request: RerankRequest) -> int:
     """Encoded bytes of a request's images and videos; equal ones are one object."""
     found = {id(content.media): content.media for _, content in request.contents()}
     return sum(media.encoded_bytes for media in found.values() if media is not None)
-
-
-def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
-    """Refuse more or longer input than the operator allows.
-
-    Raises:
-        InvalidRequest: names the field, the limit, the setting and the way out.
-    """
-    if len(request.documents) > limits.documents:
-        raise InvalidRequest(
-            f"documents: {len(request.documents)} were sent; the limit is {limits.documents} "
-            "(limits.documents). Send fewer, in several requests: scores do not depend on the "
-            "other documents.",
-            param="documents",
-        )
-    for name, content in request.contents():
-        if content.modality == "text":
-            which = "query_bytes" if name == "query" else "document_bytes"
-            _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
-
-
-def check_modalities(request: RerankRequest, card: ModelCard) -> None:
-    """Refuse images and video that the model cannot read.
-
-    Raises:
-        InvalidRequest: names the field, and the models that could answer.
-    """
-    for name, content in request.contents():
-        if content.modality not in card.modalities:
-            raise InvalidRequest(
-                f"{name}: is {_a(content.modality)}; {card.name} reads "
-                f"{', '.join(sorted(card.modalities))} only. {_readers(content)}",
-                param=name,
-            )
 
 
 def rank(request: RerankRequest, prepared: Prepared, logits: Logits, model: Model) -> Ranking:
@@ -333,26 +290,3 @@ def _said(before: Ranking, ranking: Ranking) -> str:
         f"{before.input_tokens} terms of {before.model}, {ranking.input_tokens} tokens of "
         f"{ranking.model}."
     )
-
-
-def _check_bytes(content: Content, name: str, limit: int, setting: str) -> None:
-    size = len(content.value) if content.value.isascii() else _utf8_bytes(content.value)
-    if size > limit:
-        raise InvalidRequest(
-            f"{name}: {size} bytes of UTF-8; the limit is {limit} ({setting}). Send less, or "
-            "split it.",
-            param=name,
-        )
-
-
-def _utf8_bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _readers(content: Content) -> str:
-    what = "images" if content.modality == "image" else content.modality
-    return f"Models that read {what}: {', '.join(catalog.readers_of(content.modality))}."
-
-
-def _a(modality: str) -> str:
-    return "an image" if modality == "image" else f"a {modality}"

@@ -24,8 +24,9 @@ from rerankd.media.gate import Resolve
 from rerankd.media.limits import MediaLimits
 from rerankd.media.loader import MediaLoader
 from rerankd.models.load import Loaded, Spec, load
+from rerankd.service.checks import RequestLimits
 from rerankd.service.health import Health
-from rerankd.service.pipeline import Pipeline, RequestLimits
+from rerankd.service.pipeline import Pipeline
 from rerankd.service.pool import Plan, Pool
 from rerankd.settings import Settings
 from rerankd.store.keys import KeyRing

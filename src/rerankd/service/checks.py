@@ -1,0 +1,77 @@
+"""What a request may bring: refused with a sentence before anything is fetched or scored. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.types import Content, RerankRequest
+from rerankd.models import catalog
+from rerankd.models.base import ModelCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """How much one request may bring; the message of an error names the setting."""
+
+    documents: int
+    document_bytes: int  # of a text; images and videos have their own (media.limits)
+    query_bytes: int
+
+
+def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
+    """Refuse more or longer input than the operator allows.
+
+    Raises:
+        InvalidRequest: names the field, the limit, the setting and the way out.
+    """
+    if len(request.documents) > limits.documents:
+        raise InvalidRequest(
+            f"documents: {len(request.documents)} were sent; the limit is {limits.documents} "
+            "(limits.documents). Send fewer, in several requests: scores do not depend on the "
+            "other documents.",
+            param="documents",
+        )
+    for name, content in request.contents():
+        if content.modality == "text":
+            which = "query_bytes" if name == "query" else "document_bytes"
+            _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
+
+
+def check_modalities(request: RerankRequest, card: ModelCard) -> None:
+    """Refuse images and video that the model cannot read.
+
+    Raises:
+        InvalidRequest: names the field, and the models that could answer.
+    """
+    for name, content in request.contents():
+        if content.modality not in card.modalities:
+            raise InvalidRequest(
+                f"{name}: is {_a(content.modality)}; {card.name} reads "
+                f"{', '.join(sorted(card.modalities))} only. {readers(content)}",
+                param=name,
+            )
+
+
+def _check_bytes(content: Content, name: str, limit: int, setting: str) -> None:
+    size = len(content.value) if content.value.isascii() else _utf8_bytes(content.value)
+    if size > limit:
+        raise InvalidRequest(
+            f"{name}: {size} bytes of UTF-8; the limit is {limit} ({setting}). Send less, or "
+            "split it.",
+            param=name,
+        )
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def readers(content: Content) -> str:
+    """A sentence that names the models that read an image or a video."""
+    what = "images" if content.modality == "image" else content.modality
+    return f"Models that read {what}: {', '.join(catalog.readers_of(content.modality))}."
+
+
+def _a(modality: str) -> str:
+    return "an image" if modality == "image" else f"a {modality}"
