@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +18,8 @@ class EngineInfo:
     precision: str  # "fp32", "int8", "bf16", "fp16"
     max_length: int | None  # tokens per row, special tokens included; None = no limit
     batch_tokens: int  # what one forward() should be given: the scheduler's batch budget
+    # Rows of more tokens run by Sliced.slices(), step by step; None = every row is one forward().
+    slice_tokens: int | None = None
 
 
 class Engine(Protocol):
@@ -56,5 +58,25 @@ class Remembering(Protocol):
         """Of each row's tokens, shape (B,), how many forward() would not have to run now.
 
         Asked on the thread of forward(), just before it. At most row.tokens each.
+        """
+        ...
+
+
+@runtime_checkable
+class Sliced(Protocol):
+    """What an engine has too if info.slice_tokens is set: long rows run as bounded steps."""
+
+    def slices(self, row: Row) -> Generator[int, None, Logits]:
+        """Run one row of more than info.slice_tokens step by step, others in between.
+
+        Made and advanced on the thread of forward(). A step takes about 0.3 s of one core at most
+        and yields how many of the row's tokens it ran, about info.slice_tokens; their sum is about
+        row.tokens. close() at any step frees what the row holds.
+
+        Returns:
+            Logits, shape (K,), float32: what forward([row])[0] would be.
+
+        Raises:
+            EngineFailed: as forward().
         """
         ...
