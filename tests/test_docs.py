@@ -72,7 +72,12 @@ def test_every_dependency_has_its_reason() -> None:
         *project["build-system"]["requires"],
         *project["project"]["dependencies"],
         *(found for some in project["project"]["optional-dependencies"].values() for found in some),
-        *(found for some in project["dependency-groups"].values() for found in some),
+        *(
+            found
+            for some in project["dependency-groups"].values()
+            for found in some
+            if isinstance(found, str)  # else it includes another group
+        ),
     ]
     for requirement in wanted:
         name = re.split(r"[^a-zA-Z0-9_-]", requirement)[0]

@@ -1,4 +1,4 @@
-"""Writes the table of docs/dialects/README.md: `uv run python tests/dialects/table.py`.
+"""Writes the table of docs/dialects/README.md: `uv run --group dev python tests/dialects/table.py`.
 
 Nothing in it is written by hand: fields are sent to the dialect (honoured.py), bodies are those of
 tests/wire, clients those of tests/clients/results.json, which the run of the clients checks. A test

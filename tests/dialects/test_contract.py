@@ -256,7 +256,7 @@ def test_the_page_says_where_it_is_from_and_how_to_call_it(dialect: Served) -> N
 
 
 def test_the_list_of_dialects_has_a_fresh_table() -> None:
-    assert PAGE.read_text() == page(), "run: uv run python tests/dialects/table.py"
+    assert PAGE.read_text() == page(), "run: uv run --group dev python tests/dialects/table.py"
 
 
 def test_every_dialect_is_on_the_list() -> None:
