@@ -113,6 +113,9 @@ class Server:
                 await answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
+        except RuntimeError:  # uvloop's word for a write to a connection that was reset meanwhile
+            if not writer.is_closing():
+                raise
         finally:
             self.open_now -= 1
             writer.close()

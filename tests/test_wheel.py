@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 ROOT = Path(__file__).parents[1]
 BUILTIN_BYTES = 30_000_000
 # Started before anything else in the environment: whoever wants to connect learns that it cannot.
@@ -42,7 +44,7 @@ def run(*command: str | Path, cwd: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from reference import make_checkpoints as checkpoints
+
+pytestmark = pytest.mark.timeout(1800)  # slow
 
 DATA = Path(__file__).parent.parent / "data" / "xquad-de"
 SMALL = ("--rounds", "1", "--documents", "3", "--latency-s", "0", "--texts", str(DATA))
@@ -15,7 +18,7 @@ SMALL = ("--rounds", "1", "--documents", "3", "--latency-s", "0", "--texts", str
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rerankd", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_variants_are_compared_with_fp32_and_the_figures_are_written(tmp_path: Path) -> None:

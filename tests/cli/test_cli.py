@@ -11,10 +11,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from processes import serving
+from processes import PATIENCE_S, serving
 
 from rerankd.cli import app
 from tests.reference import make_checkpoints as checkpoints
+
+pytestmark = pytest.mark.timeout(1800)  # slow
 
 LINES = "Bananas are yellow.\n\nParis is the capital of France.\nBerlin is in Germany.\n"
 
@@ -29,7 +31,7 @@ def run(
         text=True,
         check=False,
         input=text,
-        timeout=120,
+        timeout=600,
         env=environment | (env or {}),
     )
 
@@ -156,6 +158,7 @@ def test_serve_says_what_is_served_and_answers(tmp_path: Path) -> None:
                 "top_n": 1,
                 "return_documents": True,
             },
+            timeout=PATIENCE_S,
         ).json()
         assert server.stop() == 0
         assert server.process.stdout
@@ -171,12 +174,13 @@ def test_serve_answers_with_a_checkpoint_under_its_folders_name(tmp_path: Path) 
     folder = checkpoints.write(tmp_path / "tiny-reranker", checkpoints.TINY_XLMR)
     command = ["-m", "rerankd", "serve", "--port", "0", "--model", str(folder)]
     with serving(command) as server:
-        listed = httpx2.get(f"{server.url}/v1/models").json()
+        listed = httpx2.get(f"{server.url}/v1/models", timeout=PATIENCE_S).json()
         posted = {"query": "q", "documents": ["a " * 300, "b"], "overlap_tokens": 10}
-        answer = httpx2.post(f"{server.url}/v1/rerank", json=posted).json()
-        cut = httpx2.post(f"{server.url}/v1/rerank", json=posted | {"max_chunks_per_doc": 1}).json()
-        health = httpx2.get(f"{server.url}/health")
-        ready = httpx2.get(f"{server.url}/ready").json()
+        answer = httpx2.post(f"{server.url}/v1/rerank", json=posted, timeout=PATIENCE_S).json()
+        posted |= {"max_chunks_per_doc": 1}
+        cut = httpx2.post(f"{server.url}/v1/rerank", json=posted, timeout=PATIENCE_S).json()
+        health = httpx2.get(f"{server.url}/health", timeout=PATIENCE_S)
+        ready = httpx2.get(f"{server.url}/ready", timeout=PATIENCE_S).json()
     assert listed["data"][0]["id"] == "tiny-reranker"
     assert listed["data"][0]["engine"] == "openvino"
     assert answer["model"] == "tiny-reranker"

@@ -14,6 +14,8 @@ from rerankd.core.errors import StartError
 from rerankd.evals import mean_ndcg, read_collection
 from rerankd.service.baselines import first_stage
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 DATA = Path(__file__).parent.parent / "data"
 QRELS = "q 0 a 1\nr 0 b 1\ns 0 c 1\nt 0 d 0\n"
 GOOD = "q Q0 a 1 2 good\nq Q0 b 2 1 good\nr Q0 b 1 2 good\ns Q0 c 1 1 good\n"
@@ -38,7 +40,7 @@ def test_models_and_baselines_are_measured_on_every_collection_of_a_folder(tmp_p
         [sys.executable, "-m", "rerankd", "eval", str(DATA), *flags, *files],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         cwd=tmp_path,
     )

@@ -19,6 +19,8 @@ from tests.reference.make_deberta_checkpoints import GOLDEN_SHAPES, TINY, XSMALL
 from tests.reference.make_deberta_goldens import GOLDEN
 from tests.reference.make_goldens import Golden, Pair, long_documents, long_pairs, pairs
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 TOLERANCE = 1e-3  # to torch, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company
 GOLDENS: dict[str, Golden] = json.loads(GOLDEN.read_text(encoding="utf-8"))

@@ -31,6 +31,8 @@ from tests.reference.make_decoder_goldens import (
     long_items,
 )
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 TOLERANCE = 1e-3  # to torch, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves: other company, another prefix
 

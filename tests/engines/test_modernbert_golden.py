@@ -31,6 +31,8 @@ from tests.reference.make_goldens import (
 from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, LONG, write, write_jina
 from tests.reference.make_modernbert_goldens import GOLDEN, Goldens
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 TOLERANCE = 1e-3  # to torch, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company
 GOLDENS: Goldens = json.loads(GOLDEN.read_text(encoding="utf-8"))

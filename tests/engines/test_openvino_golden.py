@@ -25,6 +25,8 @@ from tests.reference.make_goldens import (
     pairs,
 )
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 TOLERANCE = 1e-3  # to torch, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company
 SHAPES = list(GOLDEN_SHAPES)

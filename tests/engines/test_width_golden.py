@@ -21,6 +21,8 @@ from tests.reference.make_width_goldens import (
     width_pairs,
 )
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 TOLERANCE = 1e-3  # to torch, on other kernels
 GOLDENS: WidthGoldens = json.loads(GOLDEN.read_text(encoding="utf-8"))
 

@@ -11,6 +11,8 @@ from media_kit import VisionModel, limits, rank, refused, seeing
 
 from rerankd.media import video
 
+pytestmark = pytest.mark.timeout(1800)  # slow
+
 DAMAGED = "the video is damaged or cut off"
 TOO_MUCH = "bytes beside pictures and sound"
 TOO_MANY = "more than 262144 blocks"

@@ -24,6 +24,7 @@ from media_kit import (
 from support import BytesModel, running
 
 PNG = picture()
+PATIENCE_S = 60.0  # what must happen soon; the settings that would end it too are ten times as long
 
 
 async def test_what_is_equal_is_fetched_and_decoded_once() -> None:
@@ -47,7 +48,7 @@ async def test_fetches_run_side_by_side_within_their_limits() -> None:
             """Answers when as many are here as may be."""
             if around.store.open_now + other.open_now == 4 + 2:
                 together.set()
-            await asyncio.wait_for(together.wait(), 3)
+            await asyncio.wait_for(together.wait(), PATIENCE_S)
             writer.write(reply(PNG))
             await writer.drain()
 
@@ -56,8 +57,8 @@ async def test_fetches_run_side_by_side_within_their_limits() -> None:
             allow=["127.0.0.0/29"],
             ports=[around.port, other.port],
             fetches_per_host=4,
-            fetch_s=10,
-            read_s=10,
+            fetch_s=PATIENCE_S,
+            read_s=PATIENCE_S,
         )
         for i in range(6):
             around.store.routes[f"/{i}"] = meet
@@ -95,7 +96,7 @@ async def test_the_first_failure_ends_the_other_fetches() -> None:
             gone.set()
 
         around.store.routes["/hang"] = hang
-        values = around.values(fetch_s=30, read_s=30)
+        values = around.values(fetch_s=600, read_s=600)
         async with seeing(values, names=around.names) as (client, state):
             body = {
                 "query": "q",
@@ -103,7 +104,7 @@ async def test_the_first_failure_ends_the_other_fetches() -> None:
             }
             answer = await client.post("/v1/rerank", json=body)
             assert (answer.status_code, "documents[1]" in answer.text) == (400, True)
-            await asyncio.wait_for(gone.wait(), 3)
+            await asyncio.wait_for(gone.wait(), PATIENCE_S)
             page = (await client.get("/metrics")).text
             loader = state.pipeline.media
             assert loader is not None
@@ -124,14 +125,14 @@ async def test_a_client_that_leaves_ends_its_fetches_and_frees_its_bytes() -> No
             gone.set()
 
         around.store.routes["/hang"] = hang
-        values = around.values(fetch_s=30, read_s=30)
+        values = around.values(fetch_s=600, read_s=600)
         async with seeing(values, names=around.names) as (client, state):
             body = {"query": "q", "documents": [{"image": around.url("/hang")}]}
             leaving = asyncio.create_task(client.post("/v1/rerank", json=body))
-            await asyncio.wait_for(arrived.wait(), 3)
+            await asyncio.wait_for(arrived.wait(), PATIENCE_S)
             leaving.cancel()
             await asyncio.wait([leaving])
-            await asyncio.wait_for(gone.wait(), 3)
+            await asyncio.wait_for(gone.wait(), PATIENCE_S)
             loader = state.pipeline.media
             assert loader is not None
             while loader.encoded.used_bytes:
@@ -140,7 +141,7 @@ async def test_a_client_that_leaves_ends_its_fetches_and_frees_its_bytes() -> No
 
 async def test_the_deadline_ends_a_fetch() -> None:
     async with world() as around:
-        values = around.values(fetch_s=30, read_s=30) | {"limits": {"deadline_s": 0.3}}
+        values = around.values(fetch_s=600, read_s=600) | {"limits": {"deadline_s": 0.3}}
 
         async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
             await reader.read()

@@ -20,7 +20,7 @@ from tests.reference.make_deberta_checkpoints import GOLDEN_SHAPES, XSMALL_WIDTH
 from tests.reference.make_deberta_goldens import GOLDEN
 from tests.reference.make_goldens import Golden, Reference, long_documents, long_pairs, pairs
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 GOLDENS: dict[str, Golden] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 

@@ -25,7 +25,7 @@ from tests.reference.make_decoder_goldens import (
     long_items,
 )
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 
 def ours(model: CausalYesNo, wanted: list[Item]) -> tuple[list[Row], Logits]:

@@ -17,7 +17,7 @@ from tests.reference.make_goldens import Reference, long_documents, long_pairs, 
 from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, write
 from tests.reference.make_modernbert_goldens import GOLDEN, Goldens
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 GOLDENS: Goldens = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 

@@ -23,7 +23,7 @@ from tests.reference.make_goldens import (
     pairs,
 )
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize("name", list(GOLDEN_SHAPES))

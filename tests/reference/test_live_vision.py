@@ -38,7 +38,7 @@ from tests.reference.make_vision_goldens import (
 from tests.reference.pictures import Picture
 from tests.reference.test_torch_engine import Small, by_contract, options, out_of_memory, ranks
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 TOLERANCE = 1e-3  # to transformers, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company

@@ -23,7 +23,7 @@ from tests.reference.make_width_goldens import (
     width_pairs,
 )
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 GOLDENS: WidthGoldens = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 

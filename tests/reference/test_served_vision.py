@@ -26,7 +26,7 @@ from tests.reference.make_vision_checkpoints import TINY, write
 from tests.reference.make_vision_goldens import Item, Side, items
 from tests.reference.pictures import Clip, Picture, frames
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 STORE = "127.0.0.2"  # named in media.allow, as an operator names an image store
 TOLERANCE = 1e-3  # of a logit

@@ -28,7 +28,7 @@ from tests.reference import make_decoder_checkpoints as decoders
 from tests.reference import make_decoder_goldens, make_goldens, make_modernbert_goldens
 from tests.reference import make_modernbert_checkpoints as modernberts
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 TOLERANCE = 1e-3  # to transformers, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in other company

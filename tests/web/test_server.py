@@ -42,7 +42,7 @@ def server() -> Generator[Server]:
 
 
 def metric(url: str, name: str) -> float:
-    for line in httpx2.get(f"{url}/metrics").text.splitlines():
+    for line in httpx2.get(f"{url}/metrics", timeout=PATIENCE_S).text.splitlines():
         if line.startswith(name):
             return float(line.rpartition(" ")[2])
     return 0.0
@@ -50,12 +50,14 @@ def metric(url: str, name: str) -> float:
 
 def test_sigterm_lets_running_requests_end_and_refuses_new_ones(server: Server) -> None:
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(httpx2.post, f"{server.url}/v1/rerank", json=body(150), timeout=60)
+        running = pool.submit(
+            httpx2.post, f"{server.url}/v1/rerank", json=body(150), timeout=PATIENCE_S
+        )
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: httpx2.get(f"{server.url}/ready").status_code == 503)
-        assert httpx2.get(f"{server.url}/ready").json()["status"] == "draining"
-        refused = httpx2.post(f"{server.url}/v1/rerank", json=body(25))
+        until(lambda: httpx2.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 503)
+        assert httpx2.get(f"{server.url}/ready", timeout=PATIENCE_S).json()["status"] == "draining"
+        refused = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=PATIENCE_S)
         assert (refused.status_code, refused.json()["code"]) == (503, 50505)
         assert running.result().status_code == 200
     assert server.process.wait(PATIENCE_S) == 0
@@ -65,7 +67,7 @@ def test_what_does_not_end_within_drain_s_gets_a_503() -> None:
     with serving([SLOW], env={"RERANKD_LIMITS_DRAIN_S": "0.3"}) as server:
         with ThreadPoolExecutor(1) as pool:
             url = f"{server.url}/v1/rerank"
-            running = pool.submit(httpx2.post, url, json=body(10_000), timeout=60)
+            running = pool.submit(httpx2.post, url, json=body(10_000), timeout=PATIENCE_S)
             until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
             server.process.send_signal(signal.SIGTERM)
             answer = running.result()
@@ -74,10 +76,12 @@ def test_what_does_not_end_within_drain_s_gets_a_503() -> None:
         assert server.process.wait(PATIENCE_S) == 0
 
 
-def test_an_idle_server_stops_at_once(server: Server) -> None:
-    started = time.monotonic()
-    assert server.stop() == 0
-    assert time.monotonic() - started < 10
+LONG = {"RERANKD_LIMITS_DRAIN_S": "3600", "RERANKD_LIMITS_BODY_S": "3600"}  # PATIENCE_S ends first
+
+
+def test_an_idle_server_stops_at_once() -> None:
+    with serving([SLOW], env=LONG) as server:
+        assert server.stop() == 0
 
 
 def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
@@ -87,7 +91,7 @@ def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
         gone.sendall(head + raw)
         until(lambda: metric(server.url, "rerankd_queue_tokens") > 0)
     until(lambda: metric(server.url, "rerankd_queue_tokens") == 0)
-    answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=30)
+    answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=PATIENCE_S)
     assert answer.status_code == 200
     assert (
         metric(
@@ -101,9 +105,9 @@ def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
 def test_a_small_request_does_not_wait_for_a_large_one(server: Server) -> None:
     url = f"{server.url}/v1/rerank"
     with ThreadPoolExecutor(1) as pool:
-        large = pool.submit(httpx2.post, url, json=body(500), timeout=60)
+        large = pool.submit(httpx2.post, url, json=body(500), timeout=PATIENCE_S)
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
-        small = httpx2.post(url, json=body(50, "y"), timeout=60)
+        small = httpx2.post(url, json=body(50, "y"), timeout=PATIENCE_S)
         assert small.status_code == 200
         assert not large.done()
         assert large.result().status_code == 200
@@ -157,7 +161,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Server) -> N
 
 
 def test_a_client_that_sends_all_before_it_reads_still_gets_its_413(server: Server) -> None:
-    answer = httpx2.post(f"{server.url}/v1/rerank", content=b" " * 40_000_000, timeout=60)
+    answer = httpx2.post(f"{server.url}/v1/rerank", content=b" " * 40_000_000, timeout=PATIENCE_S)
     assert answer.status_code == 413
 
 
@@ -166,7 +170,8 @@ def test_a_flood_of_requests_is_answered_whole_or_refused_whole() -> None:
     with serving([SLOW], env=env) as server, ThreadPoolExecutor(24) as pool:
         url = f"{server.url}/v1/rerank"
         posts = [
-            pool.submit(httpx2.post, url, json=body(75, f"{n}-"), timeout=60) for n in range(24)
+            pool.submit(httpx2.post, url, json=body(75, f"{n}-"), timeout=PATIENCE_S)
+            for n in range(24)
         ]
         answers = [post.result() for post in posts]
     statuses = [answer.status_code for answer in answers]
@@ -193,7 +198,8 @@ def test_sighup_takes_over_new_keys_and_models(tmp_path: Path) -> None:
         def status(key: str, **fields: Any) -> int:
             headers = {"authorization": f"Bearer {key}"}
             posted = body(25) | fields
-            return httpx2.post(f"{server.url}/v1/rerank", json=posted, headers=headers).status_code
+            url = f"{server.url}/v1/rerank"
+            return httpx2.post(url, json=posted, headers=headers, timeout=PATIENCE_S).status_code
 
         assert (status("sk-old"), status("sk-new")) == (200, 401)
         aliases = '[aliases]\n"other" = "rerankd-mini"\n'
@@ -208,24 +214,25 @@ def test_sighup_takes_over_new_keys_and_models(tmp_path: Path) -> None:
         assert status("sk-new") == 200
 
 
-def test_a_second_signal_stops_without_waiting(server: Server) -> None:
-    raw = json.dumps(body(10_000)).encode()
+def test_a_second_signal_stops_without_waiting() -> None:
+    raw = json.dumps(body(25_000)).encode()  # four minutes of work
     head = f"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+    with (
+        serving([SLOW], env=LONG) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as connection,
+    ):
         connection.sendall(head + raw)
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: httpx2.get(f"{server.url}/ready").status_code == 503)
-        started = time.monotonic()
+        until(lambda: httpx2.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 503)
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(PATIENCE_S)
-    assert time.monotonic() - started < 10
 
 
 def test_many_idle_connections_do_not_stop_an_answer(server: Server) -> None:
     idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
     try:
-        answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=30)
+        answer = httpx2.post(f"{server.url}/v1/rerank", json=body(25), timeout=PATIENCE_S)
     finally:
         for connection in idle:
             connection.close()
@@ -233,18 +240,15 @@ def test_many_idle_connections_do_not_stop_an_answer(server: Server) -> None:
 
 
 def test_a_half_sent_body_does_not_hold_up_the_exit() -> None:
-    env = {"RERANKD_LIMITS_DRAIN_S": "0.3"}
     with (
-        serving([SLOW], env=env) as server,
+        serving([SLOW], env=LONG | {"RERANKD_LIMITS_DRAIN_S": "0.3"}) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as half,
     ):
         half.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
-        started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert half.recv(65536).startswith(b"HTTP/1.1 503")
         assert server.process.wait(PATIENCE_S) == 0
-        assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(
@@ -274,7 +278,7 @@ def test_a_reload_cannot_open_a_server_that_others_can_reach(tmp_path: Path) -> 
     config.write_text('[server]\nhost = "0.0.0.0"\n' + keys)
     with serving([SLOW, str(config)], log=tmp_path / "log") as server:
         url = f"http://127.0.0.1:{server.port}/v1/models"
-        assert httpx2.get(url).status_code == 401
+        assert httpx2.get(url, timeout=PATIENCE_S).status_code == 401
         config.write_text('[server]\nhost = "127.0.0.1"\n')
         server.process.send_signal(signal.SIGHUP)
         until(lambda: "reload refused" in (tmp_path / "log").read_text())
@@ -282,7 +286,7 @@ def test_a_reload_cannot_open_a_server_that_others_can_reach(tmp_path: Path) -> 
         refused = next(line for line in lines if line.get("event") == "reload refused")
         assert refused["level"] == "warning"
         assert "no API key is configured" in refused["reason"]
-        assert httpx2.get(url).status_code == 401
+        assert httpx2.get(url, timeout=PATIENCE_S).status_code == 401
 
 
 def test_clients_that_leave_while_their_text_is_tokenised_do_not_stop_others(
@@ -297,7 +301,7 @@ def test_clients_that_leave_while_their_text_is_tokenised_do_not_stop_others(
             connection.sendall(head + raw)
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 4)
         small = {"query": "a", "documents": ["b"]}
-        answer = httpx2.post(f"{server.url}/v1/rerank", json=small, timeout=30)
+        answer = httpx2.post(f"{server.url}/v1/rerank", json=small, timeout=PATIENCE_S)
         assert answer.status_code == 200
         for connection in gone:
             connection.close()
