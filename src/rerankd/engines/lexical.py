@@ -73,7 +73,7 @@ class IdfTable:
         try:
             with resources.as_file(file) as path, np.load(path, allow_pickle=False) as held:
                 return cls(held["ids"], held["idf"], held["default"])
-        except (OSError, KeyError, ValueError) as error:
+        except (FileNotFoundError, KeyError, ValueError) as error:
             raise StartError(f"{file} cannot be read: install rerankd again") from error
 
     def lookup(self, ids: TokenIds) -> Floats:

@@ -19,6 +19,7 @@ from rerankd.core.errors import StartError
 from rerankd.engines import deberta_config as deberta
 from rerankd.engines import modernbert_config as modernbert
 from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
+from rerankd.models.cause import check_readable, unreadable
 from rerankd.models.deberta_fields import DebertaFields, deberta_config
 from rerankd.models.flash_names import plain_names
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
@@ -132,12 +133,14 @@ def read_json(path: Path, kind: type[Fields]) -> Fields:
     """One JSON file of a folder, checked.
 
     Raises:
-        StartError: it is missing, or not of that kind.
+        StartError: it is missing, cannot be read, or is not of that kind.
     """
     if not path.is_file():
         raise StartError(f"{path} is missing; is {path.parent} a complete checkpoint folder?")
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise unreadable(path, error) from error
     except msgspec.MsgspecError as error:
         raise StartError(f"{path} cannot be used: {error}.") from error
 
@@ -208,6 +211,7 @@ def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
             f"{path} is missing; rerankd reads only that form. With transformers: "
             f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it."
         )
+    check_readable(path)
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception

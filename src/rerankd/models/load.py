@@ -10,6 +10,7 @@ from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
+from rerankd.models.cause import explained
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
@@ -42,9 +43,14 @@ def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
     """What a `--model` value means: a catalog name, a folder, or a repository in the hub cache.
 
     Raises:
-        StartError: it is none of these, or its weights are not here, or it ships inside and cannot
-            be run in another way; the message says what to do.
+        StartError: it is none of these, or its weights are not here or cannot be reached, or it
+            ships inside and cannot be run in another way; the message says what to do.
     """
+    with explained(f"--model {name_or_folder}"):
+        return _resolved(name_or_folder, options)
+
+
+def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
     entry = catalog.find(name_or_folder)
     if entry is not None:
         if entry.ships_inside and options != BY_THE_CARD:
@@ -81,16 +87,18 @@ def load(spec: Spec) -> Loaded:
     """Open, build and check a model. Blocking: seconds for a large checkpoint.
 
     Raises:
-        StartError: the checkpoint is damaged or of an unsupported kind, or its scores are wrong.
+        StartError: the checkpoint is damaged or of an unsupported kind, cannot be read, does not
+            fit into memory, or its scores are wrong; whatever a library raised, with its cause.
     """
-    model = _open(spec)
-    try:
-        warnings = self_check(model)
-        examples = check_examples(model, spec.examples)
-    except StartError:
-        model.engine.close()
-        raise
-    return Loaded(model=model, warnings=warnings, examples=examples)
+    with explained(f"Model {spec.name}"):
+        model = _open(spec)
+        try:
+            warnings = self_check(model)
+            examples = check_examples(model, spec.examples)
+        except BaseException:
+            model.engine.close()
+            raise
+        return Loaded(model=model, warnings=warnings, examples=examples)
 
 
 def _open(spec: Spec) -> Model:

@@ -26,6 +26,7 @@ from rerankd.engines.late_interaction import (
     Window,
 )
 from rerankd.models.base import ModelCard
+from rerankd.models.cause import unreadable
 from rerankd.models.late_interaction import LateInteractionModel
 
 CONFIG: Final = "config.json"
@@ -144,7 +145,7 @@ def read_config(folder: Path) -> Config:
             if found != config.sha256.get(name):
                 raise _damaged(folder / name, "its SHA-256 is not the one in config.json")
     except OSError as error:
-        raise _damaged(folder, str(error)) from error
+        raise _unread(folder, error) from error
     except msgspec.MsgspecError as error:
         raise _damaged(folder / CONFIG, str(error)) from error
     return config
@@ -185,7 +186,9 @@ class _Tensors:
         self._held: dict[str, npt.NDArray[np.generic]] = {}
         try:
             self._held.update(_load_file(self._file))
-        except (SafetensorError, OSError) as error:
+        except OSError as error:
+            raise _unread(self._file, error) from error
+        except SafetensorError as error:
             raise _damaged(self._file, str(error)) from error
         for name, shape in wanted.items():
             if name not in self._held or self._held[name].shape != shape:
@@ -234,6 +237,13 @@ def _special(tokenizer: Tokenizer, token: str, folder: Path) -> int:
     if found is None:
         raise _damaged(folder / TOKENIZER, f"it has no {token}")
     return found
+
+
+def _unread(path: Path, error: OSError) -> StartError:
+    """A file that is gone needs another installation, one that is there does not."""
+    if isinstance(error, FileNotFoundError):
+        return _damaged(path, str(error))
+    return unreadable(Path(error.filename or path), error)
 
 
 def _damaged(path: Path, why: str) -> StartError:

@@ -32,6 +32,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
+from rerankd.models.cause import check_readable, unreadable
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -268,6 +269,8 @@ def _shards(folder: Path) -> dict[Path, list[str] | None]:
     path = folder / INDEX
     try:
         index = msgspec.json.decode(path.read_bytes(), type=_Index)
+    except OSError as error:
+        raise unreadable(path, error) from error
     except msgspec.MsgspecError as error:
         raise StartError(f"{path} cannot be used: {error}.") from error
     shards: dict[Path, list[str] | None] = {}
@@ -288,6 +291,7 @@ def _shards(folder: Path) -> dict[Path, list[str] | None]:
 
 def _header(file: Path) -> dict[str, _Tensor]:
     """Where each tensor lies, from a file that the safetensors library has found whole."""
+    check_readable(file)
     try:
         with safe_open(file, framework="numpy"):  # checks sizes, offsets and the file's length
             pass
@@ -298,7 +302,9 @@ def _header(file: Path) -> dict[str, _Tensor]:
         entries = msgspec.json.decode(mapped[8 : 8 + size], type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         decoded = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in entries.items()}
-    except (SafetensorError, msgspec.MsgspecError, OSError) as error:
+    except OSError as error:
+        raise unreadable(file, error) from error
+    except (SafetensorError, msgspec.MsgspecError) as error:
         raise StartError(f"{file} is damaged or cut short ({error}); download it again.") from error
     return {
         name: _Tensor(mapped, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
