@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,9 +16,12 @@ from rerankd.engines.lexical import (
     CHANNEL_BITS,
     NOTHING,
     STEM,
+    STEP_TERMS,
     WORD,
     IdfTable,
     LexicalEngine,
+    LongDocument,
+    QueryTerms,
     Weights,
     features,
 )
@@ -144,3 +148,36 @@ def test_info_and_close() -> None:
     ENGINE.close()
     ENGINE.close()
     assert math.isfinite(score("a", "a"))
+
+
+@given(term_ids, term_ids, st.lists(st.integers(0, 30), max_size=5))
+def test_a_document_counted_in_pieces_scores_as_the_whole(
+    query: list[int], document: list[int], cuts: list[int]
+) -> None:
+    table, weights = IdfTable.shipped(), Weights()
+    ids = np.array(document, np.int32)
+    long = LongDocument(QueryTerms(np.array(query, np.int32), table, weights))
+    for start, end in pairwise([0, *sorted(cuts), len(document)]):
+        long.add(ids[start:end])
+    whole = features(np.array(query, np.int32), [ids], table, weights)
+    assert np.array_equal(long.features(), whole)
+
+
+@pytest.mark.parametrize("asked", ["two words", "", "absent"])
+def test_a_long_row_runs_in_bounded_steps_and_scores_as_one_batch(asked: str) -> None:
+    segmenter = Segmenter()
+    query = segmenter.ids(asked)
+    text = segmenter.ids("these two words stand in some other place than those two, words. ")
+    document = np.tile(text, 3 * STEP_TERMS // text.size)
+    long = Row(ids=np.concatenate((query, document)), second=int(query.size))
+    ran: list[int] = []
+    steps = ENGINE.slices(long)
+    try:
+        while True:
+            ran.append(next(steps))
+    except StopIteration as stop:
+        logits = stop.value
+    assert sum(ran) == document.size
+    assert max(ran) <= STEP_TERMS == ENGINE.info.slice_tokens
+    assert logits.dtype == np.float32
+    assert np.array_equal(logits, ENGINE.forward([long])[0])
