@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +14,7 @@ import pytest
 from support import row
 
 from rerankd.core.types import TokenIds
-from rerankd.engines import late_interaction
-from rerankd.engines.base import Remembering
+from rerankd.engines.base import Remembering, Sliced
 from rerankd.engines.late_interaction import (
     COUNTED,
     FEATURES,
@@ -25,9 +26,9 @@ from rerankd.engines.late_interaction import (
     Text,
     TextRow,
     Window,
-    int8_rows,
     text_row,
 )
+from rerankd.engines.max_sim import Vectors, compare, compare_one, int8_rows, joined, products
 from rerankd.engines.vector_cache import ByteCache
 
 Floats = npt.NDArray[np.float32]
@@ -46,10 +47,12 @@ class DrawnEncoder:
         self.table = np.random.default_rng(5).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
         self.table /= np.linalg.norm(self.table, axis=1, keepdims=True)
         self.encoded: list[TokenIds] = []
+        self.calls: list[int] = []  # tokens each
         self.closed = False
 
     def encode(self, texts: Sequence[TokenIds]) -> list[Made]:
         self.encoded += texts
+        self.calls.append(sum(ids.size for ids in texts))
         out: list[Made] = []
         for ids in texts:
             mean = self.table[ids].mean(axis=0)
@@ -69,11 +72,16 @@ def piece_table() -> PieceTable:
 
 
 def engine(
-    cache_bytes: int = 1 << 20, *, encoder: DrawnEncoder | None = None
+    cache_bytes: int = 1 << 20, *, encoder: DrawnEncoder | None = None, slice_tokens: int = 1 << 20
 ) -> LateInteractionEngine:
     head = Head(np.array([0.5]), np.arange(1.0, 1.0 + len(FEATURES))[None, :], np.array([0.5]))
     return LateInteractionEngine(
-        encoder or DrawnEncoder(), WINDOW, piece_table(), head, cache_bytes=cache_bytes
+        encoder or DrawnEncoder(),
+        WINDOW,
+        piece_table(),
+        head,
+        cache_bytes=cache_bytes,
+        slice_tokens=slice_tokens,
     )
 
 
@@ -89,6 +97,26 @@ def some_rows(count: int = 40) -> list[TextRow]:
         text_row(queries[i % 3], text(*draw.integers(3, VOCABULARY, draw.integers(0, 60))))
         for i in range(count)
     ]
+
+
+T = TypeVar("T")
+
+
+def drained(steps: Generator[int, None, T]) -> tuple[T, list[int]]:
+    """What a generator returns, and what it yielded."""
+    yielded: list[int] = []
+    while True:
+        try:
+            yielded.append(next(steps))
+        except StopIteration as end:
+            return end.value, yielded
+
+
+def long_row(pieces: int, *, asked: int = 20) -> TextRow:
+    """A query of several windows and a document of `pieces`."""
+    draw = np.random.default_rng(pieces)
+    query, document = draw.integers(3, 90, asked), draw.integers(3, VOCABULARY, pieces)
+    return text_row(text(*query), text(*document))
 
 
 def test_features_are_those_of_the_plain_definition() -> None:
@@ -123,7 +151,7 @@ def test_a_score_is_the_same_in_any_company() -> None:
 def test_a_long_list_is_compared_in_parts_without_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = some_rows()
     whole = engine().forward(rows)
-    monkeypatch.setattr("rerankd.engines.late_interaction._STEP_CELLS", 50)
+    monkeypatch.setattr("rerankd.engines.max_sim._STEP_CELLS", 50)
     assert np.array_equal(engine().forward(rows), whole)
 
 
@@ -132,7 +160,7 @@ def test_a_long_list_is_compared_in_parts_without_a_change(monkeypatch: pytest.M
 def test_products_in_pieces_are_the_whole_product(asked: int, rows: int) -> None:
     draw = np.random.default_rng(asked * rows)
     a, b = (draw.integers(-127, 128, (n, 128)).astype(np.float32) for n in (asked, rows))
-    assert np.array_equal(late_interaction.products(a, b), a @ b.T)
+    assert np.array_equal(products(a, b), a @ b.T)
 
 
 def test_each_text_is_encoded_once() -> None:
@@ -166,6 +194,102 @@ def test_it_tells_whose_vectors_it_kept() -> None:
     nothing = engine(cache_bytes=0)
     nothing.forward(rows)
     assert not any(nothing.remembered_tokens(rows))
+
+
+@pytest.mark.parametrize("slice_tokens", [1, 10, 64, 333])
+@pytest.mark.parametrize("pieces", [64, 401, 1000])
+def test_a_long_row_in_slices_scores_the_same(slice_tokens: int, pieces: int) -> None:
+    row, encoder = long_row(pieces), DrawnEncoder()
+    whole = engine().forward([row])
+    made = engine(encoder=encoder, slice_tokens=slice_tokens)
+    assert isinstance(made, Sliced)
+    assert made.info.slice_tokens == slice_tokens
+    sliced, steps = drained(made.slices(row))
+    assert np.array_equal(sliced, whole[0])
+    assert sliced.shape == (1,)
+    assert sliced.dtype == whole.dtype
+    assert sum(steps) == row.tokens
+    assert max(encoder.calls[1:]) <= max(slice_tokens, WINDOW.pieces + 2)  # the query is the first
+    assert len(steps) >= pieces // max(slice_tokens, WINDOW.pieces)
+    recalled, _ = drained(made.slices(row))
+    assert np.array_equal(recalled, sliced)
+    assert len(encoder.encoded) == len(WINDOW.cut(row.query.pieces)) + len(
+        WINDOW.cut(row.document.pieces)
+    )
+
+
+def test_long_rows_among_short_ones_score_the_same() -> None:
+    rows = [*some_rows(5), long_row(500), *some_rows(9), long_row(300), long_row(500)]
+    assert np.array_equal(engine(slice_tokens=70).forward(rows), engine().forward(rows))
+
+
+def test_a_long_row_that_is_known_is_compared_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    row, made = long_row(500), engine(slice_tokens=50)
+    whole = made.forward([row])
+    monkeypatch.setattr("rerankd.engines.late_interaction._STEP_ROWS", 100)
+    again, steps = drained(made.slices(row))
+    assert np.array_equal(again, whole[0])
+    assert sum(steps) == row.tokens
+    assert max(steps[1:]) <= 100
+
+
+def test_a_row_left_in_the_middle_leaves_nothing_behind() -> None:
+    encoder = DrawnEncoder()
+    made, row = engine(encoder=encoder, slice_tokens=50), long_row(500)
+    steps = made.slices(row)
+    for _ in range(3):
+        next(steps)
+    encoded = len(encoder.encoded)
+    steps.close()
+    assert len(made.documents) == 0
+    assert len(encoder.encoded) == encoded < len(WINDOW.cut(row.document.pieces))
+    assert np.array_equal(made.forward([row]), engine().forward([row]))
+
+
+@pytest.mark.parametrize(("shares", "is_kept"), [(8, True), (3, False), (0, False)])
+def test_a_long_document_may_take_a_part_of_the_cache_only(*, shares: int, is_kept: bool) -> None:
+    row, whole = long_row(500), engine()
+    whole.forward([row])
+    made = engine(shares * whole.documents.bytes, slice_tokens=50)
+    made.forward([row])
+    assert (row.document.key in made.documents) is is_kept
+
+
+def test_the_memory_of_a_long_row_is_that_of_a_step() -> None:
+    row = long_row(20_000, asked=100)
+
+    def peak(slice_tokens: int) -> int:
+        made = engine(0, slice_tokens=slice_tokens)
+        tracemalloc.start()
+        try:
+            made.forward([row])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(100) < peak(1 << 20) / 3
+
+
+@pytest.mark.parametrize("rows", [1, 7, 30, 1000])
+def test_parts_of_vectors_are_the_whole(rows: int) -> None:
+    draw = np.random.default_rng(rows)
+
+    def vectors(tokens: int, windows: int) -> Vectors:
+        values, means = draw.normal(size=(tokens, WIDTH)), draw.normal(size=(windows, 9))
+        return Vectors(*int8_rows(values.astype(np.float32)), *int8_rows(means.astype(np.float32)))
+
+    asked, document = vectors(5, 2), vectors(30, 3)
+    parts = list(document.cut(rows))
+    assert all(0 < len(part.tokens) <= rows for part in parts)
+    whole = joined(parts)
+    assert np.array_equal(whole.tokens, document.tokens)
+    assert np.array_equal(whole.mean_scales, document.mean_scales)
+    at_once = compare(asked, [document])
+    best = compare_one(asked, document)
+    for part in parts:
+        best = best.larger(compare_one(asked, part))
+    assert np.array_equal(best.tokens, at_once.tokens)
+    assert np.array_equal(best.means, at_once.means)
 
 
 def test_texts_with_equal_pieces_are_different_rows() -> None:

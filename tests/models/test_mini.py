@@ -66,6 +66,23 @@ def test_frozen_judgements_hold_in_every_language(model: LateInteractionModel) -
     assert len({j["lang"] for j in JUDGEMENTS}) >= 8
 
 
+def test_a_long_document_scores_exactly_the_same_in_slices(
+    model: LateInteractionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = " ".join(j[side] for j in JUDGEMENTS for side in ("other", "relevant"))
+    rows = prepared(model, JUDGEMENTS[0]["query"], long).rows
+    monkeypatch.setattr("rerankd.engines.late_interaction._STEP_TOKENS_PER_CORE", 1 << 20)
+    at_once = load_mini(cache_bytes=0)
+    monkeypatch.setattr("rerankd.engines.late_interaction._STEP_TOKENS_PER_CORE", 512)
+    in_slices = load_mini(cache_bytes=0)
+    limit = in_slices.engine.info.slice_tokens
+    assert limit is not None
+    assert rows[0].tokens > 3 * limit
+    assert np.array_equal(at_once.engine.forward(rows), in_slices.engine.forward(rows))
+    at_once.engine.close()
+    in_slices.engine.close()
+
+
 def test_a_score_is_exactly_the_same_alone_and_in_company(model: LateInteractionModel) -> None:
     chosen = [JUDGEMENTS[i] for i in range(0, len(JUDGEMENTS), 15)]
     rows = [

@@ -6,15 +6,16 @@ token alike and weighted by IDF. The head is linear; its weights depend on how m
 encoder's vocabulary covers, since an English encoder knows nothing of Chinese. Of the query alone:
 documents of one list would otherwise be judged by different weights.
 
-Vectors are kept as int8. Products of int8 values are whole numbers that float32 sums exactly, in
-any order, so that a pair's score is the same whatever is scored beside it.
+Vectors are kept as int8 and compared exactly (engines.max_sim), so that a pair's score is the same
+whatever is scored beside it. A long document is encoded and compared in steps, with the same
+score: of what is behind, the largest cosine of each query token is enough.
 
 Sources: Khattab & Zaharia 2020, arXiv:2004.12832 (MaxSim); Robertson & Zaragoza 2009 (BM25).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Protocol
@@ -24,12 +25,20 @@ import numpy.typing as npt
 
 from rerankd.core.types import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
+from rerankd.engines.cores import usable_cores
 from rerankd.engines.lexical import NOTHING, IdfTable, Weights, features
+from rerankd.engines.max_sim import (
+    Best,
+    EncodedText,
+    Floats,
+    Vectors,
+    Wide,
+    compare,
+    compare_one,
+    joined,
+    kept,
+)
 from rerankd.engines.vector_cache import ByteCache
-
-Floats = npt.NDArray[np.float32]
-Wide = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.int8]
 
 FEATURES: Final = ("bm25", "coverage", "phrase", "cosine", "maxsim", "maxsim_idf")
 # What a word piece is: bits of PieceTable.kinds.
@@ -39,13 +48,14 @@ SMOOTHING: Final = 2.0
 ENGLISH_SHARE: Final = 0.08
 
 _QUERY_CACHE_BYTES: Final = 4 << 20
-_STEP_CELLS: Final = 500_000  # query tokens x document tokens compared at once: 2 MB
-_STEP_ROWS: Final = 2_048  # document tokens compared at once: 1 MB as float32, near the cores
-# OpenBLAS splits a product among threads that spin, unless it is of at most so many multiplications
-# (interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD). Cut smaller, a request of
-# 1000 remembered documents takes about 60 ms of CPU instead of 123 (bench/mini.py).
-_ONE_THREAD: Final = 65_536 * 4
-_BLOCK_ROWS: Final = 64
+# One step of a long document: 0.06 s or so, on all cores.
+_STEP_TOKENS_PER_CORE: Final = 1024
+# Query tokens x document tokens that one step compares where nothing is to be encoded.
+_STEP_CELLS: Final = 4_000_000
+_STEP_ROWS: Final = 65_536
+# A long document whose vectors take more than this part of the cache is not kept: it would drive
+# out everything else.
+_CACHE_SHARE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,20 +90,6 @@ def text_row(query: Text, document: Text) -> TextRow:
     if ids.size == 0:
         ids = np.array([NOTHING], dtype=np.int32)
     return TextRow(ids, int(query.pieces.size), query, document)
-
-
-class EncodedText(Protocol):
-    """What an encoder makes of one window."""
-
-    @property
-    def tokens(self) -> Floats:
-        """(L, p), rows of length 1."""
-        ...
-
-    @property
-    def mean(self) -> Floats:
-        """(h,), of length 1."""
-        ...
 
 
 class Encoder(Protocol):
@@ -164,22 +160,6 @@ class Window:
         ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Vectors:
-    """One text's vectors as int8 rows, all windows joined; row i is values[i] * scales[i]."""
-
-    tokens: Bytes  # (L, p), special tokens included
-    token_scales: Floats  # (L,)
-    means: Bytes  # (W, h), one per window
-    mean_scales: Floats  # (W,)
-
-    @property
-    def nbytes(self) -> int:
-        """About what it takes in memory."""
-        arrays = (self.tokens, self.token_scales, self.means, self.mean_scales)
-        return sum(array.nbytes for array in arrays) + 700
-
-
 class LateInteractionEngine:
     """Engine of `rerankd-mini`; see engines.base.Engine. Takes TextRow only."""
 
@@ -191,6 +171,7 @@ class LateInteractionEngine:
         head: Head,
         *,
         cache_bytes: int,
+        slice_tokens: int | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -200,15 +181,23 @@ class LateInteractionEngine:
             pieces: of the encoder's vocabulary.
             head: from features to log-odds.
             cache_bytes: what the vectors of documents may take in memory, and those of queries, but
-                for these _QUERY_CACHE_BYTES at most.
+                for these _QUERY_CACHE_BYTES at most; a long document a _CACHE_SHARE-th at most.
+            slice_tokens: rows of more run in steps of about so many; None = by the cores.
         """
         self._encoder, self._window = encoder, window
         self._pieces, self._head = pieces, head
         self._table, self._lexical = IdfTable.shipped(), Weights()
         self._queries: ByteCache[Vectors] = ByteCache(min(cache_bytes, _QUERY_CACHE_BYTES))
         self.documents: ByteCache[Vectors] = ByteCache(cache_bytes)
+        self._long_bytes = cache_bytes // _CACHE_SHARE
+        self._slice_tokens = slice_tokens or _STEP_TOKENS_PER_CORE * usable_cores()
         self._info = EngineInfo(
-            name="openvino", device="cpu", precision="int8", max_length=None, batch_tokens=8192
+            name="openvino",
+            device="cpu",
+            precision="int8",
+            max_length=None,
+            batch_tokens=8192,
+            slice_tokens=self._slice_tokens,
         )
 
     @property
@@ -228,6 +217,20 @@ class LateInteractionEngine:
             out[members, 0] = self._head(found, foreign)
         return out
 
+    def slices(self, row: Row) -> Generator[int, None, Logits]:
+        """See engines.base.Sliced: the query, then the document by groups of windows.
+
+        It holds the document's pieces and terms, one step's vectors, and those that go to the
+        cache.
+
+        Raises:
+            EngineFailed: the encoder could not run.
+            TypeError: the row is not a TextRow.
+        """
+        found = yield from self._long_features(_text_row(row))
+        foreign = self._pieces.foreign_share(_text_row(row).query.pieces)
+        return self._head(found, foreign).astype(np.float32)
+
     def remembered_tokens(self, batch: Sequence[Row]) -> Sequence[int]:
         """See engines.base.Remembering: the documents whose vectors are kept.
 
@@ -241,25 +244,28 @@ class LateInteractionEngine:
         ]
 
     def features(self, batch: Sequence[Row]) -> Iterator[tuple[list[int], float, Wide]]:
-        """For each query of a batch: its rows, its foreign share, and their FEATURES, (B', 6)."""
-        rows: list[TextRow] = []
-        for row in batch:
-            if not isinstance(row, TextRow):
-                raise TypeError("LateInteractionEngine takes TextRow only")
-            rows.append(row)
-        queries = self._vectors([row.query for row in rows], self._queries)
-        documents = self._vectors([row.document for row in rows], self.documents)
+        """For each query of a batch: its rows, its foreign share, and their FEATURES, (B', 6).
+
+        Rows of more than info.slice_tokens come one by one.
+        """
+        rows = [_text_row(row) for row in batch]
+        short = [i for i, row in enumerate(rows) if row.tokens <= self._slice_tokens]
+        queries = self._vectors([rows[i].query for i in short], self._queries)
+        documents = self._vectors([rows[i].document for i in short], self.documents)
         groups: dict[bytes, list[int]] = {}
-        for i, row in enumerate(rows):
-            groups.setdefault(row.query.key, []).append(i)
+        for i in short:
+            groups.setdefault(rows[i].query.key, []).append(i)
         for members in groups.values():
             query = rows[members[0]].query
             terms = [rows[i].document.terms for i in members]
             lexical = features(query.terms, terms, self._table, self._lexical)
             vectors = [documents[rows[i].document.key] for i in members]
-            semantic = self._compare(query, queries[query.key], vectors)
+            semantic = self._semantic(query, compare(queries[query.key], vectors))
             foreign = self._pieces.foreign_share(query.pieces)
             yield members, foreign, np.concatenate((lexical, semantic), axis=1)
+        for i in sorted(set(range(len(rows))) - set(short)):
+            found = _last(self._long_features(rows[i]))
+            yield [i], self._pieces.foreign_share(rows[i].query.pieces), found
 
     def close(self) -> None:
         """Free the encoder and the vectors."""
@@ -287,71 +293,70 @@ class LateInteractionEngine:
             cache.put(key, made, made.nbytes)
         return found
 
-    def _compare(self, query: Text, asked: Vectors, documents: Sequence[Vectors]) -> Wide:
+    def _long_features(self, row: TextRow) -> Generator[int, None, Wide]:
+        """The FEATURES of one row, (1, 6), step by step; yields the tokens of each step."""
+        query, document = row.query, row.document
+        asked = self._vectors([query], self._queries)[query.key]
+        lexical = features(query.terms, [document.terms], self._table, self._lexical)
+        yield int(query.pieces.size)
+        known = self.documents.get(document.key)
+        steps = self._encoded(document) if known is None else _recalled(known, len(asked.tokens))
+        best = Best.nothing(asked)
+        for tokens, part in steps:
+            best = best.larger(compare_one(asked, part))
+            yield tokens
+        return np.concatenate((lexical, self._semantic(query, best)), axis=1)
+
+    def _encoded(self, document: Text) -> Iterator[tuple[int, Vectors]]:
+        """A document's vectors by groups of windows, with the tokens that each took.
+
+        What is kept of them is so at the end only, and if it fits.
+        """
+        windows = self._window.cut(document.pieces)
+        group = max(1, self._slice_tokens // (self._window.pieces + 2))
+        made: list[Vectors] = []
+        room = self._long_bytes
+        for at in range(0, len(windows), group):
+            some = windows[at : at + group]
+            part = kept(self._encoder.encode(some))
+            room -= part.nbytes
+            made = [*made, part] if room >= 0 else []
+            yield sum(window.size - 2 for window in some), part
+        if room >= 0:
+            whole = joined(made)
+            self.documents.put(document.key, whole, whole.nbytes)
+
+    def _semantic(self, query: Text, best: Best) -> Wide:
         """[cosine, MaxSim, MaxSim by IDF], (B, 3)."""
-        out = np.zeros((len(documents), 3))
-        cosine = _best(asked.means, asked.mean_scales, documents, of_tokens=False)
-        out[:, 0] = np.max(cosine, axis=0)
-        best = _best(asked.tokens, asked.token_scales, documents, of_tokens=True)
+        out = np.zeros((best.tokens.shape[1], 3))
+        out[:, 0] = np.max(best.means, axis=0)
         windows = self._window.cut(query.pieces)
         idf = self._pieces.idf[np.concatenate(windows)].astype(np.float64)
         mass = idf.sum()
         # Added token by token: numpy's own sums along an axis may depend on B.
-        for i in range(best.shape[0]):
-            out[:, 1] += best[i] / best.shape[0]
+        for i in range(best.tokens.shape[0]):
+            out[:, 1] += best.tokens[i] / best.tokens.shape[0]
             if mass > 0.0:
-                out[:, 2] += best[i] * (idf[i] / mass)
+                out[:, 2] += best.tokens[i] * (idf[i] / mass)
         return out
 
 
-def kept(parts: Sequence[EncodedText]) -> Vectors:
-    """The vectors of a text's windows as they are kept."""
-    tokens, token_scales = int8_rows(np.concatenate([part.tokens for part in parts]))
-    means, mean_scales = int8_rows(np.stack([part.mean for part in parts]))
-    return Vectors(tokens=tokens, token_scales=token_scales, means=means, mean_scales=mean_scales)
+def _recalled(known: Vectors, asked: int) -> Iterator[tuple[int, Vectors]]:
+    """Vectors that are kept, in parts for a query of so many, with the tokens of each."""
+    for part in known.cut(max(1, min(_STEP_ROWS, _STEP_CELLS // asked))):
+        yield len(part.tokens) - 2 * len(part.means), part
 
 
-def int8_rows(x: Floats) -> tuple[Bytes, Floats]:
-    """Rows as int8 and a scale each: x ~ values * scales[:, None]."""
-    scales = np.maximum(np.abs(x).max(axis=1), np.float32(1e-12)) / np.float32(127)
-    return np.rint(x / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+def _text_row(row: Row) -> TextRow:
+    if not isinstance(row, TextRow):
+        raise TypeError("LateInteractionEngine takes TextRow only")
+    return row
 
 
-def _best(
-    asked: Bytes, asked_scales: Floats, documents: Sequence[Vectors], *, of_tokens: bool
-) -> Wide:
-    """For each asked row and each document the largest product with one of its rows, (Q, B)."""
-    wide = asked.astype(np.float32)
-    out = np.empty((asked.shape[0], len(documents)))
-    sizes = [d.tokens.shape[0] if of_tokens else d.means.shape[0] for d in documents]
-    step = max(1, min(_STEP_ROWS, _STEP_CELLS // asked.shape[0]))
-    start, held = 0, 0
-    for end in range(1, len(documents) + 1):
-        held += sizes[end - 1]
-        if held < step and end < len(documents):
-            continue
-        part = documents[start:end]
-        values = np.concatenate([d.tokens if of_tokens else d.means for d in part])
-        scales = np.concatenate([d.token_scales if of_tokens else d.mean_scales for d in part])
-        cosines = products(wide, values.astype(np.float32)) * scales
-        first = np.concatenate(([0], np.cumsum(sizes[start:end])[:-1]))
-        out[:, start:end] = np.maximum.reduceat(cosines, first, axis=1)
-        start, held = end, 0
-    return out * asked_scales[:, None].astype(np.float64)
-
-
-def products(asked: Floats, values: Floats) -> Floats:
-    """asked @ values.T, (Q, p) and (N, p) -> (Q, N), in pieces that BLAS does not split.
-
-    Exact whole numbers, below 2^24 up to 1040 values a row, whatever order BLAS sums in.
-    """
-    out = np.empty((asked.shape[0], values.shape[0]), np.float32)
-    whole = values.shape[0] // _BLOCK_ROWS * _BLOCK_ROWS
-    blocks = values[:whole].reshape(-1, _BLOCK_ROWS, values.shape[1])
-    step = max(1, _ONE_THREAD // (_BLOCK_ROWS * values.shape[1]))
-    for at in range(0, asked.shape[0], step):
-        some = asked[at : at + step]
-        made = np.matmul(blocks, some.T)  # (N / _BLOCK_ROWS, _BLOCK_ROWS, step)
-        out[at : at + step, :whole] = made.reshape(-1, some.shape[0]).T
-        out[at : at + step, whole:] = some @ values[whole:].T
-    return out
+def _last(steps: Generator[int, None, Wide]) -> Wide:
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
