@@ -82,7 +82,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=0,
-            description="Vectors of documents that `rerankd-mini` keeps for all callers; 0 = none.",
+            description="Vectors of documents that `rerankd-mini` keeps for all callers, of one "
+            "long document a quarter of this at most; 0 = none.",
         ),
     ] = VECTOR_CACHE_BYTES
     deadline_s: Annotated[

@@ -20,6 +20,7 @@ from rerankd.engines.late_interaction import (
     FEATURES,
     FOREIGN,
     OTHER_SCRIPT,
+    TERMS_PER_TOKEN,
     Head,
     LateInteractionEngine,
     PieceTable,
@@ -28,10 +29,12 @@ from rerankd.engines.late_interaction import (
     Window,
     text_row,
 )
+from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS
 from rerankd.engines.max_sim import Vectors, compare, compare_one, int8_rows, joined, products
 from rerankd.engines.vector_cache import ByteCache
 
 Floats = npt.NDArray[np.float32]
+WORDS = BIGRAM << CHANNEL_BITS
 VOCABULARY, WIDTH = 200, 24
 WINDOW = Window(pieces=8, first_id=1, last_id=2)
 
@@ -231,6 +234,31 @@ def test_a_long_row_that_is_known_is_compared_in_steps(monkeypatch: pytest.Monke
     assert np.array_equal(again, whole[0])
     assert sum(steps) == row.tokens
     assert max(steps[1:]) <= 100
+
+
+def test_a_text_of_many_terms_and_few_pieces_counts_by_its_terms() -> None:
+    draw = np.random.default_rng(1)
+    usual = text(*draw.integers(3, VOCABULARY, 30))
+    terms = draw.integers(0, 40, 50 * TERMS_PER_TOKEN, dtype=np.int32) | WORDS
+    many = Text(usual.pieces[:3], terms, b"many")
+    assert text_row(usual, usual).tokens == 60
+    assert text_row(usual, many).tokens == 50
+    assert text_row(many, usual).tokens == 50
+
+
+def test_terms_are_counted_in_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(1)
+    asked = Text(text(5, 9, 30).pieces, draw.integers(0, 40, 9, dtype=np.int32) | WORDS, b"q")
+    terms = draw.integers(0, 40, 50 * TERMS_PER_TOKEN, dtype=np.int32) | WORDS
+    for pieces in (3, 90):
+        many = Text(np.arange(3, 3 + pieces, dtype=np.int32), terms, b"many")
+        row = text_row(asked, many)
+        whole = engine().forward([row])
+        monkeypatch.setattr("rerankd.engines.late_interaction.STEP_TERMS", 3000)
+        sliced, steps = drained(engine(slice_tokens=20).slices(row))
+        assert np.array_equal(sliced, whole[0])
+        assert len(steps) >= terms.size // 3000
+        assert 0.8 * row.tokens < sum(steps) <= row.tokens
 
 
 def test_a_row_left_in_the_middle_leaves_nothing_behind() -> None:

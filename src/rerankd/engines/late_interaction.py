@@ -26,7 +26,15 @@ import numpy.typing as npt
 from rerankd.core.types import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.lexical import NOTHING, IdfTable, Weights, features
+from rerankd.engines.lexical import (
+    NOTHING,
+    STEP_TERMS,
+    IdfTable,
+    LongDocument,
+    QueryTerms,
+    Weights,
+    features,
+)
 from rerankd.engines.max_sim import (
     Best,
     EncodedText,
@@ -41,6 +49,7 @@ from rerankd.engines.max_sim import (
 from rerankd.engines.vector_cache import ByteCache
 
 FEATURES: Final = ("bm25", "coverage", "phrase", "cosine", "maxsim", "maxsim_idf")
+TERMS_PER_TOKEN: Final = 512  # they take as long as one piece; usual texts have two or three
 # What a word piece is: bits of PieceTable.kinds.
 COUNTED, FOREIGN, OTHER_SCRIPT = 1, 2, 4
 # Each query is taken to have two more pieces, as foreign as those of English text are.
@@ -78,6 +87,15 @@ class TextRow(Row):
 
     query: Text
     document: Text
+
+    @property
+    def tokens(self) -> int:
+        """Word pieces, or a token for each TERMS_PER_TOKEN terms where that is more.
+
+        A text without spaces may be one piece and a million terms.
+        """
+        terms = self.query.terms.size + self.document.terms.size
+        return max(int(self.ids.size), terms // TERMS_PER_TOKEN)
 
     def key(self) -> tuple[int, bytes]:
         """By the texts themselves: different texts may have the same word pieces."""
@@ -297,15 +315,26 @@ class LateInteractionEngine:
         """The FEATURES of one row, (1, 6), step by step; yields the tokens of each step."""
         query, document = row.query, row.document
         asked = self._vectors([query], self._queries)[query.key]
-        lexical = features(query.terms, [document.terms], self._table, self._lexical)
+        lexical = LongDocument(QueryTerms(query.terms, self._table, self._lexical))
+        left = row.tokens - int(query.pieces.size)
         yield int(query.pieces.size)
         known = self.documents.get(document.key)
         steps = self._encoded(document) if known is None else _recalled(known, len(asked.tokens))
         best = Best.nothing(asked)
+        terms = (
+            document.terms[at : at + STEP_TERMS] for at in range(0, document.terms.size, STEP_TERMS)
+        )
         for tokens, part in steps:
             best = best.larger(compare_one(asked, part))
+            lexical.add(next(terms, document.terms[:0]))
+            left -= tokens
             yield tokens
-        return np.concatenate((lexical, self._semantic(query, best)), axis=1)
+        for some in terms:  # far more terms than pieces
+            lexical.add(some)
+            tokens = min(left, some.size // TERMS_PER_TOKEN)
+            left -= tokens
+            yield tokens
+        return np.concatenate((lexical.features(), self._semantic(query, best)), axis=1)
 
     def _encoded(self, document: Text) -> Iterator[tuple[int, Vectors]]:
         """A document's vectors by groups of windows, with the tokens that each took.
