@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankd.core.errors import InvalidRequest
+from rerankd.core.meter import Abandoned, Meter
 from rerankd.core.types import Content, RerankRequest, Row
 from rerankd.engines.lexical import NOTHING, WORD
 from rerankd.evals import mean_ndcg, order, read_collection
@@ -203,3 +204,26 @@ def test_quality_does_not_fall_and_beats_whitespace_bm25(name: str, least: float
     ours = mean_ndcg(collection, logits)
     assert ours >= mean_ndcg(collection, whitespace)
     assert ours >= least
+
+
+class _Leaving(Meter):
+    """Whoever waited has left when the model looks for the third time."""
+
+    looks = 0
+
+    def check(self) -> None:
+        self.looks += 1
+        if self.looks == 3:
+            self.cancel()
+        super().check()
+
+
+def test_a_long_document_is_left_in_the_middle_when_nobody_waits() -> None:
+    request = RerankRequest(
+        query=Content(value="what"), documents=(Content(value="été " * 100_000),)
+    )
+    meter = _Leaving()
+    with pytest.raises(Abandoned):
+        LexicalModel().prepare(request, meter)
+    assert meter.looks == 3
+    assert meter.tokens == 0

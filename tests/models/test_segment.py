@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, CHARACTER, STEM, WORD
+from rerankd.models.normal_text import PIECE_CHARACTERS, normal, normal_pieces
 from rerankd.models.segment import Segmenter, fold, parts, term_id
+from tests.nasty_texts import nasty_text
 
 any_text = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates included
 
@@ -156,3 +158,47 @@ def test_a_long_run_takes_linear_time(pattern: str) -> None:
     Segmenter().ids(text)
     # Squared time would be minutes; linear is below 3 s on a slow machine.
     assert time.process_time() - start < 20
+
+
+WHOLE = Segmenter(piece=1_000_000)
+
+
+@given(nasty_text | any_text, st.sampled_from([1, 2, 3, 7, 20]))
+def test_a_text_read_in_pieces_gives_the_ids_of_the_whole(text: str, piece: int) -> None:
+    assert np.array_equal(Segmenter(piece).ids(text), WHOLE.ids(text))
+
+
+@given(nasty_text | any_text, st.sampled_from([1, 2, 3, 7, 20]))
+def test_normal_pieces_join_to_the_normal_text(text: str, piece: int) -> None:
+    assert "".join(normal_pieces(text, piece)) == normal(text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["1.1", "a", "é", "x.5é", "1.๕", "中", "a\u0301", "คำ", "\ufdfa", "\u0301", " ", "하"]
+)
+def test_runs_longer_than_a_piece_give_the_ids_of_the_whole(unit: str) -> None:
+    for text in (unit * 5_000, f"start {unit * 5_000}.", f"{unit * 3_000}. end.5 {unit * 2_000}"):
+        assert np.array_equal(Segmenter(512).ids(text), WHOLE.ids(text))
+
+
+@pytest.mark.parametrize(
+    "unit", ["\ufdfa", "\u0301", "a\u0301", "\u0301" * 8 + "\u200d", "\u1161", "1.1"]
+)
+def test_what_is_normalised_at_once_is_bounded_whatever_the_text(unit: str) -> None:
+    pieces = list(normal_pieces(unit * (200_000 // len(unit))))
+    assert max(map(len, pieces)) <= 18 * PIECE_CHARACTERS
+
+
+def test_reading_a_long_text_stops_when_it_is_told_to() -> None:
+    class Enough(Exception):
+        pass
+
+    calls = iter(range(3))
+
+    def check() -> None:
+        if next(calls, None) is None:
+            raise Enough
+
+    text = "é" * (100 * PIECE_CHARACTERS)
+    with pytest.raises(Enough):
+        Segmenter().ids(text, check)

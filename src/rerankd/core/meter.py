@@ -12,8 +12,8 @@ class Abandoned(Exception):
 class Meter:
     """One request's running count of tokens, all pairs, equal ones each counted.
 
-    A model calls `add` after every document or slice of documents; `cancel` may come from another
-    thread at any time.
+    A model calls `add` after every document or slice of documents and `check` within a long one;
+    `cancel` may come from another thread at any time.
     """
 
     def __init__(self, limit_tokens: int | None = None) -> None:
@@ -22,8 +22,13 @@ class Meter:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Make the next `add` raise."""
+        """Make the next `add` or `check` raise."""
         self._cancelled = True
+
+    def check(self) -> None:
+        """Stop here when nobody waits, within a long text too. Raises Abandoned."""
+        if self._cancelled:
+            raise Abandoned
 
     def add(self, tokens: int) -> None:
         """Count tokens that were made.
@@ -32,8 +37,7 @@ class Meter:
             InvalidRequest: the request is over its limit.
             Abandoned: it was cancelled.
         """
-        if self._cancelled:
-            raise Abandoned
+        self.check()
         self.tokens += tokens
         if self.limit_tokens is not None and self.tokens > self.limit_tokens:
             raise over_limit(self.tokens, self.limit_tokens)

@@ -78,7 +78,7 @@ class RowCollector:
 
     def check(self) -> None:
         """Stop here when nobody waits. Raises Abandoned."""
-        self._meter.add(0)
+        self._meter.check()
 
     def add(self, index: int, rows: Sequence[Row], *, is_cut: bool) -> None:
         """All rows of documents[index]. Raises Abandoned, or InvalidRequest over the limit."""

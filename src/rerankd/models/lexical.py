@@ -79,7 +79,7 @@ class LexicalModel:
         truncated: set[int] = set()
         limit = request.max_tokens_per_doc
         for i, document in enumerate(request.documents):
-            terms = self._segmenter.ids(document.value)
+            terms = self._segmenter.ids(document.value, meter.check)
             if limit is not None and terms.size > limit:
                 if not request.truncation:
                     raise InvalidRequest(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from itertools import chain, pairwise
 from typing import Final, Protocol, cast
@@ -25,9 +25,11 @@ import regex
 
 from rerankd.core.types import TokenIds
 from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, CHARACTER, STEM, WORD
+from rerankd.models.normal_text import PIECE_CHARACTERS, normal, normal_pieces
 
 _MAX_WORD_CHARS: Final = 64  # longer words are hashed whole: no stem, no parts, not remembered
-_MAX_REMEMBERED: Final = 200_000  # words; bounds the memory of each thread to ~50 MB
+_FOLD_CHARS: Final = 4_096  # longer words are folded in blocks of so many
+_MAX_REMEMBERED: Final = 65_536  # words, and grams; bounds the memory of each thread to ~25 MB
 _STEM_CHARS: Final = 6  # McNamee & Mayfield: truncation is close to stemming, in any language
 
 _UNSPACED = (
@@ -35,11 +37,12 @@ _UNSPACED = (
     r"\u3005-\u3007\u30fc\u0e31-\u0e3a\u0e47-\u0e4e"
 )
 _ASCII_TOKEN = re.compile(r"\w+(?:\.\d\w*)*", re.ASCII)
-_TOKEN = regex.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+(?:\.\p{{Nd}}[^\W{_UNSPACED}]*)*")
+_SPACED = rf"[^\W{_UNSPACED}]"
+_TOKEN = regex.compile(rf"[{_UNSPACED}]+|{_SPACED}+(?:\.\p{{Nd}}{_SPACED}*)*")
+_WORD_GOES_ON = regex.compile(
+    rf"(?:{_SPACED}++|\.\p{{Nd}})*+"
+)  # behind the first of its characters
 _UNSPACED_START = regex.compile(rf"[{_UNSPACED}]")
-# unicodedata.normalize sorts each run of marks by insertion: a long run would cost time squared.
-_MARK_RUN = regex.compile(r"([\p{M}\uff9e\uff9f]{8})[\p{M}\uff9e\uff9f]++")
-_INVISIBLE = regex.compile(r"[\p{Cf}\u0640]++")  # zero-width, soft hyphen, bidi, Arabic tatweel
 _PART = regex.compile(r"\p{Lu}+(?!\p{Ll})|\p{Lu}?[\p{L}\p{M}--\p{Lu}]+|\p{N}+", regex.V1)
 _FOLD_MARKS = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{Hebrew}]")
 _MARKS = regex.compile(r"\p{Mn}+")
@@ -103,23 +106,34 @@ class _Memo(dict[str, tuple[int, ...]]):
 class Segmenter:
     """Text -> term ids. Thread-safe, O(length of the text), never raises for a str."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece: int = PIECE_CHARACTERS) -> None:
+        """What a longer text is read in: pieces of so many characters; they change no id."""
+        self._piece = piece
         self._local = threading.local()  # a Snowball stemmer must not be used by two threads
 
-    def ids(self, text: str) -> TokenIds:
+    def ids(self, text: str, check: Callable[[], None] | None = None) -> TokenIds:
         """Terms of a text in reading order, shape (L,), L = 0 for a text without a letter or digit.
 
         Each word gives WORD then STEM, a Korean one WORD then BIGRAMs; each character of an
         unspaced script gives CHARACTER, then its BIGRAM with the next one. A word that stands in
         one run with digits, case changes or underscores is followed by its parts.
+
+        Args:
+            text: anything.
+            check: called between the pieces of a long text; what it raises ends the reading.
         """
-        memo, _ = self._memos()
-        if text.isascii():
-            tokens = _ASCII_TOKEN.findall(text)
-        else:
-            text = _INVISIBLE.sub("", _MARK_RUN.sub(r"\1", text))
-            tokens = cast("list[str]", _TOKEN.findall(unicodedata.normalize("NFKC", text)))
-        found = list(chain.from_iterable(map(memo.__getitem__, tokens)))
+        if len(text) <= self._piece:
+            return self.of_tokens(_tokens(normal(text)))
+        reading, found = _Reading(self), list[TokenIds]()
+        for piece in normal_pieces(text, self._piece):
+            if check is not None:
+                check()
+            found.append(reading.read(piece))
+        return np.concatenate([*found, reading.end()])
+
+    def of_tokens(self, tokens: Iterable[str]) -> TokenIds:
+        """Ids of tokens as _TOKEN finds them."""
+        found = list(chain.from_iterable(map(self._memos()[0].__getitem__, tokens)))
         return np.array(found, dtype=np.int64).astype(np.int32)
 
     def stem(self, word: str) -> str:
@@ -138,7 +152,9 @@ class Segmenter:
         if _UNSPACED_START.match(token):
             return tuple(chain.from_iterable(map(self._memos()[1].__getitem__, _run_grams(token))))
         if len(token) > _MAX_WORD_CHARS:
-            return (term_id(WORD, fold(token)),)
+            word = _LongWord()
+            word.add(token)
+            return (word.id(),)
         words = [fold(token.strip("_"))]
         split = parts(token)
         if len(split) > 1:
@@ -166,6 +182,93 @@ class Segmenter:
             names = ["english", *(algorithm for _, algorithm in _STEMMERS)]
             made = self._local.stemmers = {name: _make_stemmer(name, 0) for name in names}
         return made
+
+
+class _LongWord:
+    """The id of a word of any length, given in parts."""
+
+    def __init__(self) -> None:
+        self._code, self._rest = 0, ""
+
+    def add(self, part: str) -> None:
+        """The next characters of the word."""
+        self._rest += part
+        whole = len(self._rest) // _FOLD_CHARS * _FOLD_CHARS
+        for at in range(0, whole, _FOLD_CHARS):
+            self._hash(self._rest[at : at + _FOLD_CHARS])
+        self._rest = self._rest[whole:]
+
+    def id(self) -> int:
+        """term_id() of the folded word; nothing can be added any more."""
+        self._hash(self._rest)
+        return WORD << CHANNEL_BITS | self._code & ((1 << CHANNEL_BITS) - 1)
+
+    def _hash(self, block: str) -> None:
+        self._code = crc32(fold(block).encode("utf-8", "surrogatepass"), self._code)
+
+
+class _Reading:
+    """A long text read piece by piece: holds back the token that the next piece may go on with."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self._held = ""  # the last word of what was read, and a full stop behind it
+        self._long: _LongWord | None = None  # the word before `held`, too long to be held
+        self._run_end = ""  # the last character of an unspaced run
+
+    def read(self, piece: str) -> TokenIds:
+        """Ids of the tokens that ended."""
+        text, self._held = self._held + piece, ""
+        ended: list[int] = []
+        if self._long is not None:
+            at = _end_of_word(text)
+            self._long.add(text[:at])
+            text = text[at:]
+            if text in {"", "."}:
+                self._held = text
+                return np.empty(0, dtype=np.int32)
+            ended, self._long = [self._long.id()], None
+        if self._run_end and text:
+            if _UNSPACED_START.match(text):
+                ended = [term_id(BIGRAM, self._run_end + text[0])]
+            self._run_end = ""
+        tokens = _tokens(text)
+        self._hold_back(text, tokens)
+        return np.concatenate((np.array(ended, dtype=np.int32), self._segmenter.of_tokens(tokens)))
+
+    def end(self) -> TokenIds:
+        """Ids of what was held back."""
+        if self._long is not None:
+            return np.array([self._long.id()], dtype=np.int32)
+        return self._segmenter.of_tokens(_tokens(self._held))
+
+    def _hold_back(self, text: str, tokens: list[str]) -> None:
+        """Take the last token out of `tokens` if the text may go on with it."""
+        if not tokens:
+            return
+        last = tokens[-1]
+        rest = text[text.rfind(last) + len(last) :]
+        if _UNSPACED_START.match(last):
+            self._run_end = "" if rest else last[-1]
+        elif rest in {"", "."}:
+            del tokens[-1]
+            self._held = rest
+            if len(last) > _FOLD_CHARS:
+                self._long = _LongWord()
+                self._long.add(last)
+            else:
+                self._held = last + rest
+
+
+def _tokens(text: str) -> list[str]:
+    """The tokens of a normal text."""
+    return _ASCII_TOKEN.findall(text) if text.isascii() else cast("list[str]", _TOKEN.findall(text))
+
+
+def _end_of_word(text: str) -> int:
+    """How far the word goes on that ended before the text."""
+    found = _WORD_GOES_ON.match(text)
+    return 0 if found is None else found.end()
 
 
 def _gram_id(gram: str) -> tuple[int, ...]:
