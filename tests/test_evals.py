@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +25,8 @@ from rerankd.evals import (
     read_trec_qrels,
     read_trec_run,
     rerank,
+    trec_run,
+    trec_values,
 )
 
 DATA = Path(__file__).parent / "data"
@@ -184,6 +189,101 @@ def test_ties_of_a_run_are_broken_as_trec_eval_does(tmp_path: Path) -> None:
     ours = measure(qrels, read_trec_run(tmp_path / "run"))["nDCG@10"]
     assert ours.tolist() == pytest.approx([theirs["q"], theirs["r"]])
     assert theirs["q"] == pytest.approx(1 / 2), "a is third: b is the later id"
+
+
+def theirs(folder: Path, qrels: dict[str, dict[str, int]], *measures: str) -> list[float]:
+    """What trec_eval's own code says of the file `run`, query q."""
+    ir = library("ir_measures")
+    wanted = [ir.parse_measure(name) for name in measures]
+    run = ir.read_trec_run(str(folder / "run"))
+    found = {m.measure: m.value for m in ir.iter_calc(wanted, qrels, run) if m.query_id == "q"}
+    return [found[measure] for measure in wanted]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("0.5", "0.5"),
+        ("0.50000000001", "0.5"),
+        ("16777217", "16777216"),
+        ("1e39", "2e39"),
+        ("1e-50", "0"),
+        ("-1e-50", "-0.0"),
+    ],
+)
+def test_scores_are_compared_in_32_bits_as_trec_eval_does(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    (tmp_path / "run").write_text(f"q Q0 a 1 {first} me\nq Q0 b 2 {second} me\n")
+    qrels = {"q": {"a": 1, "b": 0}}
+    assert read_trec_run(tmp_path / "run") == {"q": ["b", "a"]}, "a tie: the later id is first"
+    # RR and AP by trec_eval's code; RR@10 would be the MS MARCO script's, with the other tie rule.
+    ndcg_10, map_, mrr = theirs(tmp_path, qrels, "nDCG@10", "AP", "RR")
+    ours = measure(qrels, read_trec_run(tmp_path / "run"))
+    assert ours["nDCG@10"].tolist() == [pytest.approx(ndcg_10)]
+    assert ours["MAP"].tolist() == [map_] == [0.5]
+    assert ours["MRR@10"].tolist() == [mrr] == [0.5]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 0.1 + 1e-12, 1 / 3, -2.5, 0.0, 1e-50, 7.0]), st.booleans()),
+        min_size=1,
+        max_size=9,
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_every_measure_of_a_run_with_ties_is_trec_evals(
+    ranked: list[tuple[float, bool]],
+) -> None:
+    qrels = {"q": {f"d{i}": int(relevant) for i, (_, relevant) in enumerate(ranked)} | {"no": 1}}
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        lines = [f"q Q0 d{i} {i} {score!r} me\n" for i, (score, _) in enumerate(ranked)]
+        (path / "run").write_text("".join(lines))
+        ours = measure(qrels, read_trec_run(path / "run"))
+        wanted = theirs(path, qrels, "nDCG@10", "RR", "AP", "R@10")
+    assert [found.tolist()[0] for found in ours.values()] == pytest.approx(wanted)
+
+
+@given(
+    st.lists(st.floats(-1e38, 1e38), max_size=12),
+    st.permutations([f"d{i}" for i in range(12)]),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_written_run_is_read_in_its_order(scores: list[float], ids: list[str]) -> None:
+    ranked = list(zip(ids, sorted(scores, reverse=True), strict=False))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        path.write_text("x Q0 x 1 1 x\n" + trec_run("q", ranked, "a model"))
+        assert read_trec_run(path).get("q", []) == [document for document, _ in ranked]
+        fields = [line.split() for line in path.read_text().splitlines()[1:]]
+    assert [int(line[3]) for line in fields] == list(range(1, len(ranked) + 1))
+    written = [float(line[4]) for line in fields]
+    assert all(np.float32(a) > np.float32(b) for a, b in pairwise(written))
+    assert all(line[5] == "a_model" for line in fields)
+
+
+def test_scores_that_differ_are_written_as_they_are() -> None:
+    lines = trec_run("q", [("a", 0.98765432), ("b", 0.5), ("c", 0.5), ("d", -1e-9)], "m")
+    assert [line.split()[4] for line in lines.splitlines()] == [
+        "0.9876543",
+        "0.5",
+        "0.49999997",
+        "-1e-09",
+    ]
+
+
+def test_values_are_written_as_trec_eval_prints_them() -> None:
+    values = {"nDCG@10": np.array([1.0, 0.5]), "MAP": np.array([0.25, 0.0])}
+    assert [line.split() for line in trec_values(values, ["q1", "q2"]).splitlines()] == [
+        ["nDCG@10", "q1", "1.000000"],
+        ["MAP", "q1", "0.250000"],
+        ["nDCG@10", "q2", "0.500000"],
+        ["MAP", "q2", "0.000000"],
+        ["nDCG@10", "all", "0.750000"],
+        ["MAP", "all", "0.125000"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,12 +120,13 @@ def read_trec_qrels(path: Path) -> dict[str, dict[str, int]]:
 def read_trec_run(path: Path) -> dict[str, list[str]]:
     """A ranking in TREC's form: `query Q0 document rank score tag` per line, or gzipped.
 
-    As trec_eval: by falling score, ties by falling document id; the rank is not read.
+    As trec_eval: by falling score, kept in 32 bits, ties by falling document id; the rank is not
+    read. So scores that differ beyond 32 bits are a tie.
 
     Raises:
         StartError: as read_trec_qrels; also a score that is no number.
     """
-    run: dict[str, dict[str, float]] = {}
+    run: dict[str, dict[str, np.float32]] = {}
     for number, line in _lines(path):
         fields = _text(path, number, line).split()
         form = "query, Q0, document, rank, score, tag"
@@ -134,10 +135,10 @@ def read_trec_run(path: Path) -> dict[str, list[str]]:
         if document in scores:
             raise StartError(f"{path} line {number}: {query} {document} is ranked twice.")
         try:
-            scores[document] = float(score)
+            scores[document] = _in_32_bits(float(score))
         except ValueError:
-            scores[document] = math.nan
-        if math.isnan(scores[document]):
+            scores[document] = np.float32(math.nan)
+        if np.isnan(scores[document]):
             raise StartError(f"{path} line {number}: the score {score!r} is not a number.")
     if not run:
         raise StartError(f"{path} is empty: a line is `query Q0 document rank score tag`.")
@@ -145,6 +146,52 @@ def read_trec_run(path: Path) -> dict[str, list[str]]:
         query: sorted(scores, key=lambda document: (scores[document], document), reverse=True)
         for query, scores in run.items()
     }
+
+
+def trec_run(query: str, ranked: Sequence[tuple[str, float]], tag: str) -> str:
+    """The lines of one query in TREC's form, which every tool reads in the same order.
+
+    Tools break ties each in a way of its own, and keep scores in 32 bits; so a score that is not
+    below the one before it in 32 bits is written one 32-bit step below that one.
+
+    Args:
+        query: its id.
+        ranked: document ids and scores, best first.
+        tag: who ranked; blanks in it become "_".
+
+    Raises:
+        StartError: an id is empty or has a blank, which TREC's form cannot hold, or is there twice.
+    """
+    lines: list[str] = []
+    last = np.float32(np.inf)
+    seen: set[str] = set()
+    by = "_".join(tag.split()) or "rerankd"
+    for rank, (document, score) in enumerate(ranked, 1):
+        bad = next((found for found in (query, document) if found.split() != [found]), None)
+        if bad is not None:
+            raise StartError(f"{bad!r} cannot stand in a TREC run: an id has no blanks.")
+        if document in seen:
+            raise StartError(f"{document!r} is the id of two documents; a TREC run needs others.")
+        seen.add(document)
+        last = min(_in_32_bits(score), np.nextafter(last, np.float32(-np.inf)))
+        lines.append(f"{query} Q0 {document} {rank} {last!s} {by}\n")
+    return "".join(lines)
+
+
+def trec_values(values: Mapping[str, Vector], queries: Sequence[str]) -> str:
+    """Every query's values as `trec_eval -q` prints them: measure, query, value; `all` at last.
+
+    Args:
+        values: measure -> (Q,), in [0, 1].
+        queries: the ids, (Q,).
+    """
+    lines = [
+        f"{name:<22}\t{query}\t{value:.6f}\n"
+        for query, *row in zip(queries, *values.values(), strict=True)
+        for name, value in zip(values, row, strict=True)
+    ]
+    lines += [f"{name:<22}\tall\t{found.mean():.6f}\n" for name, found in values.items()]
+    return "".join(lines)
 
 
 def answerable(grades: Grades) -> bool:
@@ -192,14 +239,21 @@ def measure(qrels: Qrels, run: Run, k: int = 10) -> dict[str, Vector]:
     return values
 
 
-def rerank(collection: Collection, rank: Ranker) -> dict[str, list[str]]:
-    """The candidates of every query, as `rank` orders them; ties keep the candidates' order."""
-    run: dict[str, list[str]] = {}
+def rerank_scored(
+    collection: Collection, rank: Ranker
+) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Every query and its candidates with scores, best first; ties keep the candidates' order."""
     for qid, candidates in collection.candidates.items():
         texts = [collection.documents[document] for document in candidates]
         scores = rank(collection.queries[qid], texts)
-        run[qid] = [candidates[i] for i in order(scores)]
-    return run
+        yield qid, [(candidates[i], scores[i]) for i in order(scores)]
+
+
+def rerank(collection: Collection, rank: Ranker) -> dict[str, list[str]]:
+    """The candidates of every query, as `rank` orders them; ties keep the candidates' order."""
+    return {
+        qid: [document for document, _ in ranked] for qid, ranked in rerank_scored(collection, rank)
+    }
 
 
 def ndcg(ranked: Sequence[str], grades: Grades, k: int = 10) -> float:
@@ -229,6 +283,11 @@ def mean_ndcg(collection: Collection, rank: Ranker, k: int = 10) -> float:
 def _dcg(gains: Sequence[int]) -> float:
     gain = np.maximum(np.asarray(gains, dtype=np.float64), 0.0)
     return float(np.sum(gain / np.log2(np.arange(2, gain.size + 2))))
+
+
+def _in_32_bits(score: float) -> np.float32:
+    with np.errstate(over="ignore"):  # as in C: too large is infinite
+        return np.float32(score)
 
 
 def _lines(path: Path) -> list[tuple[int, bytes]]:

@@ -80,6 +80,49 @@ def test_runs_are_measured(trec: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "poor: 1 judged queries are not in it and count 0" in said
 
 
+def test_what_was_ranked_is_written_and_measures_the_same_when_it_is_read(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    models = ["--model", "rerankd-lexical", "--baseline", "random"]
+    files = ["--run-out", out, "--per-query", "--json", tmp_path / "first.json"]
+    run(DATA / "xquad-de", *models, *files)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "xquad-de.random-1.run",
+        "xquad-de.random-2.run",
+        "xquad-de.random-3.run",
+        "xquad-de.random-4.run",
+        "xquad-de.random-5.run",
+        "xquad-de.random.eval",
+        "xquad-de.rerankd-lexical.eval",
+        "xquad-de.rerankd-lexical.run",
+    ]
+    rows = [line.split("\t") for line in (DATA / "xquad-de" / "qrels.tsv").read_text().splitlines()]
+    (tmp_path / "qrels").write_text("".join(f"{q} 0 {d} {g}\n" for q, d, g in rows))
+    given = out / "xquad-de.rerankd-lexical.run"
+    again = ["--run-out", tmp_path / "again", "--per-query", "--json", tmp_path / "again.json"]
+    run("--run", given, "--qrels", tmp_path / "qrels", *again)
+    [first], [second] = (
+        json.loads((tmp_path / name).read_text())["sets"] for name in ("first.json", "again.json")
+    )
+    assert first["queries"] == second["queries"] == 14
+    assert first["systems"]["rerankd-lexical"] == second["systems"][given.name]
+    [values] = (tmp_path / "again").iterdir()
+    assert values.read_text() == (out / "xquad-de.rerankd-lexical.eval").read_text()
+    mean = first["systems"]["rerankd-lexical"]["nDCG@10"]["mean"]
+    assert f"nDCG@10               \tall\t{mean:.6f}" in values.read_text().splitlines()
+
+
+def test_the_rule_for_ties_is_said(trec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--run", trec / "good", "--qrels", trec / "qrels", "--write", trec / "page.md"]
+    run(*flags)
+    said = " ".join(capsys.readouterr().out.split())
+    for rule in ("32 bits; ties go to the later document id", "MRR too"):
+        assert rule in said
+        assert rule in (trec / "page.md").read_text()
+    run(DATA / "xquad-de", "--baseline", "input-order", "--write", trec / "page.md")
+    assert "Ties keep the candidates' order" in capsys.readouterr().out
+    assert "Ties keep the candidates' order" in (trec / "page.md").read_text()
+
+
 def test_features_of_a_late_interaction_model_stand_beside_it(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     run(DATA / "xquad-de", "--model", "rerankd-mini", "--features", "--json", out)
@@ -146,8 +189,25 @@ def test_settings_of_a_model_are_checked() -> None:
         (["--run", "no", "--qrels", "no"], "no cannot be read"),
         ([DATA, "--model", "rerankd-lexical", "--features"], "no --model is a late-interaction"),
         ([DATA, "--k", "0"], "--k 0: at least 1"),
+        ([DATA, "--per-query"], "--per-query writes beside the runs: add --run-out DIR"),
+        (["--run", "a", "--qrels", "b", "--run-out", "c"], "the runs are files already"),
+        ([DATA, "--run-out", DATA.parent / "conftest.py"], r"Cannot write .*conftest\.py"),
     ],
-    ids=["nothing", "folder", "empty", "sets", "models", "no run", "both", "file", "features", "k"],
+    ids=[
+        "nothing",
+        "folder",
+        "empty",
+        "sets",
+        "models",
+        "no run",
+        "both",
+        "file",
+        "features",
+        "k",
+        "per query",
+        "runs",
+        "no folder",
+    ],
 )
 def test_what_cannot_be_measured_is_one_sentence(arguments: list[str | Path], says: str) -> None:
     with pytest.raises(StartError, match=says):

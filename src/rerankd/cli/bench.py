@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rerankd.cli.options import spec
-from rerankd.cli.terminal import console
+from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
 from rerankd.core.spread import Spread, spread
 from rerankd.evals import read_collection
@@ -81,9 +81,9 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
     }
     source = [t for folder in texts for t in read_texts(folder)] if texts else standard_library()
     judged = read_collection(collection) if collection else None
-    out, notes = console(), Console(stderr=True, highlight=False)
+    out = console()
     figures: dict[str, Any] = {"model": model, "speed": {}, "latency": {}, "quality": {}}
-    with benchmark.loaded(specs) as variants, _Peak(variants) as peak:
+    with Bar() as bar, benchmark.loaded(specs) as variants, _Peak(variants) as peak:
         for name, mix in (("long-tailed", long_tailed), ("uniform", uniform)):
             maker = Maker(variants[_REFERENCE].reranker.model, source)
             requests = [maker.request(documents, mix) for _ in range(rounds)]
@@ -91,11 +91,11 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
                 variants,
                 requests,
                 peak=peak,
-                say=lambda what, name=name: notes.print(f"{name}: {what}", style="dim"),
+                step=lambda done, of, name=name: _round(bar, name, done, of),
             )
             figures["speed"][name] = _show_speed(out, name, variants, made)
         if latency_s > 0:
-            figures["latency"] = _show_latency(out, variants, source, latency_s, notes)
+            figures["latency"] = _show_latency(out, variants, source, latency_s, bar)
         if judged is not None:
             values = {
                 label: benchmark.quality(each.reranker, judged, queries)
@@ -107,6 +107,12 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
                 out.print(f"nDCG@10 of {judged.name}, {label}: {value:.4f} ({change:+.4f})")
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+
+
+def _round(bar: Bar, name: str, done: int, of: int) -> None:
+    bar.step(f"{name} lengths", done, of)
+    if done < of:
+        bar.note(f"{name}: round {done + 1} of {of}")
 
 
 class _Peak:
@@ -169,17 +175,20 @@ def _show_latency(
     variants: Mapping[str, Variant],
     texts: list[str],
     seconds: float,
-    notes: Console,
+    bar: Bar,
 ) -> dict[str, Any]:
     """Print p50 and p99 by number of documents and return them."""
     table = Table(box=None, pad_edge=False, title="latency, one request at a time, long-tailed")
     for heading in ("variant", "documents", "p50", "p99", "repeats"):
         table.add_column(heading, justify="left" if heading == "variant" else "right")
     figures: dict[str, Any] = {}
+    done = 0
     for label, variant in variants.items():
         maker = Maker(variant.reranker.model, texts, seed=1)
         for count in _COUNTS:
-            notes.print(f"latency of {count} documents, {label}", style="dim")
+            bar.note(f"latency of {count} documents, {label}")
+            bar.step("latency", done, len(variants) * len(_COUNTS))
+            done += 1
             made = benchmark.latency(
                 variant.reranker, _requests(maker, count), seconds=seconds, repeats=_REPEATS
             )

@@ -40,6 +40,8 @@ def config(
         table.add_column(heading, overflow="fold")
     for name, value in dotted(found.settings):
         parent = name.split(".")[0]
-        source = found.sources.get(name) or found.sources.get(parent) or "default"
+        source = found.sources.get(name) or found.sources.get(parent)
+        inner = [source for path, source in found.sources.items() if path.startswith(f"{name}.")]
+        source = ", ".join(dict.fromkeys([*([source] if source else []), *inner])) or "default"
         table.add_row(name, str(value), source)
     console().print(table)

@@ -7,9 +7,10 @@ import time
 from rich.table import Table
 from rich.text import Text
 
+from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import console
 from rerankd.models import catalog
-from rerankd.models.load import load, resolve
+from rerankd.models.load import load
 from rerankd.models.published import Checked
 
 
@@ -19,9 +20,10 @@ def doctor(model: str = catalog.DEFAULT, /) -> None:
     Parameters
     ----------
     model
-        Catalog name or checkpoint folder; default: the model that ships inside.
+        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Default: the model that ships inside.
     """
-    spec = resolve(model)
+    spec = model_spec(model, "rerankd doctor")
     started = time.perf_counter()
     loaded = load(spec)
     seconds = time.perf_counter() - started

@@ -8,18 +8,19 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
 
-from rerankd.cli.eval_page import floor_text, page, tables
+from rerankd.cli.eval_files import Files
+from rerankd.cli.eval_page import RUN_TIES, TIES, floor_text, page, tables
 from rerankd.cli.eval_plot import draw
-from rerankd.cli.options import spec
-from rerankd.cli.terminal import console
+from rerankd.cli.options import model_spec, split
+from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
 from rerankd.core.extra import library
 from rerankd.evals import Collection, read_collection, read_trec_qrels, read_trec_run
 from rerankd.models import catalog
 from rerankd.service.baselines import FEATURE_NOTES, NOTES, Baseline
 from rerankd.service.evaluation import (
+    Keep,
     Report,
     Say,
     System,
@@ -45,6 +46,8 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     plot: Path | None = None,
     write: Path | None = None,
     floors: Path | None = None,
+    run_out: Path | None = None,
+    per_query: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Measure ranking quality: nDCG, MRR, MAP and recall, with intervals and paired tests.
 
@@ -76,6 +79,11 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         Markdown page to write.
     floors
         TOML file of what the first model must reach on each set; exit code 1 when one is missed.
+    run_out
+        Folder to write what was ranked to, a TREC run for each set and system: SET.SYSTEM.run.
+        Measured again with --run it gives the same figures.
+    per_query
+        Write every query's values there too, as `trec_eval -q` prints them: SET.SYSTEM.eval.
     """
     if k < 1:
         raise StartError(f"--k {k}: at least 1.")
@@ -83,29 +91,30 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     if plot:
         library("matplotlib")
     asked = read_floors(floors) if floors else ()
-    notes = Console(stderr=True, highlight=False)
-
-    def say(what: str) -> None:
-        notes.print(what, style="dim", markup=False)
-
-    if run or qrels:
-        if folders or model or baseline or features:
-            raise StartError(
-                "--run and --qrels go without folders, --model, --features and --baseline."
+    files = Files.of(run_out, runs_are_given=bool(run), per_query=per_query)
+    with Bar() as bar:
+        if run or qrels:
+            if folders or model or baseline or features:
+                raise StartError(
+                    "--run and --qrels go without folders, --model, --features and --baseline."
+                )
+            check_systems(asked, [path.name for path in run or []])
+            made = _runs(run or [], qrels, k, bar.say, files.keep)
+            flags = [("run", "RUN") for _ in run or []] + [("qrels", "QRELS")]
+        else:
+            models = model or ([] if baseline else [catalog.DEFAULT])
+            systems = _systems(models, baseline or [], with_features=features)
+            shown = [name for name in models if features and _has_features(name)]
+            alone = [f"{name} {what}" for name in shown for what in FEATURE_NOTES]
+            check_systems(asked, [*models, *(baseline or []), *alone])
+            made = evaluate_systems(
+                _collections(folders), systems, k, bar.say, step=bar.step, keep=files.keep
             )
-        check_systems(asked, [path.name for path in run or []])
-        made = _runs(run or [], qrels, k, say)
-        flags = [("run", "RUN") for _ in run or []] + [("qrels", "QRELS")]
-    else:
-        models = model or ([] if baseline else [catalog.DEFAULT])
-        systems = _systems(models, baseline or [], with_features=features)
-        shown = [name for name in models if features and _has_features(name)]
-        alone = [f"{name} {what}" for name in shown for what in FEATURE_NOTES]
-        check_systems(asked, [*models, *(baseline or []), *alone])
-        made = evaluate_systems(_collections(folders), systems, k, say)
-        flags = [("model", name) for name in models] + [("features", "")] * features
-        flags += [("baseline", name) for name in baseline or []]
+            flags = [("model", name) for name in models] + [("features", "")] * features
+            flags += [("baseline", name) for name in baseline or []]
+    ties = RUN_TIES if run else TIES
     _show(made)
+    console().print(ties, style="dim")
     found = list(verdicts(made, asked))
     if json:
         _write(json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
@@ -121,7 +130,8 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         where = "" if run else "DIR "
         picture = os.path.relpath(plot, write.parent) if plot else None
         made_by = f"rerankd eval {where}{command}"
-        _write(write, page(made, found, made_by, remarks, picture).encode())
+        text = page(made, found, made_by, remarks, picture, ties=ties)
+        _write(write, text.encode())
     missed = [f"{v.set}: {floor_text(v)}; found {v.found:.2f}" for v in found if not v.holds]
     if missed:
         raise StartError("Below the floor: " + ". ".join(missed) + ".")
@@ -154,23 +164,14 @@ def _systems(models: list[str], baselines: list[Baseline], *, with_features: boo
         raise StartError("--features: no --model is a late-interaction model.")
     _no_twins([*models, *baselines], "--model or --baseline")
     return [
-        *(_model(written, with_features=with_features) for written in models),
+        *(model_system(name, model_spec(name), with_features=with_features) for name in models),
         *(baseline_system(name) for name in baselines),
     ]
 
 
 def _has_features(written: str) -> bool:
-    entry = catalog.find(written.partition(",")[0])
+    entry = catalog.find(split(written)[0])
     return entry is not None and entry.family == "late-interaction"
-
-
-def _model(written: str, *, with_features: bool) -> System:
-    """A `--model` value: a name or folder, then settings after commas. Raises StartError."""
-    name, _, settings = written.partition(",")
-    if Path(written).is_dir():  # a folder with a comma in its name
-        name, settings = written, ""
-    found = spec(name, settings, f"--model {written}")
-    return model_system(written, found, with_features=with_features)
 
 
 def _collections(folders: tuple[Path, ...]) -> list[Collection]:
@@ -190,14 +191,13 @@ def _collections(folders: tuple[Path, ...]) -> list[Collection]:
     return collections
 
 
-def _runs(runs: list[Path], qrels: Path | None, k: int, say: Say) -> Report:
+def _runs(runs: list[Path], qrels: Path | None, k: int, say: Say, keep: Keep) -> Report:
     if not runs or qrels is None:
         raise StartError("--run and --qrels go together.")
     _no_twins([path.name for path in runs], "run")
     judgements = read_trec_qrels(qrels)
-    return evaluate_runs(
-        qrels.name, judgements, {path.name: read_trec_run(path) for path in runs}, k, say
-    )
+    read = {path.name: read_trec_run(path) for path in runs}
+    return evaluate_runs(qrels.name, judgements, read, k, say, keep=keep)
 
 
 def _no_twins(names: list[str], what: str) -> None:

@@ -12,6 +12,11 @@ from rerankd.service.floors import Verdict
 from rerankd.service.significance import FLIPS, RESAMPLES
 
 _DIFFERS = 0.05
+TIES = "Ties keep the candidates' order, as the product answers."
+RUN_TIES = (
+    "Scores of a run are read as trec_eval reads them, in 32 bits; ties go to the later document "
+    "id. Every measure sees that order, MRR too, where ir_measures' RR@k breaks ties its own way."
+)
 
 
 def tables(report: Report) -> Iterator[rich.table.Table]:
@@ -44,6 +49,8 @@ def page(
     command: str,
     remarks: Sequence[str],
     picture: str | None = None,
+    *,
+    ties: str = TIES,
 ) -> str:
     """The page: the first measure with intervals, then the other measures.
 
@@ -53,6 +60,7 @@ def page(
         command: what made it.
         remarks: what else the reader should know, one sentence each.
         picture: where the plot is, seen from the page; None = there is none.
+        ties: what became of equal scores.
     """
     labels = list(report.sets[0].systems)
     first, *others = report.measures
@@ -69,8 +77,8 @@ def page(
         "## How it was measured\n",
     ]
     lines = [
-        """Every query with a relevant document; one that the candidates lack counts as missed.
-  Ties keep the candidates' order, as the product answers.""",
+        f"""Every query with a relevant document; one that the candidates lack counts as missed.
+  {ties}""",
         """By ir_measures: nDCG with linear gain (trec_eval's `ndcg_cut`); for MRR, MAP and recall
   every grade above 0 is relevant.""",
         f"""In brackets: 95 % percentile bootstrap over the queries ({RESAMPLES} resamples, seeded);

@@ -32,12 +32,37 @@ def effective(
     if port is not None:
         flags["server", "port"] = port
     if model:
-        flags[("models",)] = list(model)
+        words = [split(written) for written in model]
+        flags[("models",)] = [name for name, _ in words]
+        for written, (name, values) in zip(model, words, strict=True):
+            for setting, value in _settings(values, f"--model {written}").items():
+                flags["model", name, setting] = value
     if alias:
         flags[("aliases",)] = parse_aliases(alias)
     if config is None and os.environ.get("RERANKD_CONFIG"):
         config = Path(os.environ["RERANKD_CONFIG"])
     return load(config, os.environ, flags)
+
+
+def split(written: str) -> tuple[str, str]:
+    """A model's name or folder, and the settings after its first comma.
+
+    A folder with a comma in its name stays whole.
+    """
+    if Path(written).expanduser().is_dir():
+        return written, ""
+    name, _, settings = written.partition(",")
+    return name, settings
+
+
+def model_spec(written: str, flag: str = "--model") -> Spec:
+    """A model as it is written at the command line: NAME or NAME,setting=value,… .
+
+    Raises:
+        StartError: the model cannot be found, or a setting is unknown or wrong.
+    """
+    name, settings = split(written)
+    return spec(name, settings, f"{flag} {written}")
 
 
 def spec(model: str, written: str, flag: str) -> Spec:
@@ -51,10 +76,16 @@ def spec(model: str, written: str, flag: str) -> Spec:
     Raises:
         StartError: the model cannot be found, or a setting is unknown or wrong.
     """
+    settings = msgspec.convert(_settings(written, flag), ModelSettings)
+    return resolve(model, settings.load_options())
+
+
+def _settings(written: str, flag: str) -> dict[str, Any]:
+    """Settings of a model, each with its type. Raises StartError."""
     parts = [part.partition("=") for part in written.split(",") if part]
     values = {name.strip(): value.strip() for name, _, value in parts}
     try:
-        settings = msgspec.convert(values, ModelSettings, strict=False)
+        found = msgspec.convert(values, ModelSettings, strict=False)
     except msgspec.ValidationError as error:
         raise StartError(f"{flag}: {error}.") from None
-    return resolve(model, settings.load_options())
+    return {name: value for name, value in msgspec.to_builtins(found).items() if name in values}

@@ -77,9 +77,14 @@ def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
             folder=hub.cached_folder(name_or_folder),
             options=options,
         )
+    settings = (
+        f' Settings are in [model."{name_or_folder.partition(",")[0]}"] of the configuration file.'
+        if "," in name_or_folder
+        else ""
+    )
     raise StartError(
         f"--model {name_or_folder}: no such folder, and not a name of the catalog. "
-        "`rerankd models` lists the catalog."
+        f"`rerankd models` lists the catalog.{settings}"
     )
 
 

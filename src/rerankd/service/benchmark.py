@@ -26,7 +26,7 @@ from rerankd.service.reranker import Reranker
 from rerankd.service.workload import Request, pair_tokens
 
 Scores = npt.NDArray[np.float64]  # (documents,), logits in document order
-Say = Callable[[str], None]  # told what is being measured
+Step = Callable[[int, int], None]  # told how far it is: done, of how many
 _REST_S = 0.1  # threads that multiplied for the peak spin a little before they sleep
 
 
@@ -117,7 +117,7 @@ def run_rounds(
     *,
     peak: Callable[[], float] | None,
     seed: int = 0,
-    say: Say = lambda _: None,
+    step: Step = lambda _, __: None,
 ) -> Rounds:
     """One round per request: every variant scores it, in shuffled order.
 
@@ -126,14 +126,14 @@ def run_rounds(
         requests: one per round.
         peak: measures the machine's GFLOP/s; called once per round. None = leave it out.
         seed: of the order.
-        say: told of every round.
+        step: told of every round.
     """
     draw = random.Random(seed)
     rounds = Rounds(list(requests), {label: [] for label in variants})
     for variant in variants.values():
         scores(variant.reranker, requests[0].query, requests[0].documents)
-    for number, request in enumerate(requests, 1):
-        say(f"round {number} of {len(requests)}")
+    for number, request in enumerate(requests):
+        step(number, len(requests))
         if peak is not None:
             rounds.peaks.append(peak())
             time.sleep(_REST_S)
@@ -147,6 +147,7 @@ def run_rounds(
                 scores=made,
             )
             rounds.turns[label].append(turn)
+    step(len(requests), len(requests))
     return rounds
 
 

@@ -13,7 +13,16 @@ from typing import Final
 import numpy as np
 
 from rerankd.core.errors import StartError
-from rerankd.evals import Collection, Qrels, Ranker, Run, Vector, answerable, measure, rerank
+from rerankd.evals import (
+    Collection,
+    Qrels,
+    Ranker,
+    Run,
+    Vector,
+    answerable,
+    measure,
+    rerank_scored,
+)
 from rerankd.models.load import Spec, load
 from rerankd.service.baselines import Baseline, features, rankers
 from rerankd.service.benchmark import scores
@@ -26,6 +35,8 @@ _VECTOR_CACHE_BYTES: Final = 1 << 30
 
 Values = dict[str, Vector]  # measure -> one value per query
 Say = Callable[[str], None]  # told what is being measured
+Step = Callable[[str, int, int], None]  # told of every query: what is measured, done, of how many
+Ranked = Mapping[str, Sequence[tuple[str, float]]]  # query -> documents and scores, best first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,20 @@ class Table:
     name: str
     queries: int
     systems: dict[str, dict[str, Estimate]]  # system -> measure -> estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One system on one set: what it ranked, and what that is worth."""
+
+    set: str
+    system: str
+    orders: tuple[Ranked, ...]  # several: they differ by their seed only; none: made elsewhere
+    queries: tuple[str, ...]  # (Q,)
+    values: Values  # the mean over the orders
+
+
+Keep = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +129,23 @@ def model_system(label: str, spec: Spec, *, with_features: bool = False) -> Syst
 
 
 def evaluate(
-    collections: Sequence[Collection], systems: Sequence[System], k: int, say: Say
+    collections: Sequence[Collection],
+    systems: Sequence[System],
+    k: int,
+    say: Say,
+    *,
+    step: Step = lambda _, __, ___: None,
+    keep: Keep = lambda _: None,
 ) -> Report:
     """Let every system order every collection's candidates, and compare.
+
+    Args:
+        collections: the sets.
+        systems: the first is the reference.
+        k: cutoff of the measures.
+        say: told what was measured.
+        step: told of every query.
+        keep: given every system's rankings and values, as soon as they are there.
 
     Raises:
         StartError: a collection has nothing to measure, a model cannot be loaded, or the extra
@@ -120,13 +159,23 @@ def evaluate(
         with system.open() as opened:
             for collection in collections:
                 for label, alike in opened.items():
-                    values[collection.name][label] = _values(collection, alike, k)
+                    outcome = _measured(collection, label, alike, k, step)
+                    values[collection.name][label] = outcome.values
+                    keep(outcome)
                 say(f"{system.label}: {collection.name}")
     return report(values)
 
 
-def evaluate_runs(name: str, qrels: Qrels, runs: Mapping[str, Run], k: int, say: Say) -> Report:
-    """Compare rankings that other programs made.
+def evaluate_runs(
+    name: str,
+    qrels: Qrels,
+    runs: Mapping[str, Run],
+    k: int,
+    say: Say,
+    *,
+    keep: Keep = lambda _: None,
+) -> Report:
+    """Compare rankings that other programs made; `keep` is given every run's values.
 
     Raises:
         StartError: nothing is relevant, a run has no judged query, or the extra is not installed.
@@ -142,7 +191,10 @@ def evaluate_runs(name: str, qrels: Qrels, runs: Mapping[str, Run], k: int, say:
             raise StartError(f"{label}: none of its queries is judged in {name}.")
         if missing:
             say(f"{label}: {missing} judged queries are not in it and count 0")
-    return report({name: {label: measure(qrels, run, k) for label, run in runs.items()}})
+    values = {label: measure(qrels, run, k) for label, run in runs.items()}
+    for label, found in values.items():
+        keep(Outcome(set=name, system=label, orders=(), queries=tuple(judged), values=found))
+    return report({name: values})
 
 
 def report(values: Mapping[str, Mapping[str, Values]]) -> Report:
@@ -163,11 +215,31 @@ def report(values: Mapping[str, Mapping[str, Values]]) -> Report:
     )
 
 
-def _values(collection: Collection, alike: Sequence[Ranker], k: int) -> Values:
-    """Per query, the mean over rankers that differ by their seed only."""
+def _measured(
+    collection: Collection, label: str, alike: Sequence[Ranker], k: int, step: Step
+) -> Outcome:
+    """What rankers that differ by their seed only rank, and per query the mean of their values."""
     qrels = {qid: collection.qrels[qid] for qid in collection.candidates}
-    repeats = [measure(qrels, rerank(collection, rank), k) for rank in alike]
-    return {name: np.mean([repeat[name] for repeat in repeats], axis=0) for name in repeats[0]}
+    what, of = f"{label}: {collection.name}", len(alike) * len(qrels)
+    orders: list[dict[str, list[tuple[str, float]]]] = []
+    step(what, 0, of)
+    for rank in alike:
+        ranked: dict[str, list[tuple[str, float]]] = {}
+        for qid, found in rerank_scored(collection, rank):
+            ranked[qid] = found
+            step(what, len(orders) * len(qrels) + len(ranked), of)
+        orders.append(ranked)
+    repeats = [
+        measure(qrels, {qid: [document for document, _ in found] for qid, found in each.items()}, k)
+        for each in orders
+    ]
+    return Outcome(
+        set=collection.name,
+        system=label,
+        orders=tuple(orders),
+        queries=tuple(qrels),
+        values={name: np.mean([repeat[name] for repeat in repeats], axis=0) for name in repeats[0]},
+    )
 
 
 def _table(name: str, sets: Sequence[Mapping[str, Values]]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,8 @@ from rerankd.core.types import Content, Hit, Logits, Ranking, RerankRequest, Row
 from rerankd.models import catalog
 from rerankd.models.load import Loaded, load, resolve
 from rerankd.service.pipeline import rank
+
+Step = Callable[[int, int], None]  # told of every batch: rows that are scored, of how many
 
 
 class Reranker:
@@ -60,6 +62,7 @@ class Reranker:
         top_n: int | None = None,
         instruction: str | None = None,
         raw_scores: bool = False,
+        step: Step = lambda _, __: None,
     ) -> tuple[Hit, ...]:
         """The documents' hits, best first, ties by lower index; `hit.index` points into documents.
 
@@ -69,6 +72,7 @@ class Reranker:
             top_n: at least 1; None = all.
             instruction: for models with a place for one.
             raw_scores: True = `hit.score` is the logit.
+            step: told how far it is.
 
         Raises:
             InvalidRequest: top_n is below 1, a document is not a string, or the query is over the
@@ -92,13 +96,13 @@ class Reranker:
             instruction=instruction,
             raw_scores=raw_scores,
         )
-        return self.rerank(request).hits
+        return self.rerank(request, step).hits
 
-    def rerank(self, request: RerankRequest) -> Ranking:
+    def rerank(self, request: RerankRequest, step: Step = lambda _, __: None) -> Ranking:
         """As rank, for a canonical request, with exact token counts and warnings."""
         prepared = self.model.prepare(request)
         rows, inverse = distinct(prepared.rows)
-        return rank(request, prepared, self._forward(rows)[inverse], self.model)
+        return rank(request, prepared, self._forward(rows, step)[inverse], self.model)
 
     def close(self) -> None:
         """Free the engine."""
@@ -115,18 +119,21 @@ class Reranker:
     ) -> None:
         self.close()
 
-    def _forward(self, rows: Sequence[Row]) -> Logits:
+    def _forward(self, rows: Sequence[Row], step: Step) -> Logits:
         """All rows, in batches of the engine's size."""
         outputs: list[Logits] = []
         batch: list[Row] = []
         used, budget = 0, self.model.engine.info.batch_tokens
-        for row in rows:
+        step(0, len(rows))
+        for done, row in enumerate(rows):
             if batch and used + row.tokens > budget:
                 outputs.append(self.model.engine.forward(batch))
+                step(done, len(rows))
                 batch, used = [], 0
             batch.append(row)
             used += row.tokens
         outputs.append(self.model.engine.forward(batch))
+        step(len(rows), len(rows))
         logits = np.concatenate(outputs)
         if not np.isfinite(logits).all():
             raise EngineFailed("The engine gave a logit that is not finite.")
