@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerankd.core.errors import StartError
-from rerankd.core.extra import library
 from rerankd.evals import (
     mean_ndcg,
     measure,
@@ -28,6 +27,7 @@ from rerankd.evals import (
     trec_run,
     trec_values,
 )
+from rerankd.extras import library
 
 DATA = Path(__file__).parent / "data"
 

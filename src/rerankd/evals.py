@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.errors import StartError
-from rerankd.core.extra import library
+from rerankd.extras import library
 
 T = TypeVar("T")
 Vector = npt.NDArray[np.float64]  # (Q,), one value per query

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+import numpy as np
+import pytest
 from support import BytesModel
 
+from rerankd.core.types import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.health import Health
@@ -39,6 +43,39 @@ async def test_one_probe_a_second_whoever_asks() -> None:
     clock.now += 0.2
     await health.check()
     assert len(engine.batches) == 2
+    await pool.close()
+
+
+class Broken(FakeEngine):
+    """Gives the same number for everything."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__(max_length=None)
+        self.number = number
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        return np.full_like(super().forward(batch), self.number)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+async def test_a_model_whose_scores_are_not_finite_is_not_healthy(number: float) -> None:
+    engine = Broken(1.0)
+
+    def load(_: Spec) -> Loaded:
+        return Loaded(model=BytesModel(engine=engine), warnings=())
+
+    pool, clock = Pool(request_tokens=1000, queue_tokens=4000, load=load), Clock()
+    await pool.start(Plan(specs=(Spec(name="fake-model"),), aliases={}))
+    health = Health(pool, clock=clock)
+    assert (await health.check()).ok
+    clock.now += 2
+    engine.number = number
+    verdict = await health.check()
+    assert not verdict.ok
+    assert verdict.models["fake-model"] != "ok"
+    clock.now += 2
+    engine.number = 1.0
+    assert (await health.check()).ok
     await pool.close()
 
 

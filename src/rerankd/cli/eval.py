@@ -15,8 +15,8 @@ from rerankd.cli.eval_plot import draw
 from rerankd.cli.options import model_spec, split
 from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
-from rerankd.core.extra import library
 from rerankd.evals import Collection, read_collection, read_trec_qrels, read_trec_run
+from rerankd.extras import library
 from rerankd.models import catalog
 from rerankd.service.baselines import FEATURE_NOTES, NOTES, Baseline
 from rerankd.service.evaluation import (

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.core.extra import TORCH, library
 from rerankd.core.media import Pixels
+from rerankd.extras import TORCH, library
 from rerankd.media import structure
 from rerankd.media.limits import MediaLimits, Refused
 from rerankd.media.structure import Shape

@@ -15,8 +15,8 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any, NoReturn
 
-from rerankd.core.extra import TORCH, library
 from rerankd.core.media import Pixels, VideoSampling
+from rerankd.extras import TORCH, library
 from rerankd.media import boxes, ebml
 from rerankd.media.boxes import damaged
 from rerankd.media.limits import MediaLimits, Refused

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.core.extra import library
 from rerankd.evals import Vector
+from rerankd.extras import library
 
 LEVEL = 0.95
 RESAMPLES = 2000  # of the bootstrap
