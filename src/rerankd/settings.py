@@ -46,6 +46,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool | None,
         Meta(description="Echo documents when a request does not say. Unset: by model name."),
     ] = None
+    docs_need_key: Annotated[
+        bool,
+        Meta(
+            description="/docs and /openapi.json ask for a key when there are keys; else whoever "
+            "may read /health may read them."
+        ),
+    ] = False
     log: Annotated[
         Literal["auto", "json", "console"],
         Meta(description="Log format on stderr; auto = console on a terminal, else JSON."),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import re
+import threading
 from typing import Any
 
 import pytest
-from support import body, running
+from support import body, running, settings
+
+from rerankd.dialects.registry import Registry
+from rerankd.web import openapi
+from rerankd.web.openapi import document
 
 KEYS: dict[str, Any] = {"keys": [{"name": "all", "key": "sk-all"}]}
+CLOSED: dict[str, Any] = {"server": {"docs_need_key": True}}
 GOOD = {"authorization": "Bearer sk-all"}
 BASIC = {"authorization": "Basic " + base64.b64encode(b"me:sk-all").decode()}
 
@@ -19,17 +27,24 @@ async def test_operations_need_no_key(path: str) -> None:
         assert (await client.get(path)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_who_may_read_health_may_read_about_the_api(path: str) -> None:
+    for values in (KEYS, {}):
+        async with running(values) as (client, _):
+            assert (await client.get(path)).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/fake-model", "/openapi.json", "/docs"])
 async def test_the_rest_needs_one_when_keys_are_on(path: str) -> None:
-    async with running(KEYS) as (client, _):
+    async with running(KEYS | CLOSED) as (client, _):
         assert (await client.get(path)).status_code == 401
         assert (await client.get(path, headers=GOOD)).status_code == 200
-    async with running() as (client, _):
+    async with running(CLOSED) as (client, _):
         assert (await client.get(path)).status_code == 200
 
 
 async def test_a_browser_may_give_the_key_as_password_for_the_docs() -> None:
-    async with running(KEYS) as (client, _):
+    async with running(KEYS | CLOSED) as (client, _):
         asked = await client.get("/docs")
         let_in = await client.get("/docs", headers=BASIC)
         wrong = await client.get("/docs", headers={"authorization": "Basic !!!"})
@@ -98,3 +113,60 @@ async def test_the_docs_page_shows_fields_and_fetches_nothing() -> None:
     assert "<script" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert moved.headers["location"] == "/docs"
+
+
+async def test_the_docs_page_starts_with_v1_rerank_and_its_contents_lead_somewhere() -> None:
+    async with running() as (client, _):
+        page = (await client.get("/docs")).text
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    headings = re.findall(
+        r"<h3><span id=([\w-]+)><span class=m>POST</span> <code>(.*?)</code>", page
+    )
+    assert headings[0] == ("post-v1-rerank", "/v1/rerank")
+    assert page.index("<nav>") < page.index("post-v1-rerank>") < page.index("<h2 id=superset>")
+    ids = re.findall(r" id=([\w-]+)", page)
+    assert len(set(ids)) == len(ids)
+    links = set(re.findall(r"<a href=#([\w-]+)>", page))
+    assert {"post-v1-rerank", "superset", "types", "type-Result"} <= links
+    assert links <= set(ids)
+    assert set(re.findall(r"</span> <code>(/.*?)</code>", page)) == set(paths)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("rerank.example:18310", "http://rerank.example:18310/v1/rerank"),
+        ("[::1]:8000", "http://[::1]:8000/v1/rerank"),
+        ("x'; rm -rf ~; '", "http://127.0.0.1:8000/v1/rerank"),
+        ("<script>", "http://127.0.0.1:8000/v1/rerank"),
+    ],
+)
+async def test_the_docs_pages_command_is_for_the_readers_address(host: str, shown: str) -> None:
+    async with running() as (client, _):
+        page = (await client.get("/docs", headers={"host": host})).text
+    assert f"curl {shown} -H" in page
+    assert "rm -rf" not in page
+    assert "address.invalid" not in page
+
+
+async def test_the_docs_pages_command_has_a_key_where_one_is_needed() -> None:
+    async with running(KEYS) as (client, _):
+        assert "Authorization: Bearer YOUR_KEY" in (await client.get("/docs")).text
+    async with running() as (client, state):
+        assert "YOUR_KEY" not in (await client.get("/docs")).text
+        state.use_keys(settings(**KEYS))
+        assert "YOUR_KEY" in (await client.get("/docs")).text, "after a reload"
+
+
+async def test_the_pages_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+
+    def counted(registry: Registry, version: str, *, needs_key: bool) -> dict[str, Any]:
+        made.append(threading.current_thread() is threading.main_thread())
+        return document(registry, version, needs_key=needs_key)
+
+    monkeypatch.setattr(openapi, "document", counted)
+    async with running() as (client, _), asyncio.TaskGroup() as tasks:
+        for path in ("/docs", "/openapi.json", "/docs", "/openapi.json"):
+            tasks.create_task(client.get(path))
+    assert made == [False], "once, and not on the event loop's thread"

@@ -84,6 +84,7 @@ def make_state(
         health=Health(pool),
         metrics=metrics,
         inflight=InflightBytes(limits.inflight_bytes),
+        docs_need_key=settings.server.docs_need_key,
     )
     state.use_keys(settings)
     return state

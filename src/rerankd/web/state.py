@@ -78,6 +78,7 @@ class State:
     health: Health
     metrics: Metrics
     inflight: InflightBytes
+    docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     drain: Drain = field(default_factory=Drain)
     failure: StartError | None = None  # why the server gave up, if it did
 
