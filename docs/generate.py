@@ -71,6 +71,18 @@ neither. `rerankd-lexical` counts two terms for most words, so a cascaded reques
 tokens than the same request without stages: set `tpm` and `limits.request_tokens` for that.
 See [the decision](decisions/0012-stages.md).
 
+## Waiting
+
+Each model's rate, in tokens per second, is measured as the server works (`/metrics`:
+`rerankd_tokens_per_second`, `rerankd_backlog_seconds`). A request is refused with 503 when the work
+ahead of it would take longer than `limits.wait_s`, or when it could not end before
+`limits.deadline_s`; `Retry-After` says when there will be room. A request that meets no waiting
+work is taken. What counts as ahead of a request is its fair share, not the whole queue: 4 documents
+are taken beside a request of 1000, and one key's queue does not close the server to another. A
+burst may fill the queue up to `wait_s`; a queue that stays is shortened, to a fifth of `wait_s`
+after 1.6 times `wait_s`. What is taken is answered: a request that has waited for `wait_s` goes
+before all others of its key. See [the decision](decisions/0014-admission.md).
+
 ## Keys
 
 `RERANKD_API_KEYS=key1,key2` adds keys without limits. Without any key the server is open, and

@@ -82,6 +82,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_tokens: Annotated[
         int, Meta(ge=1, description="Tokens that may wait per model. Above: 503.")
     ] = 16_777_216
+    wait_s: Annotated[
+        float,
+        Meta(gt=0, description="Waiting for the work ahead of a request. Above: 503; see below."),
+    ] = 10.0
     score_cache_bytes: Annotated[
         int, Meta(ge=0, description="Scores kept per model for equal pairs to come; 0 = none.")
     ] = 0

@@ -131,6 +131,24 @@ class Metrics:
         self._waiting = Gauge(
             "rerankd_queue_tokens", "Tokens that wait per model.", ("model",), registry=registry
         )
+        self._rate = Gauge(
+            "rerankd_tokens_per_second",
+            "How fast a model works, measured while there was work; 0 = not known yet.",
+            ("model",),
+            registry=registry,
+        )
+        self._backlog = Gauge(
+            "rerankd_backlog_seconds",
+            "Work that waits at that rate, requests that are being tokenised included.",
+            ("model",),
+            registry=registry,
+        )
+        self._lag = Histogram(
+            "rerankd_loop_lag_seconds",
+            "How late the event loop was, measured ten times a second.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._cache_bytes = Gauge(
             "rerankd_score_cache_bytes", "Memory of the score cache.", ("model",), registry=registry
         )
@@ -149,6 +167,10 @@ class Metrics:
             self._queue_seconds.labels(record.model).observe(record.queue_ms / 1000)
             self._engine_seconds.labels(record.model).observe(record.engine_ms / 1000)
 
+    def lagged(self, seconds: float) -> None:
+        """Count one measurement of the event loop's lag."""
+        self._lag.observe(seconds)
+
     def fetched(self, outcome: str, size: int, seconds: float) -> None:
         """Count one fetch of an image or a video."""
         self._fetches.labels(outcome).inc()
@@ -160,6 +182,8 @@ class Metrics:
         *,
         in_flight: int,
         waiting_tokens: Mapping[str, int],
+        tokens_per_s: Mapping[str, float],
+        backlog_s: Mapping[str, float],
         cache_bytes: Mapping[str, int],
         media_bytes: Mapping[str, int],
     ) -> tuple[bytes, str]:
@@ -170,6 +194,8 @@ class Metrics:
         self._in_flight.set(in_flight)
         for gauge, values in (
             (self._waiting, waiting_tokens),
+            (self._rate, tokens_per_s),
+            (self._backlog, backlog_s),
             (self._cache_bytes, cache_bytes),
             (self._media_held, media_bytes),
         ):

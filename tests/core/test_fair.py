@@ -120,8 +120,55 @@ def test_lower_priority_goes_first_within_a_key_only() -> None:
     queue.add("other", [10] * 10, key="b", priority=9)
     first = [job.owner for job, _ in queue.next_batch(200)]
     second = [job.owner for job, _ in queue.next_batch(200)]
+    third = [job.owner for job, _ in queue.next_batch(200)]
     assert (first.count("sooner"), first.count("other")) == (10, 10)
-    assert second == ["later"] * 10
+    assert second == third == ["later"] * 5  # one turn each: "b" was served a moment ago
+
+
+def test_a_key_that_was_here_a_moment_ago_finds_the_others_one_turn_ahead_at_most() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.add("many", [10] * 5000, key="many")
+    served = {"many": 0, "few": 0}
+    for n in range(40):
+        if n % 2 == 0:  # every other batch its client is still reading the last answer
+            queue.add("few", [10] * 40, key="few")
+        for job, _ in queue.next_batch(1000):
+            served[job.owner] += 1
+    assert 0.9 <= served["few"] / served["many"] <= 1.1
+
+
+def test_a_key_that_stays_away_holds_nobody_back() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.add("stays", [10] * 5000, key="stays")
+    queue.add("leaves", [10] * 10, key="leaves")
+    sizes = [len(queue.next_batch(1000)) for _ in range(8)]
+    assert sizes[-1] == 100
+
+
+@given(jobs, st.integers(50, 2000))
+def test_what_is_ahead_is_never_more_than_what_waits(
+    queued: list[tuple[str, list[int]]], tokens: int
+) -> None:
+    queue: FairQueue[int] = FairQueue()
+    for number, (key, lengths) in enumerate(queued):
+        queue.add(number, lengths, key=key)
+    waiting = queue.waiting_tokens
+    assert queue.ahead("a", tokens, {}) <= waiting
+    assert queue.ahead("a", 10**9, {}) == waiting
+    assert queue.ahead("new", 1, {}) <= len({key for key, _ in queued})
+    assert queue.ahead("a", 10**9, {"a": (1, 50), "z": (2, 70)}) == waiting + 120
+
+
+def test_a_job_that_is_late_goes_first_within_its_key() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.add("large", [100] * 50, key="a", start_by=5.0)
+    for n in range(50):
+        queue.add(f"small {n}", [10], key="a", start_by=100.0)
+    before = [job.owner for job, _ in queue.next_batch(400, 4.9)]
+    assert before.count("large") < len(before)
+    after = [job.owner for job, _ in queue.next_batch(400, 5.0)]
+    assert after == ["large"] * 4
+    assert queue.ahead("a", 10, {}, 5.0) >= 4000
 
 
 def test_cancelled_rows_are_gone_and_give_their_tokens_back() -> None:

@@ -33,7 +33,7 @@ async def test_one_probe_a_second_whoever_asks() -> None:
 
     pool, clock = Pool(request_tokens=1000, queue_tokens=4000, load=load), Clock()
     await pool.start(Plan(specs=(Spec(name="fake-model"),), aliases={}))
-    health = Health(pool, clock=clock)
+    health = Health(pool, clock=clock, moment_s=20)
     verdicts = await asyncio.gather(*(health.check() for _ in range(50)))
     assert all(verdict.ok for verdict in verdicts)
     assert len(engine.batches) == 1

@@ -96,13 +96,19 @@ def schedule(
     *,
     request_tokens: int = 1_000_000,
     queue_tokens: int = 4_000_000,
+    wait_s: float = 1e9,
     cache: ScoreCache | None = None,
 ) -> T:
     """Run a story in front of the real scheduler, in virtual time."""
 
     async def run() -> T:
         scheduler = Scheduler(
-            engine, request_tokens=request_tokens, queue_tokens=queue_tokens, cache=cache
+            engine,
+            request_tokens=request_tokens,
+            queue_tokens=queue_tokens,
+            wait_s=wait_s,
+            cache=cache,
+            clock=asyncio.get_running_loop().time,
         )
         scheduler._thread = _VirtualThread(engine)  # type: ignore[assignment] # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
         try:

@@ -5,6 +5,15 @@ that was given least goes first, so a job of 4 rows never waits for a job of 100
 a key with one request is not drowned by a key with a hundred. Newcomers start at the current
 virtual time: waiting earns nothing, and having been served costs nothing beyond its share.
 
+Fair shares alone let nobody finish when work keeps coming faster than it can be done: a job above
+one turn stands behind the first turn of every newcomer. So each job also says when it must start
+at the latest (`start_by`): from then on it goes before all others of its key.
+
+A key that was served a moment ago and has nothing waiting is not away: its next request is on its
+way. It may come back with up to one batch less than the others (`grace`), and meanwhile the others
+run ahead of it by one turn a batch only, so that two clients that send one request after another
+get as much as forty that always wait.
+
 Pure data structure: no clock, no thread, no asyncio.
 
 Source: Goyal, Vin & Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
@@ -13,7 +22,8 @@ Source: Goyal, Vin & Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
@@ -33,6 +43,7 @@ class Job(Generic[T]):
     lengths: Sequence[int]
     order: list[int]  # row indexes still waiting, the next one last
     waiting_tokens: int
+    flow: _Flow[T]
     virtual: float = 0.0
     cancelled: bool = False
 
@@ -44,9 +55,19 @@ class _Flow(Generic[T]):
     key: str
     virtual: float
     now: float = 0.0  # virtual time among this flow's jobs
+    tokens: int = 0  # of all its jobs
+    count: int = 0  # jobs with rows that wait
     jobs: list[tuple[int, float, int, Job[T]]] = field(
         default_factory=list[tuple[int, float, int, "Job[T]"]]
     )
+    due: list[tuple[float, int, Job[T]]] = field(default_factory=list[tuple[float, int, "Job[T]"]])
+
+    def took(self, job: Job[T], tokens: int) -> None:
+        """So many tokens of a job wait no more."""
+        job.waiting_tokens -= tokens
+        self.tokens -= tokens
+        if not job.order:
+            self.count -= 1
 
 
 class FairQueue(Generic[T]):
@@ -56,8 +77,11 @@ class FairQueue(Generic[T]):
         self.waiting_tokens = 0
         self._flows: dict[str, _Flow[T]] = {}
         self._heap: list[tuple[float, int, _Flow[T]]] = []
-        self._finished: dict[str, float] = {}  # virtual time at which idle keys left
+        # Idle keys: the virtual time that they had, and the queue's when they left.
+        self._finished: dict[str, tuple[float, float]] = {}
         self._now = 0.0
+        self._grace = 0.0  # tokens; one batch, as last asked for
+        self._floor = math.inf  # the least virtual time of a key that left a moment ago
         self._sequence = count()
 
     def add(
@@ -68,6 +92,7 @@ class FairQueue(Generic[T]):
         key: str,
         priority: int = 0,
         only: Sequence[int] | None = None,
+        start_by: float = math.inf,
     ) -> Job[T]:
         """Queue a request's rows. Longest rows run first, with their like.
 
@@ -77,17 +102,21 @@ class FairQueue(Generic[T]):
             key: whose share it uses.
             priority: lower goes first among the jobs of the key.
             only: indexes of the rows that are to run, at least one; None = all.
+            start_by: on the clock of next_batch(); from then on it is the first of its key.
         """
         order = sorted(range(len(lengths)) if only is None else only, key=lambda i: lengths[i])
-        job = Job(owner, key, priority, lengths, order, sum(lengths[i] for i in order))
-        self.waiting_tokens += job.waiting_tokens
         flow = self._flows.get(key)
         if flow is None:
-            start = max(self._now, self._finished.pop(key, 0.0))
-            flow = self._flows[key] = _Flow(key, start)
+            flow = self._flows[key] = _Flow(key, self._start_of(key))
             heapq.heappush(self._heap, (flow.virtual, next(self._sequence), flow))
-        job.virtual = flow.now
+        tokens = sum(lengths[i] for i in order)
+        job = Job(owner, key, priority, lengths, order, tokens, flow, flow.now)
+        self.waiting_tokens += tokens
+        flow.tokens += tokens
+        flow.count += 1
         heapq.heappush(flow.jobs, (priority, job.virtual, next(self._sequence), job))
+        if start_by < math.inf:
+            heapq.heappush(flow.due, (start_by, next(self._sequence), job))
         return job
 
     def cancel(self, job: Job[T]) -> None:
@@ -95,25 +124,59 @@ class FairQueue(Generic[T]):
         if not job.cancelled:
             job.cancelled = True
             self.waiting_tokens -= job.waiting_tokens
-            job.waiting_tokens = 0
-            job.order.clear()
+            if job.order:
+                job.order.clear()
+                job.flow.took(job, job.waiting_tokens)
 
-    def next_batch(self, budget_tokens: int) -> list[tuple[Job[T], int]]:
+    def ahead(
+        self, key: str, tokens: int, coming: Mapping[str, tuple[int, int]], now: float = 0.0
+    ) -> int:
+        """Tokens that will run before a newcomer of so many tokens has ended, its own not counted.
+
+        As if shares were infinitely small: while the newcomer is given its tokens, every other job
+        of its key is given as many at most, and every other key as many as its key.
+
+        Args:
+            key: of the newcomer.
+            tokens: of the newcomer.
+            coming: requests that will be added soon, by key: how many, and tokens of them all.
+            now: on the clock of start_by.
+        """
+        totals = {name: (flow.count, flow.tokens) for name, flow in self._flows.items()}
+        for name, (jobs, expected) in coming.items():
+            known = totals.get(name, (0, 0))
+            totals[name] = (known[0] + jobs, known[1] + expected)
+        jobs, waiting = totals.pop(key, (0, 0))
+        before = min(waiting, jobs * tokens + self._late_tokens(key, now))
+        share = before + tokens
+        return before + sum(min(waiting, share) for _, waiting in totals.values())
+
+    def next_batch(self, budget_tokens: int, now: float = 0.0) -> list[tuple[Job[T], int]]:
         """Take the next rows, (job, row index) each, up to the budget; empty when none waits.
 
         A row over the budget goes alone. Each turn takes up to a quarter of the budget from one
-        job, so that a batch serves several requests and still holds rows of similar length.
+        job, so that a batch serves several requests and still holds rows of similar length; a job
+        that is late takes as much as it has.
+
+        Args:
+            budget_tokens: of the batch.
+            now: on the clock of start_by.
         """
-        quantum = max(1, budget_tokens // 4)
+        self._grace = float(budget_tokens)
         batch: list[tuple[Job[T], int]] = []
-        used = 0
+        used, turn = 0, max(1, budget_tokens // 4)
+        self._floor = self._last_seen()
         while self._heap and used < budget_tokens:
             virtual, sequence, flow = heapq.heappop(self._heap)
-            job = self._first_job(flow)
+            job, is_late = self._first_job(flow, now)
             if job is None:
                 self._retire(flow)
                 continue
+            if batch and virtual >= self._floor + turn:
+                heapq.heappush(self._heap, (virtual, sequence, flow))
+                break  # somebody who was served a moment ago would fall too far behind
             self._now = max(self._now, virtual)
+            quantum = budget_tokens if is_late else turn
             taken = 0
             while job.order and taken < quantum:
                 length = job.lengths[job.order[-1]]
@@ -128,30 +191,56 @@ class FairQueue(Generic[T]):
             self._charge(flow, job, taken)
         return batch
 
-    def _first_job(self, flow: _Flow[T]) -> Job[T] | None:
+    def _late_tokens(self, key: str, now: float) -> int:
+        """Tokens of a key's latest job, if it is late: they run before any newcomer's."""
+        flow = self._flows.get(key)
+        if flow is None or not flow.due or flow.due[0][0] > now:
+            return 0
+        return flow.due[0][2].waiting_tokens
+
+    def _first_job(self, flow: _Flow[T], now: float) -> tuple[Job[T] | None, bool]:
+        """Whose turn it is among a key's jobs, and whether it is late."""
+        while flow.due and (flow.due[0][0] <= now or not flow.due[0][2].order):
+            if flow.due[0][2].order:
+                return flow.due[0][2], True
+            heapq.heappop(flow.due)
         while flow.jobs:
-            job = flow.jobs[0][3]
-            if job.order:
-                return job
+            if flow.jobs[0][3].order:
+                return flow.jobs[0][3], False
             heapq.heappop(flow.jobs)
-        return None
+        return None, False
 
     def _charge(self, flow: _Flow[T], job: Job[T], tokens: int) -> None:
         self.waiting_tokens -= tokens
-        job.waiting_tokens -= tokens
+        flow.took(job, tokens)
         flow.now = max(flow.now, job.virtual)
         job.virtual += tokens
-        heapq.heappop(flow.jobs)
-        if job.order:
-            heapq.heappush(flow.jobs, (job.priority, job.virtual, next(self._sequence), job))
+        if flow.jobs[0][3] is job:  # a late job's old place is dropped when it comes up
+            heapq.heappop(flow.jobs)
+            if job.order:
+                entry = (job.priority, job.virtual, next(self._sequence), job)
+                heapq.heappush(flow.jobs, entry)
         flow.virtual += tokens
         heapq.heappush(self._heap, (flow.virtual, next(self._sequence), flow))
 
+    def _last_seen(self) -> float:
+        """The least virtual time of a key that left a moment ago; infinite without one."""
+        recent = (v for v, left_at in self._finished.values() if self._now - left_at <= self._grace)
+        return min(recent, default=math.inf)
+
+    def _start_of(self, key: str) -> float:
+        """The virtual time at which a key begins: its own if it is ahead of the queue's."""
+        virtual, left_at = self._finished.pop(key, (0.0, -math.inf))
+        was_here = self._now - left_at <= self._grace
+        return max(self._now - self._grace if was_here else self._now, virtual)
+
     def _retire(self, flow: _Flow[T]) -> None:
         del self._flows[flow.key]
-        self._finished[flow.key] = flow.virtual
+        self._finished[flow.key] = (flow.virtual, self._now)
+        self._floor = min(self._floor, flow.virtual)
         if not self._flows:  # idle: whoever comes next starts level with everybody
-            self._now = max(self._finished.values())
+            self._now = max(virtual for virtual, _ in self._finished.values())
             self._finished.clear()
+            self._floor = math.inf
         if len(self._finished) > _REMEMBERED_FLOWS:
-            self._finished = {k: v for k, v in self._finished.items() if v > self._now}
+            self._finished = {k: v for k, v in self._finished.items() if v[0] > self._now}

@@ -1,19 +1,27 @@
-"""Can every model really score a pair? Asked at most once a second, outside the queue."""
+"""Can every model really score a pair? Asked at most once a second, on the way that requests take.
+
+The probe is tokenised where small requests are and goes through the model's queue, first in line.
+Whoever asks gets an answer at once: the last verdict, while a probe is under way. A probe that
+does not come back is a verdict too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from rerankd.core.types import Content, RerankRequest
 from rerankd.service.pool import Pool, Served
 
-_EVERY_S = 1.0
-_PATIENCE_S = 10.0  # one batch of the engine may be ahead of the probe
+_EVERY_S: Final = 1.0
+_MOMENT_S: Final = 0.1  # how long an answer waits for a probe that has just begun
+_LEAST_PATIENCE_S: Final = 10.0  # one row of a slow model may be ahead of the probe
 _PROBE = RerankRequest(
     query=Content(value="capital of France"), documents=(Content(value="Paris"),)
 )
@@ -31,38 +39,93 @@ class Verdict:
         return bool(self.models) and all(state == "ok" for state in self.models.values())
 
 
-class Health:
-    """Repeats its last verdict for a second; callers that come together share one probe."""
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What is known of one loaded model."""
 
-    def __init__(self, pool: Pool, *, clock: Callable[[], float] = time.monotonic) -> None:
+    served: Served
+    state: str = "ok"  # it scored when it was loaded
+    ended_at: float = float("-inf")
+    began_at: float = 0.0
+    probe: asyncio.Task[None] | None = None
+
+
+class Health:
+    """One probe a second and model at most, whoever asks; callers that come together share it."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        lane: Executor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        moment_s: float = _MOMENT_S,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            pool: its planned models.
+            lane: where small requests are tokenised; None = asyncio's own threads.
+            clock: in seconds.
+            moment_s: how long an answer waits for a probe.
+        """
         self._pool = pool
+        self._lane = lane
         self._clock = clock
-        self._verdict = Verdict({})
-        self._at = -_EVERY_S
-        self._lock = asyncio.Lock()
+        self._moment_s = moment_s
+        self._known: dict[str, _Known] = {}
+
+    @property
+    def patience_s(self) -> float:
+        """After so long without a score a model is not healthy; requests may wait for wait_s."""
+        return max(_LEAST_PATIENCE_S, self._pool.wait_s + 5.0)
 
     async def check(self) -> Verdict:
-        """Score one pair with every planned model, or repeat what is less than a second old."""
-        async with self._lock:
-            if self._clock() - self._at >= _EVERY_S:
-                states = await asyncio.gather(*(self._state(name) for name in self._pool.names))
-                self._verdict = Verdict(dict(zip(self._pool.names, states, strict=True)))
-                self._at = self._clock()
-            return self._verdict
+        """What every planned model's last probe said, a new one begun when that is a second old."""
+        now = self._clock()
+        self._known = {name: self._of(name, s) for name, s in self._pool.served.items()}
+        for known in self._known.values():
+            if known.probe is None and now - known.ended_at >= _EVERY_S:
+                known.began_at = now
+                known.probe = asyncio.create_task(self._score(known))
+        running = [known.probe for known in self._known.values() if known.probe is not None]
+        if running:
+            await asyncio.wait(running, timeout=self._moment_s)
+        return Verdict({name: self._state(name) for name in self._pool.names})
 
-    async def _state(self, name: str) -> str:
-        served = self._pool.served.get(name)
-        if served is None:
+    def _of(self, name: str, served: Served) -> _Known:
+        known = self._known.get(name)
+        return known if known is not None and known.served is served else _Known(served)
+
+    def _state(self, name: str) -> str:
+        known = self._known.get(name)
+        if known is None:
             return "loading"
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                return await self._score(served)
-        except TimeoutError:
-            return f"no score within {_PATIENCE_S:g} s"
-        except Exception:  # noqa: BLE001 - whatever is wrong, the verdict is that it does not score
-            return "cannot score"
+        scheduler, now = known.served.scheduler, self._clock()
+        if scheduler.is_broken:
+            return "its queue failed"
+        if scheduler.running_s > self.patience_s:
+            return f"one call into the engine has been running for {scheduler.running_s:.0f} s"
+        if known.probe is not None and now - known.began_at > self.patience_s:
+            return f"no score within {self.patience_s:g} s"
+        return known.state
 
-    async def _score(self, served: Served) -> str:
-        rows = served.model.prepare(_PROBE).rows
-        logits = await served.scheduler.probe(rows)
-        return "ok" if np.isfinite(logits).all() else "gives scores that are not finite"
+    async def _score(self, known: _Known) -> None:
+        """One probe; its end is a verdict, whatever it is."""
+        try:
+            loop, model = asyncio.get_running_loop(), known.served.model
+            prepared = await loop.run_in_executor(self._lane, model.prepare, _PROBE)
+            logits = await known.served.scheduler.probe(prepared.rows)
+            finite = np.isfinite(logits).all()
+            known.state = "ok" if finite else "gives scores that are not finite"
+        except Exception:  # noqa: BLE001 - whatever is wrong, the verdict is that it does not score
+            known.state = "cannot score"
+        finally:
+            known.ended_at = self._clock()
+            known.probe = None
+
+    def close(self) -> None:
+        """End the probes that are under way."""
+        for known in self._known.values():
+            if known.probe is not None:
+                known.probe.cancel()

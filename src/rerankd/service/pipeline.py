@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,14 +19,15 @@ from rerankd.core.rank import best_chunk, top_hits
 from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
 from rerankd.media.loader import MediaLoader
 from rerankd.models.base import Model
+from rerankd.service.admission import Ticket
 from rerankd.service.checks import RequestLimits, check_limits, check_modalities, readers
 from rerankd.service.pool import Pool, Served
+from rerankd.service.scheduler import Scheduler
 from rerankd.store.keys import Key
 from rerankd.store.limits import Charge, RateLimits
 
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
 _LANE = 2  # threads of each lane
-_BYTES_PER_TOKEN = 4  # English; an estimate, settled by the tokenizer's exact count
 _MEDIA_BYTES = 4096  # of text that costs as much as an image or a video; an estimate as well
 
 
@@ -45,6 +46,7 @@ class Trace:
     prepare_s: float = 0.0
     queue_s: float = 0.0
     engine_s: float = 0.0
+    until: float | None = None  # its deadline, on time.monotonic()
 
     def add(self, others: Sequence[Trace]) -> None:
         """Several rankings for one answer: counts add up, times run side by side."""
@@ -78,7 +80,7 @@ class Pipeline:
         self.limits = limits
         self.rates = rates
         # Two lanes: large requests wait for each other, never small ones for them.
-        self._small = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-small")
+        self.small = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-small")
         self._large = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-large")
         self.tokenizers = 2 * _LANE
 
@@ -113,20 +115,18 @@ class Pipeline:
         The first stage reads whole documents: max_tokens_per_doc counts the model's tokens.
         """
         check_modalities(request, served.model.card)  # the error is to name the model asked for
-        first = self.pool.get(cascade.first)
+        first, scheduler = self.pool.get(cascade.first), served.scheduler
         share = request_bytes(request) * cascade.keep // len(request.documents)
-        scheduler = served.scheduler
-        # A full queue refuses before any work; what is really needed is known after it.
-        scheduler.check_room(min(share // _BYTES_PER_TOKEN, scheduler.request_tokens))
         whole = replace(
             request, top_n=None, instruction=None, max_tokens_per_doc=None, truncation=True
         )
-        with first.scheduler.hold():
+        # A full queue refuses before any work; a place once given is kept through the first stage.
+        with self._reserved(scheduler, share, charge, trace) as ticket, first.scheduler.hold():
             before = await self._scored(whole, first, charge, trace)
         places = kept(request, before.hits, cascade.keep)
         best = replace(request, top_n=None, documents=tuple(request.documents[i] for i in places))
         try:
-            ranking = await self._scored(best, served, charge, trace)
+            ranking = await self._scored(best, served, charge, trace, ticket)
         except InvalidRequest as error:
             raise in_whole_request(error, places) from None
         reranked = [replace(hit, index=places[hit.index]) for hit in ranking.hits]
@@ -140,15 +140,29 @@ class Pipeline:
         )
 
     async def _scored(
-        self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
+        self,
+        request: RerankRequest,
+        served: Served,
+        charge: Charge,
+        trace: Trace,
+        ticket: Ticket | None = None,
     ) -> Ranking:
         """One model's ranking; counts and times are added to what the trace holds."""
-        async with self._seen(request, served, trace) as seen:
-            return await self._scored_seen(seen, served, charge, trace)
+        async with self._seen(request, served, charge, trace) as seen:
+            return await self._scored_seen(seen, served, charge, trace, ticket)
+
+    @staticmethod
+    def _reserved(
+        scheduler: Scheduler, size: int, charge: Charge, trace: Trace
+    ) -> AbstractContextManager[Ticket]:
+        """A place for about so many bytes of text; see Admission.reserve()."""
+        admission = scheduler.admission
+        tokens = admission.estimate(size)
+        return admission.reserve(tokens, text_bytes=size, key=charge.key.name, until=trace.until)
 
     @asynccontextmanager
     async def _seen(
-        self, request: RerankRequest, served: Served, trace: Trace
+        self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
     ) -> AsyncGenerator[RerankRequest]:
         """The request with its images and videos decoded, until its answer is made.
 
@@ -163,9 +177,9 @@ class Pipeline:
         check_modalities(request, served.model.card)
         if self.media is None:
             raise InvalidRequest(f"{unread[0]}: only texts are read here.", param=unread[0])
-        scheduler = served.scheduler
-        estimate = request_bytes(request) // _BYTES_PER_TOKEN
-        scheduler.check_room(min(estimate, scheduler.request_tokens))
+        admission = served.scheduler.admission
+        estimate = admission.estimate(request_bytes(request))
+        admission.check(estimate, key=charge.key.name, until=trace.until)
         trace.media += len(unread)
         started = time.perf_counter()
         try:
@@ -179,11 +193,20 @@ class Pipeline:
             raise
 
     async def _scored_seen(
-        self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
+        self,
+        request: RerankRequest,
+        served: Served,
+        charge: Charge,
+        trace: Trace,
+        ticket: Ticket | None,
     ) -> Ranking:
         size = request_bytes(request)
         started = time.perf_counter()
-        with served.scheduler.reserve(size // _BYTES_PER_TOKEN):
+        scheduler = served.scheduler
+        with ExitStack() as places:
+            if ticket is None:
+                reserved = self._reserved(scheduler, size, charge, trace)
+                ticket = places.enter_context(reserved)
             prepared, rows, inverse = await self._prepared(request, served, size)
         trace.prepare_s += time.perf_counter() - started
         trace.pairs += len(prepared.rows)
@@ -191,7 +214,13 @@ class Pipeline:
 
         # Cached or not: what a key may send must not depend on what others asked before.
         charge.add(prepared.input_tokens)
-        scored = await served.scheduler.submit(rows, key=charge.key.name, priority=request.priority)
+        scored = await scheduler.submit(
+            rows,
+            key=charge.key.name,
+            priority=request.priority,
+            ticket=ticket,
+            until=trace.until,
+        )
         trace.queue_s += scored.queue_s
         trace.engine_s += scored.engine_s
         cached_tokens = sum(scored.cached_tokens[place] for place in inverse)
@@ -205,7 +234,7 @@ class Pipeline:
         """Tokenise on a thread; a caller that is cancelled stops it at its next document."""
         meter = Meter(served.scheduler.request_tokens)
         is_small = size <= _SMALL_BYTES and not _media_bytes(request)
-        lane = self._small if is_small else self._large
+        lane = self.small if is_small else self._large
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(lane, self._prepare, request, served.model, meter)
@@ -232,7 +261,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop the threads that tokenise and decode."""
-        for lane in (self._small, self._large):
+        for lane in (self.small, self._large):
             lane.shutdown(wait=False, cancel_futures=True)
         if self.media is not None:
             self.media.close()

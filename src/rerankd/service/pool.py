@@ -142,6 +142,7 @@ class Pool:
         *,
         request_tokens: int,
         queue_tokens: int,
+        wait_s: float = 10.0,
         score_cache_bytes: int = 0,
         vector_cache_bytes: int = VECTOR_CACHE_BYTES,
         load: Callable[[Spec], Loaded] = load,
@@ -149,6 +150,8 @@ class Pool:
         self._load_spec = load
         self.request_tokens = request_tokens
         self.queue_tokens = queue_tokens
+        self.wait_s = wait_s
+        self.lag_s: Callable[[], float] = lambda: 0.0  # of the event loop
         self.score_cache_bytes = score_cache_bytes
         self.vector_cache_bytes = vector_cache_bytes
         self._plan = Plan(specs=(), aliases={})
@@ -269,6 +272,8 @@ class Pool:
             loaded.model.engine,
             request_tokens=self.request_tokens,
             queue_tokens=self.queue_tokens,
+            wait_s=self.wait_s,
             cache=ScoreCache(self.score_cache_bytes) if self.score_cache_bytes else None,
         )
+        scheduler.admission.lag_s = self.lag_s
         return Served(loaded.model, scheduler, loaded.warnings)

@@ -1,7 +1,10 @@
 """Joins rows of many requests into batches: one engine, one thread, no timer.
 
 While the engine runs a batch, new rows pile up, and the next batch takes them. Load makes the
-batches. A whole request is admitted or refused; nothing here sleeps or polls.
+batches, but for their size: one call into the engine is to take about `_CALL_S`, so that whoever
+comes next, leaves or is cancelled does not wait for long. Rows that are longer than that run in
+slices, where the engine can (engines.base.Sliced). A whole request is admitted or refused
+(service.admission); nothing here sleeps or polls.
 
 Equal rows of one batch are scored once, whoever sent them. With a score cache, rows that it knows
 are neither queued nor scored; it is asked again when a batch starts, for what others brought in
@@ -14,61 +17,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from rerankd.core.batch import distinct
-from rerankd.core.errors import EngineFailed, Overloaded, RerankError
+from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, Job
-from rerankd.core.meter import over_limit
 from rerankd.core.types import Logits, Row
-from rerankd.engines.base import Engine, Remembering
+from rerankd.engines.base import Engine, Remembering, Sliced
+from rerankd.service.admission import RETRY_MIN_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache
+from rerankd.service.watch import watched
+from rerankd.service.work import Piece, Scored, Work, cut
 
-_RETRY_MIN_S, _RETRY_MAX_S = 1.0, 60.0
+T = TypeVar("T")
+Batch = Sequence[tuple[Job[Work], int]]
 
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Logits (B, K) for the B rows of one request, and where its time went."""
-
-    logits: Logits
-    cached_tokens: Sequence[int]  # (B,): all of a row from the score cache, or the engine's number
-    queue_s: float  # from admission until its first row started
-    engine_s: float  # from then until its last row was done
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """One admitted request while its rows run."""
-
-    rows: Sequence[Row]
-    future: asyncio.Future[Scored]
-    admitted_at: float
-    outputs: list[Logits | None]  # (K,) per row
-    cached_tokens: list[int]
-    remaining: int
-    started_at: float | None = None
-
-    def store(self, index: int, logits: Logits, *, cached_tokens: int) -> None:
-        self.outputs[index] = logits
-        self.cached_tokens[index] = cached_tokens
-        self.remaining -= 1
-        if self.remaining == 0 and not self.future.done():
-            self.future.set_result(self.scored())
-
-    def scored(self) -> Scored:
-        now = time.monotonic()
-        started = self.started_at if self.started_at is not None else now
-        stacked = np.stack([out for out in self.outputs if out is not None])
-        return Scored(stacked, self.cached_tokens, started - self.admitted_at, now - started)
-
-    def fail(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+_CALL_S: Final = 0.15  # what one call into the engine is to take
+_CALL_TOKENS: Final = 512  # but at least so many tokens, or one of the engine's own slices
+_REMEMBERED_COST: Final = 32  # a remembered token costs this many times less than one that runs
+_PROBE_KEY: Final = "\0probe"  # no key has a control character in its name
 
 
 class Scheduler:
@@ -80,49 +51,50 @@ class Scheduler:
         *,
         request_tokens: int,
         queue_tokens: int,
+        wait_s: float = 10.0,
         cache: ScoreCache | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.cache = cache
-        self.request_tokens = request_tokens
-        self.queue_tokens = queue_tokens
-        self._queue: FairQueue[_Request] = FairQueue()
+        self._clock = clock
+        self._queue: FairQueue[Work] = FairQueue()
+        limits = QueueLimits(
+            request_tokens=request_tokens, queue_tokens=queue_tokens, wait_s=wait_s
+        )
+        self.admission = Admission(self._queue, limits, clock)
+        self.reserve, self.check_room = self.admission.reserve, self.admission.check
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._tokens_per_s = 0.0  # moving average, for Retry-After
         self._held = 0  # requests between hold() and their answer
-        self._reserved_tokens = 0  # estimates of requests that are being prepared
-        self._closed = False
-        self._running: Sequence[tuple[Job[_Request], int]] = ()
+        self._running: Batch = ()
+        self._running_since: float | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._loop = asyncio.get_running_loop().create_task(self._run())
+        self._is_broken = False
+        self._loop = asyncio.get_running_loop().create_task(
+            watched("scheduler", self._run, self._broke)
+        )
 
     @property
     def waiting_tokens(self) -> int:
         """Tokens admitted whose rows have not started."""
         return self._queue.waiting_tokens
 
-    def check_room(self, tokens: int = 0) -> None:
-        """Refuse what cannot be taken, before any work is done for it.
+    @property
+    def request_tokens(self) -> int:
+        """Tokens that one request may have."""
+        return self.admission.limits.request_tokens
 
-        A request that alone exceeds the queue is admitted when the queue is empty.
+    @property
+    def is_broken(self) -> bool:
+        """Whether the loop that serves the queue has ended and is not back yet."""
+        return self._is_broken or self._loop.done()
 
-        Raises:
-            InvalidRequest: the request is over limits.request_tokens, whatever the load.
-            Overloaded: the queue has no room for it now.
-        """
-        if tokens > self.request_tokens:
-            raise over_limit(tokens, self.request_tokens)
-        if self._closed:
-            raise Overloaded("The model was unloaded.", retry_after_s=_RETRY_MIN_S)
-        waiting = self.waiting_tokens + self._reserved_tokens
-        if waiting and waiting + max(tokens, 1) > self.queue_tokens:
-            raise Overloaded(
-                f"The queue holds {waiting} of {self.queue_tokens} tokens and has no room for "
-                f"{tokens} more.",
-                retry_after_s=self._retry_after_s(waiting),
-            )
+    @property
+    def running_s(self) -> float:
+        """For how long the call into the engine that runs now has been running."""
+        return 0.0 if self._running_since is None else self._clock() - self._running_since
 
     @contextlib.contextmanager
     def hold(self) -> Generator[None]:
@@ -136,61 +108,47 @@ class Scheduler:
             if self._held == 0:
                 self._idle.set()
 
-    @contextlib.contextmanager
-    def reserve(self, estimate_tokens: int) -> Generator[None]:
-        """Room in the queue for a request whose tokens are not counted yet.
-
-        A full queue is then refused before the tokenizer works, not after. The exact count is
-        checked by submit().
-
-        Raises:
-            Overloaded: there is no room even for the estimate.
-        """
-        self.check_room(min(estimate_tokens, self.request_tokens))
-        self._reserved_tokens += estimate_tokens
-        try:
-            yield
-        finally:
-            self._reserved_tokens -= estimate_tokens
-
-    async def submit(self, rows: Sequence[Row], *, key: str = "", priority: int = 0) -> Scored:
+    async def submit(
+        self,
+        rows: Sequence[Row],
+        *,
+        key: str = "",
+        priority: int = 0,
+        ticket: Ticket | None = None,
+        until: float | None = None,
+    ) -> Scored:
         """Score B rows. The whole request is admitted, or none of it.
 
-        Cancelling the caller (client gone, deadline passed) drops the rows that still wait.
+        Cancelling the caller (client gone, deadline passed) drops the rows that still wait, and
+        ends a long row after the slice that runs.
+
+        Args:
+            rows: B > 0.
+            key: whose share it uses.
+            priority: lower goes first among the requests of the key.
+            ticket: a place that was reserved for it.
+            until: its deadline, on the clock.
 
         Raises:
-            InvalidRequest, Overloaded: as check_room.
+            InvalidRequest, Overloaded, DeadlineExceeded: as Admission.check.
             EngineFailed: the engine could not answer.
         """
+        costs = self._costs(rows)
         known = [self._known(row) for row in rows]
         missing = [i for i, logits in enumerate(known) if logits is None]
-        if missing or self._closed:
-            self.check_room(sum(rows[i].tokens for i in missing))
-        request = _Request(
-            rows=rows,
-            future=asyncio.get_running_loop().create_future(),
-            admitted_at=time.monotonic(),
-            outputs=known,
-            cached_tokens=[
-                0 if logits is None else row.tokens for row, logits in zip(rows, known, strict=True)
-            ],
-            remaining=len(missing),
-        )
+        tokens = sum(costs[i] for i in missing)
+        if missing or self.admission.closed:
+            self.admission.check_counted(tokens, ticket, key=key, until=until)
+        work = self._work(rows, known, costs, until)
         if not missing:
-            return request.scored()
-        lengths = [row.tokens for row in rows]
-        job = self._queue.add(request, lengths, key=key, priority=priority, only=missing)
-        self._wake.set()
-        try:
-            with self.hold():
-                return await request.future
-        finally:
-            self._queue.cancel(job)
+            return work.scored(self._clock())
+        return await self._queued(work, missing, key, priority, self.admission.start_by(tokens))
 
     async def probe(self, rows: Sequence[Row]) -> Logits:
-        """Score rows at the next batch boundary, outside the queue: for health checks only."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.engine.forward, rows)
+        """Score rows on the way that every request's take, first in line and without admission."""
+        work = self._work(rows, [None] * len(rows), [row.tokens for row in rows], None)
+        scored = await self._queued(work, range(len(rows)), _PROBE_KEY, 0, -1e9)
+        return scored.logits
 
     async def finish(self) -> None:
         """Wait until every request that holds the model is answered."""
@@ -198,72 +156,189 @@ class Scheduler:
 
     async def close(self) -> None:
         """Stop the loop and free the engine; requests in progress fail with Overloaded."""
-        self._closed = True
+        self.admission.closed = True
         self._loop.cancel()
         if self.cache is not None:
             self.cache.clear()
-        gone = Overloaded("The model was unloaded.", retry_after_s=_RETRY_MIN_S)
-        for job, _ in self._running:
-            job.owner.fail(gone)
-        while batch := self._queue.next_batch(1 << 30):
-            for job, _ in batch:
-                job.owner.fail(gone)
+        ended = self._fail_all(Overloaded("The model was unloaded.", retry_after_s=RETRY_MIN_S))
         loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, _close, ended)
         await loop.run_in_executor(self._thread, self.engine.close)
         self._thread.shutdown(wait=False)
 
-    def _retry_after_s(self, waiting_tokens: int) -> float:
-        estimate = waiting_tokens / self._tokens_per_s if self._tokens_per_s else _RETRY_MIN_S
-        return min(max(estimate, _RETRY_MIN_S), _RETRY_MAX_S)
+    def _costs(self, rows: Sequence[Row]) -> list[int]:
+        """What each row will cost, (B,): its tokens, those that the engine remembers almost free.
+
+        An estimate: it may have been forgotten, or learned, when the row runs.
+        """
+        if not isinstance(self.engine, Remembering):
+            return [row.tokens for row in rows]
+        remembered = self.engine.remembered_tokens(rows)
+        return [
+            max(1, row.tokens - known + known // _REMEMBERED_COST)
+            for row, known in zip(rows, remembered, strict=True)
+        ]
+
+    def _work(
+        self,
+        rows: Sequence[Row],
+        known: list[Logits | None],
+        costs: Sequence[int],
+        until: float | None,
+    ) -> Work:
+        return Work(
+            rows=rows,
+            pieces=cut(rows, costs, self.engine.info.slice_tokens),
+            future=asyncio.get_running_loop().create_future(),
+            admitted_at=self._clock(),
+            outputs=known,
+            cached_tokens=[
+                0 if logits is None else row.tokens for row, logits in zip(rows, known, strict=True)
+            ],
+            remaining=sum(logits is None for logits in known),
+            until=until,
+        )
+
+    async def _queued(
+        self, work: Work, missing: Sequence[int], key: str, priority: int, start_by: float
+    ) -> Scored:
+        wanted = set(missing)
+        job = self._queue.add(
+            work,
+            [piece.tokens for piece in work.pieces],
+            key=key,
+            priority=priority,
+            only=[i for i, piece in enumerate(work.pieces) if piece.row in wanted],
+            start_by=start_by,
+        )
+        self.admission.pace.begin(self._clock())
+        self.admission.note_backlog()
+        self._wake.set()
+        try:
+            with self.hold():
+                return await work.future
+        finally:
+            self._queue.cancel(job)
+            if work.slices and not self.admission.closed:
+                self._thread.submit(_close, [work])
 
     async def _run(self) -> None:
+        self._is_broken = False
         while await self._wake.wait():
-            batch = self._queue.next_batch(self.engine.info.batch_tokens)
+            batch = self._queue.next_batch(self._budget(), self._clock())
             if not batch:
                 self._wake.clear()
                 continue
-            started = time.monotonic()
             self._running = batch
-            for job, _ in batch:
-                if job.owner.started_at is None:
-                    job.owner.started_at = started
+            batch = [(job, i) for job, i in batch if self._may_start(job)]
             await self._score(batch)
+            self._running = ()
+            tokens = sum(job.lengths[i] for job, i in batch)
+            admission = self.admission
+            admission.pace.ran(tokens, self._clock(), more=admission.has_work)
+            admission.note_backlog()
 
-    async def _score(self, batch: Sequence[tuple[Job[_Request], int]]) -> None:
+    def _budget(self) -> int:
+        """Tokens of one call into the engine: as many as take about _CALL_S."""
+        info = self.engine.info
+        at_rate = int(self.admission.pace.tokens_per_s * _CALL_S)
+        least = info.slice_tokens or _CALL_TOKENS
+        return min(info.batch_tokens, max(least, at_rate or info.batch_tokens))
+
+    def _may_start(self, job: Job[Work]) -> bool:
+        """Whether a request may begin or go on; one that cannot end in time leaves before."""
+        work = job.owner
+        if work.started_at is None and not work.future.done():
+            if self.admission.is_hopeless(sum(job.lengths), work.until):
+                self._fail(
+                    job,
+                    DeadlineExceeded(
+                        "The request could not be answered in time (limits.deadline_s): other "
+                        "work took longer than expected. Try again later."
+                    ),
+                )
+                return False
+            work.started_at = self._clock()
+        return not work.future.done()
+
+    async def _score(self, batch: Batch) -> None:
         """Run one batch; if it fails, each request's rows alone, so that one cannot fail others."""
-        rows = [job.owner.rows[i] for job, i in batch]
+        if not batch:
+            await asyncio.sleep(0)
+            return
+        try:
+            await self._score_rows([(j, j.owner.pieces[i]) for j, i in batch])
+        except Exception as error:  # noqa: BLE001 - every waiter learns why; the loop lives on
+            jobs = {id(job): job for job, _ in batch}
+            if len(jobs) == 1:
+                self._fail(batch[0][0], error)
+                return
+            for alone in jobs.values():
+                left = [(job, i) for job, i in batch if job is alone and self._is_open(job, i)]
+                await self._score(left)
+
+    @staticmethod
+    def _is_open(job: Job[Work], i: int) -> bool:
+        """Whether a piece still has to run: what went well before a failure is kept."""
+        return job.owner.outputs[job.owner.pieces[i].row] is None
+
+    async def _score_rows(self, batch: Sequence[tuple[Job[Work], Piece]]) -> None:
+        await self._score_whole([(j.owner, piece.row) for j, piece in batch if not piece.is_slice])
+        for job, piece in batch:
+            if piece.is_slice:
+                try:
+                    await self._score_slice(job, piece)
+                except Exception as error:  # noqa: BLE001 - a long row fails its own request alone
+                    self._fail(job, error)
+
+    async def _score_whole(self, batch: Sequence[tuple[Work, int]]) -> None:
+        rows = [work.rows[i] for work, i in batch]
         known = [self._known(row) for row in rows]
         missing, inverse = distinct(
             [row for row, out in zip(rows, known, strict=True) if out is None]
         )
-        try:
-            logits, remembered = await self._forward(missing)
-        except Exception as error:  # noqa: BLE001 - every waiter learns why; the loop lives on
-            requests = {id(job.owner): job.owner for job, _ in batch}
-            if len(requests) == 1:
-                self._fail(batch, error)
-                return
-            for owner in requests:
-                await self._score([(job, i) for job, i in batch if id(job.owner) == owner])
-            return
+        logits, remembered = await self._forward(missing)
         fresh = iter(inverse)
-        for (job, i), row, out in zip(batch, rows, known, strict=True):
+        now = self._clock()
+        for (work, i), row, out in zip(batch, rows, known, strict=True):
             if out is None:
                 place = next(fresh)
-                job.owner.store(i, logits[place], cached_tokens=remembered[place])
+                work.store(i, logits[place], cached_tokens=remembered[place], now=now)
             else:
-                job.owner.store(i, out, cached_tokens=row.tokens)
+                work.store(i, out, cached_tokens=row.tokens, now=now)
 
-    def _fail(self, batch: Sequence[tuple[Job[_Request], int]], cause: Exception) -> None:
-        job = batch[0][0]
-        error = cause if isinstance(cause, RerankError) else EngineFailed("The engine failed.")
-        if error is not cause:
-            error.__cause__ = cause
-        job.owner.fail(error)
-        self._queue.cancel(job)
+    async def _score_slice(self, job: Job[Work], piece: Piece) -> None:
+        """The next step of a long row; its last piece takes all steps that are left."""
+        work, i = job.owner, piece.row
+        is_last = work.is_last_slice(piece)
+        while not job.cancelled and work.outputs[i] is None:
+            logits = await self._on_thread(self._step, work, i)
+            if logits is not None:
+                checked = self._checked(logits[None, :], 1)
+                self._remember([work.rows[i]], checked)
+                work.store(i, checked[0], cached_tokens=0, now=self._clock())
+            if not is_last:
+                return
+
+    def _step(self, work: Work, i: int) -> Logits | None:
+        """On the engine's thread: one step of row i; its logits (K,) after the last."""
+        engine = self.engine
+        if not isinstance(engine, Sliced):
+            raise EngineFailed(f"{engine.info.name} has slice_tokens and no slices().")
+        slices = work.slices.get(i)
+        if slices is None:
+            slices = work.slices[i] = engine.slices(work.rows[i])
+        try:
+            next(slices)
+        except BaseException as done:
+            del work.slices[i]
+            if isinstance(done, StopIteration):
+                return done.value
+            raise
+        return None
 
     async def _forward(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
-        """Logits (B, K) of B rows, checked, timed and cached, and what the engine remembered, (B,).
+        """Logits (B, K) of B rows, checked and cached, and what the engine remembered, (B,).
 
         Without rows only a turn passes.
 
@@ -273,18 +348,25 @@ class Scheduler:
         if not rows:
             await asyncio.sleep(0)  # a queue full of cached rows must not hold the event loop
             return np.empty((0, 0), dtype=np.float32), ()
-        started = time.monotonic()
-        loop = asyncio.get_running_loop()
-        logits, remembered = await loop.run_in_executor(self._thread, self._run_engine, rows)
-        if logits.ndim != 2 or logits.shape[0] != len(rows):
-            raise EngineFailed(f"The engine gave shape {logits.shape} for {len(rows)} rows.")
+        logits, remembered = await self._on_thread(self._run_engine, rows)
+        self._remember(rows, self._checked(logits, len(rows)))
+        return logits, remembered
+
+    async def _on_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        self._running_since = self._clock()
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, work, *arguments)
+        finally:
+            self._running_since = None
+
+    @staticmethod
+    def _checked(logits: Logits, rows: int) -> Logits:
+        if logits.ndim != 2 or logits.shape[0] != rows:
+            raise EngineFailed(f"The engine gave shape {logits.shape} for {rows} rows.")
         if not np.isfinite(logits).all():
             raise EngineFailed("The engine gave a logit that is not finite.")
-        self._learn_speed(sum(row.tokens for row in rows), time.monotonic() - started)
-        if self.cache is not None and not self._closed:
-            for row, out in zip(rows, logits, strict=True):
-                self.cache.put(row, out)
-        return logits, remembered
+        return logits
 
     def _run_engine(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
         """On the engine's thread: nothing changes between the question and the batch."""
@@ -293,10 +375,44 @@ class Scheduler:
         remembered = engine.remembered_tokens(rows) if remembering else [0] * len(rows)
         return engine.forward(rows), remembered
 
-    def _learn_speed(self, tokens: int, spent_s: float) -> None:
-        speed, known = tokens / max(spent_s, 1e-6), self._tokens_per_s
-        self._tokens_per_s = 0.8 * known + 0.2 * speed if known else speed
+    def _remember(self, rows: Sequence[Row], logits: Logits) -> None:
+        if self.cache is not None and not self.admission.closed:
+            for row, out in zip(rows, logits, strict=True):
+                self.cache.put(row, out)
 
     def _known(self, row: Row) -> Logits | None:
         """The logits (K,) of a row that was scored before, if they are kept."""
         return None if self.cache is None else self.cache.get(row)
+
+    def _fail(self, job: Job[Work], cause: Exception) -> None:
+        error = cause if isinstance(cause, RerankError) else EngineFailed("The engine failed.")
+        if error is not cause:
+            error.__cause__ = cause
+        job.owner.fail(error)
+        self._queue.cancel(job)
+
+    def _broke(self, cause: Exception) -> None:
+        """The loop ended by a fault of ours: whoever waits is told; it begins again."""
+        self._is_broken = True
+        error = EngineFailed("The queue of the model failed.")
+        error.__cause__ = cause
+        self._fail_all(error)
+
+    def _fail_all(self, error: RerankError) -> list[Work]:
+        """End everything that runs or waits; what ended."""
+        batches: list[Batch] = [self._running]
+        self._running = ()
+        while batch := self._queue.next_batch(1 << 30):
+            batches.append(batch)
+        ended = list({id(job.owner): job.owner for each in batches for job, _ in each}.values())
+        for work in ended:
+            work.fail(error)
+        return ended
+
+
+def _close(ended: Sequence[Work]) -> None:
+    """On the engine's thread: free what long rows held that nobody waits for."""
+    for work in ended:
+        for slices in work.slices.values():
+            slices.close()
+        work.slices.clear()

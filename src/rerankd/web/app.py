@@ -26,6 +26,7 @@ from rerankd.media.loader import MediaLoader
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.checks import RequestLimits
 from rerankd.service.health import Health
+from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
 from rerankd.service.pool import Plan, Pool
 from rerankd.settings import Settings
@@ -56,15 +57,18 @@ def make_state(
     Raises:
         StartError: an entry of media.allow cannot be read.
     """
-    limits = settings.limits
+    limits, metrics = settings.limits, Metrics()
+    lag = LoopLag(metrics.lagged)
     pool = Pool(
         request_tokens=limits.request_tokens,
         queue_tokens=limits.queue_tokens,
+        wait_s=limits.wait_s,
         score_cache_bytes=limits.score_cache_bytes,
         vector_cache_bytes=limits.vector_cache_bytes,
         load=load,
     )
-    rates, metrics = RateLimits(), Metrics()
+    pool.lag_s = lag.seconds
+    rates = RateLimits()
     media = MediaLoader(
         MediaLimits(**msgspec.structs.asdict(settings.media)), metrics.fetched, resolve=resolve
     )
@@ -73,6 +77,7 @@ def make_state(
         document_bytes=limits.document_bytes,
         query_bytes=limits.query_bytes,
     )
+    pipeline = Pipeline(pool, per_request, rates, media)
     state = State(
         limits=limits,
         options=Options(
@@ -80,8 +85,9 @@ def make_state(
         ),
         keys=KeyRing(),
         rates=rates,
-        pipeline=Pipeline(pool, per_request, rates, media),
-        health=Health(pool),
+        pipeline=pipeline,
+        health=Health(pool, lane=pipeline.small),
+        lag=lag,
         metrics=metrics,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
@@ -105,12 +111,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        state.lag.start()
         try:
             await state.pipeline.pool.start(plan)
         except StartError as error:
             state.failure = error
             raise
         yield
+        state.lag.stop()
+        state.health.close()
         await state.pipeline.pool.close()
         state.pipeline.close()
 

@@ -100,6 +100,7 @@ class _Call:
         return await self._before(self._answered(raw, self._key), receive)
 
     async def _answered(self, raw: bytes, key: Key) -> WireAnswer:
+        self._trace.until = time.monotonic() + self._state.limits.deadline_s
         plan = await self._planned(raw)
         rankings = await self._ranked(plan.requests, key)
         answer = plan.render(rankings, self._timed())
@@ -129,7 +130,7 @@ class _Call:
         rerank = self._state.pipeline.rerank
         if len(requests) == 1:
             return [await rerank(requests[0], key, self._trace)]
-        traces = [Trace() for _ in requests]
+        traces = [Trace(until=self._trace.until) for _ in requests]
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [

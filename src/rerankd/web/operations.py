@@ -51,7 +51,7 @@ class Operations:
         self._making = asyncio.Lock()
 
     async def health(self, request: Request) -> Response:
-        """200 when every model scored a pair less than a second ago, else 503. No key needed."""
+        """200 when every model's last probe, a second old, scored a pair, else 503. No key needed."""
         verdict = await self._state.health.check()
         report = HealthReport("ok" if verdict.ok else "failing", verdict.models)
         return _json(report, status=200 if verdict.ok else 503)
@@ -71,6 +71,8 @@ class Operations:
         body, content_type = self._state.metrics.render(
             in_flight=self._state.drain.running,
             waiting_tokens=self._state.waiting_tokens(),
+            tokens_per_s=self._state.tokens_per_s(),
+            backlog_s=self._state.backlog_s(),
             cache_bytes=self._state.cache_bytes(),
             media_bytes=self._state.media_bytes(),
         )

@@ -11,6 +11,7 @@ from typing import Self
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.dialects.wire import Options
 from rerankd.service.health import Health
+from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
 from rerankd.settings import KeySettings, Limits, Settings
 from rerankd.store.keys import Key, KeyRing, digest
@@ -78,6 +79,7 @@ class State:
     health: Health
     metrics: Metrics
     inflight: InflightBytes
+    lag: LoopLag
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     drain: Drain = field(default_factory=Drain)
     failure: StartError | None = None  # why the server gave up, if it did
@@ -92,6 +94,16 @@ class State:
         """Tokens that wait, by model."""
         served = self.pipeline.pool.served
         return {name: model.scheduler.waiting_tokens for name, model in served.items()}
+
+    def tokens_per_s(self) -> Mapping[str, float]:
+        """How fast each model works, measured while there was work; 0 = not known yet."""
+        served = self.pipeline.pool.served
+        return {n: model.scheduler.admission.pace.tokens_per_s for n, model in served.items()}
+
+    def backlog_s(self) -> Mapping[str, float]:
+        """Seconds of work that wait, by model."""
+        served = self.pipeline.pool.served
+        return {name: model.scheduler.admission.backlog_s for name, model in served.items()}
 
     def cache_bytes(self) -> Mapping[str, int]:
         """Memory of the score caches, by model; a model without one is not in it."""

@@ -1,0 +1,84 @@
+"""How fast a model works, and for how long work has been standing before it. Pure: times come in.
+
+The rate is measured as the server works: tokens that ran over the time that they took while there
+was something to do. What is ahead of a request, divided by it, is how long the request will wait.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+_STRETCH_S: Final = 0.05
+_MEMORY_S: Final = 5.0  # busy seconds after which an observation counts for 1/e
+STANDING_S: Final = 1.0  # a backlog of less than this is no queue: the next batches take it
+LEAST_PATIENCE: Final = 0.2  # of wait_s, however long the backlog has been standing
+
+
+class Pace:
+    """Tokens per second while there is work: an exponential window over the busy time.
+
+    Only stretches of at least 50 ms are believed: a tiny request alone says more about
+    its way through the server than about how fast many would be.
+    """
+
+    def __init__(self) -> None:
+        self._tokens = 0.0
+        self._seconds = 0.0
+        self._since: float | None = None  # when the stretch began; None = there is no work
+        self._ran = 0  # tokens since then
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens per second of work; 0 = not known yet."""
+        return self._tokens / self._seconds if self._seconds else 0.0
+
+    def seconds(self, tokens: float) -> float:
+        """How long so many tokens will take; 0 while nothing is known."""
+        return tokens / self.tokens_per_s if self._tokens else 0.0
+
+    def begin(self, now: float) -> None:
+        """There is work from now on, if there was none."""
+        if self._since is None:
+            self._since, self._ran = now, 0
+
+    def ran(self, tokens: int, now: float, *, more: bool) -> None:
+        """So many tokens are done now; more = there is still work."""
+        self._ran += tokens
+        if self._since is not None and now - self._since >= _STRETCH_S:
+            self._learn(now - self._since)
+            self._since, self._ran = now, 0
+        if not more:
+            self._since = None
+
+    def _learn(self, seconds: float) -> None:
+        kept = math.exp(-seconds / _MEMORY_S)
+        self._tokens = self._tokens * kept + self._ran
+        self._seconds = self._seconds * kept + seconds
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a newcomer may have to wait before it is refused.
+
+    A burst may queue up to wait_s. A backlog that stays is another matter: it gives nobody
+    anything but delay, so the longer it has been standing the less of it is allowed, down to a
+    fifth of wait_s after 1.6 times wait_s. The server is as busy as before, everybody waits less,
+    and it is itself again soon after the load falls. (Nichols & Jacobson 2012, "Controlling Queue
+    Delay", tell bursts from standing queues the same way: by time.)
+    """
+
+    wait_s: float
+    _calm_at: float = -math.inf  # when there was last no queue
+
+    def __call__(self, backlog_s: float, now: float) -> float:
+        """Seconds of waiting that are accepted now, with so many seconds of work in the queue."""
+        if backlog_s <= STANDING_S or self._calm_at == -math.inf:
+            self._calm_at = now
+        left = self.wait_s - (now - self._calm_at) / 2
+        return max(LEAST_PATIENCE * self.wait_s, left)
+
+    def retry_after_s(self, wait: float, patience: float) -> float:
+        """When a wait, now over patience, will be within it: both shrink while time passes."""
+        return min(2 * (wait - patience), wait - LEAST_PATIENCE * self.wait_s)
