@@ -249,7 +249,7 @@ def test_what_meets_no_work_is_taken_up_to_its_deadline() -> None:
         loop = asyncio.get_running_loop()
         rows = request(4000)  # 28 s alone
         await scheduler.submit(rows, until=loop.time() + 40)
-        with pytest.raises(DeadlineExceeded, match="limits.deadline_s"):
+        with pytest.raises(DeadlineExceeded, match=r"limits\.deadline_s"):
             await scheduler.submit(rows, until=loop.time() + 20)
 
     simulate(story)

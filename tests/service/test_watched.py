@@ -66,7 +66,8 @@ async def test_when_the_queues_own_task_ends_waiters_are_told_and_it_comes_back(
     scheduler = pool.served["fake-model"].scheduler
     health = Health(pool, moment_s=20)
     assert (await health.check()).ok
-    pick = scheduler._queue.next_batch
+    queue = scheduler._queue  # pyright: ignore[reportPrivateUsage] - where the fault is put
+    pick = queue.next_batch
     failures = iter([True])
 
     def fails_once(*arguments: float) -> object:
@@ -74,7 +75,7 @@ async def test_when_the_queues_own_task_ends_waiters_are_told_and_it_comes_back(
             raise MemoryError
         return pick(*arguments)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(scheduler._queue, "next_batch", fails_once)
+    monkeypatch.setattr(queue, "next_batch", fails_once)
     waiting = [asyncio.create_task(scheduler.submit([row(1, n)])) for n in range(5)]
     done, _ = await asyncio.wait(waiting, timeout=60)
     assert len(done) == 5

@@ -51,7 +51,7 @@ class Operations:
         self._making = asyncio.Lock()
 
     async def health(self, request: Request) -> Response:
-        """200 when every model's last probe, a second old, scored a pair, else 503. No key needed."""
+        """200 when every model's last probe scored a pair, else 503. No key needed."""
         verdict = await self._state.health.check()
         report = HealthReport("ok" if verdict.ok else "failing", verdict.models)
         return _json(report, status=200 if verdict.ok else 503)
