@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "media": {"core", "extras"},
     "store": {"core"},
     "models": {"core", "engines"},
-    "service": {"core", "engines", "media", "models", "store", "evals", "extras"},
+    "service": {"core", "engines", "media", "models", "store", "evals", "extras", "telemetry"},
     "web": {
         *("core", "dialects", "media", "models", "service", "store"),
         *("settings", "telemetry", "rerankd"),

@@ -72,7 +72,7 @@ class _VirtualThread:
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         loop, future = asyncio.get_running_loop(), Future[Any]()
         spent_s = 0.0
-        if arguments:
+        if arguments and all(isinstance(each, Row) for each in arguments[0]):
             batch: Sequence[Row] = arguments[0]
             self._engine.started.append((loop.time(), list(batch)))
             spent_s = self._engine.seconds(sum(row.tokens for row in batch))
