@@ -1,0 +1,114 @@
+"""Clients that send a little gzip, are owed 31 MB of echo each, and do not read it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from .client import Answer, Clients
+from .figures import Memory, percentile, statuses
+from .process import Server, serving
+from .texts import Texts
+
+_ECHO = 31_000_000
+_DOCUMENTS = 1000
+_CUT_PATIENCE_S = 60.0  # the default setting cuts after 30 s
+
+
+def request() -> bytes:
+    """One whole request: 31 MB of blanks as 31 kB of gzip, documents to be returned."""
+    documents = [" " * (_ECHO // _DOCUMENTS)] * _DOCUMENTS
+    body = gzip.compress(
+        json.dumps({"query": "q", "documents": documents, "return_documents": True}).encode()
+    )
+    head = (
+        "POST /v1/rerank HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+        f"content-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _stuck(port: int, whole: bytes) -> socket.socket:
+    """A connection that has sent its request and reads nothing."""
+    loop = asyncio.get_running_loop()
+    made = socket.socket()
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await loop.sock_connect(made, ("127.0.0.1", port))
+    await loop.sock_sendall(made, whole)
+    return made
+
+
+def _status(connection: socket.socket) -> str:
+    """What its answer begins with; it stays unread."""
+    try:
+        return connection.recv(12, socket.MSG_PEEK | socket.MSG_DONTWAIT)[9:].decode() or "ended"
+    except OSError:
+        return "nothing"
+
+
+def _ended(connection: socket.socket) -> bool:
+    """Whether the server has cut the connection (what is still unread does not matter)."""
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return told[0] != 1  # TCP_ESTABLISHED
+
+
+async def measure(command: Sequence[str], count: int) -> dict[str, Any]:
+    """Memory and small requests while `count` of them are there, and when they are cut."""
+    with serving(command) as server:
+        return await _measure(server, count)
+
+
+async def _measure(server: Server, count: int) -> dict[str, Any]:
+    texts, clients, whole = Texts(5), Clients(server.port), request()
+    small: list[Answer] = []
+    idle = server.usage().rss_mb
+
+    async def ask() -> None:
+        while True:
+            small.append(await clients.post(texts.short(4), give_up_s=120.0))
+            await asyncio.sleep(0.2)
+
+    memory = Memory(server)
+    async with memory.watching():
+        started = time.monotonic()
+        stuck = await asyncio.gather(*(_stuck(server.port, whole) for _ in range(count)))
+        asking = asyncio.create_task(ask())
+        timeline: list[dict[str, float]] = []
+        while time.monotonic() - started < 3 * _CUT_PATIENCE_S:
+            await asyncio.sleep(5.0)
+            cut = sum(map(_ended, stuck))
+            now = time.monotonic() - started
+            timeline.append({"s": now, "rss_mb": server.usage().rss_mb, "cut": cut})
+            if cut == count:
+                break
+        answers = Counter(map(_status, stuck))
+        asking.cancel()
+        peak = memory.told()["peak_mb"]
+    for connection in stuck:
+        connection.close()
+    await asyncio.sleep(5.0)
+    clients.close()
+    clients = Clients(server.port)
+    after = await clients.post(texts.short(4), give_up_s=120.0)
+    clients.close()
+    return {
+        "readers": count,
+        "answers": dict(sorted(answers.items())),
+        "idle_mb": idle,
+        "peak_mb": peak,
+        "after_mb": server.usage().rss_mb,
+        "small": statuses(small),
+        "small_p99_s": percentile([answer.taken_s for answer in small], 0.99),
+        "small_most_s": max((answer.taken_s for answer in small), default=None),
+        "cut": timeline[-1]["cut"],
+        "all_cut_s": timeline[-1]["s"] if timeline[-1]["cut"] == count else None,
+        "after": statuses([after]),
+        "timeline": timeline,
+    }
