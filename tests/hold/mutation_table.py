@@ -1,0 +1,190 @@
+"""Faults that tests must notice: what is changed where, and which tests must fail then."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """`old` stands exactly once in `file` and becomes `new`; one of `tests` must fail then."""
+
+    name: str
+    file: str  # from the root of the repository
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+SERVICE = "src/rerankd/service"
+WEB = "src/rerankd/web"
+CORE = "src/rerankd/core"
+DIALECTS = "src/rerankd/dialects"
+SCHEDULER = ("tests/service/test_scheduler.py", "tests/service/test_scheduler_laws.py")
+LAYERS = ("tests/test_layers.py",)
+
+MUTATIONS = (
+    # Survived every test once.
+    Mutation(
+        "bytes are not given back when reading a body fails",
+        f"{WEB}/body.py",
+        "    except BaseException:\n        inflight.give_back(size)\n        raise\n",
+        "    except BaseException:\n        raise\n",
+        ("tests/web/test_refusals.py",),
+    ),
+    Mutation(
+        "bytes are not given back when a body is late",
+        f"{WEB}/body.py",
+        "    except TimeoutError:\n        inflight.give_back(size)\n",
+        "    except TimeoutError:\n",
+        ("tests/web/test_refusals.py",),
+    ),
+    Mutation(
+        "a body's size is checked when all of it is in memory",
+        f"{WEB}/body.py",
+        "                _check_size(size + len(part), limit_bytes)\n",
+        "",
+        ("tests/web/test_refusals.py",),
+    ),
+    Mutation(
+        "Retry-After of a full queue is always its minimum",
+        f"{SERVICE}/scheduler.py",
+        "min(max(estimate, _RETRY_MIN_S), _RETRY_MAX_S)",
+        "_RETRY_MIN_S",
+        SCHEDULER,
+    ),
+    Mutation(
+        "Retry-After of a full queue has no maximum",
+        f"{SERVICE}/scheduler.py",
+        "min(max(estimate, _RETRY_MIN_S), _RETRY_MAX_S)",
+        "max(estimate, _RETRY_MIN_S)",
+        SCHEDULER,
+    ),
+    Mutation(
+        "tokens are given back after a failure of the engine",
+        f"{SERVICE}/pipeline.py",
+        "if not isinstance(error, EngineFailed):",
+        "if error:",
+        ("tests/web/test_token_charge.py",),
+    ),
+    Mutation(
+        "the deadline runs while the body is read",
+        f"{WEB}/endpoints.py",
+        "timeout=None if receive is None else deadline_s",
+        "timeout=deadline_s",
+        ("tests/web/test_refusals.py",),
+    ),
+    Mutation(
+        "a provider's 402 is Unauthorized",
+        f"{DIALECTS}/failures.py",
+        "402: Forbidden,",
+        "402: Unauthorized,",
+        ("tests/dialects/test_failures.py",),
+    ),
+    Mutation(
+        "search units at exactly 100 documents",
+        f"{DIALECTS}/superset.py",
+        "-(-ranking.documents // 100)",
+        "ranking.documents // 100 + 1",
+        ("tests/web/test_search_units.py",),
+    ),
+    Mutation(
+        "NaN scores are healthy",
+        f"{SERVICE}/health.py",
+        "np.isfinite(logits).all()",
+        "logits.size",
+        ("tests/service/test_health.py",),
+    ),
+    Mutation(
+        "core imports telemetry",
+        f"{CORE}/rank.py",
+        "from rerankd.core.types import Hit\n",
+        "from rerankd import telemetry\nfrom rerankd.core.types import Hit\n",
+        LAYERS,
+    ),
+    Mutation(
+        "dialects import engines",
+        f"{DIALECTS}/jina.py",
+        "import msgspec\n",
+        "import msgspec\n\nfrom rerankd.engines import fake\n",
+        LAYERS,
+    ),
+    Mutation(
+        "an engine imports web by its full name",
+        "src/rerankd/engines/fake.py",
+        "import numpy as np\n",
+        "import numpy as np\n\nimport rerankd.web.paths\n",
+        LAYERS,
+    ),
+    Mutation(
+        "core imports by name at run time",
+        f"{CORE}/rank.py",
+        "from rerankd.core.types import Hit\n",
+        "import importlib\nfrom rerankd.core.types import Hit\n",
+        LAYERS,
+    ),
+    # Hung once.
+    Mutation(
+        "an engine's failure fails only the first request of a batch",
+        f"{SERVICE}/scheduler.py",
+        "if len(requests) == 1:",
+        "if requests:",
+        SCHEDULER,
+    ),
+    # Caught ever since.
+    Mutation(
+        "ties go to the higher index",
+        f"{CORE}/rank.py",
+        "(-hit.logit, hit.index)",
+        "(-hit.logit, -hit.index)",
+        ("tests/core/test_rank.py",),
+    ),
+    Mutation(
+        "the last chunk counts, not the best",
+        f"{CORE}/rank.py",
+        "known is None or score > known",
+        "True",
+        ("tests/core/test_rank.py",),
+    ),
+    Mutation(
+        "a Retry-After of a header is rounded down",
+        f"{DIALECTS}/failures.py",
+        "max(1, round(wait_s + 0.499))",
+        "int(wait_s)",
+        ("tests/dialects", "tests/web/test_refusals.py"),
+    ),
+    Mutation(
+        "newcomers start at zero",
+        f"{CORE}/fair.py",
+        "job.virtual = flow.now",
+        "job.virtual = 0.0",
+        ("tests/core/test_fair.py", *SCHEDULER),
+    ),
+    Mutation(
+        "a large cost is never let through",
+        "src/rerankd/store/limits.py",
+        "needed = min(cost, self.per_minute)",
+        "needed = cost",
+        ("tests/store/test_limits.py",),
+    ),
+    Mutation(
+        "a digest is compared by its beginning",
+        "src/rerankd/store/keys.py",
+        "hmac.compare_digest(seen, key.digest)",
+        "seen[:1] == key.digest[:1]",
+        ("tests/store/test_keys.py",),
+    ),
+    Mutation(
+        "overlap has no cap",
+        f"{CORE}/chunk.py",
+        "return min(overlap_tokens, window_tokens // 4)",
+        "return min(overlap_tokens, window_tokens - 1)",
+        ("tests/core/test_chunk.py",),
+    ),
+    Mutation(
+        "the second segment is not part of a row's key",
+        f"{CORE}/types.py",
+        "return self.second, self.ids.tobytes()",
+        "return 0, self.ids.tobytes()",
+        ("tests/service/test_cache.py", "tests/core/test_batch.py"),
+    ),
+)
