@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
-from support import BytesModel, body, running
+from support import BytesModel, body, running, stop_rates
 
 from rerankd.core.types import Logits, Row
 from rerankd.engines.fake import FakeEngine
@@ -64,7 +64,8 @@ async def test_a_key_of_another_model_is_a_403() -> None:
 
 
 async def test_rpm_over_is_a_429() -> None:
-    async with running({**KEYS, "server": {"contact": "x@y.z"}}) as (client, _):
+    async with running({**KEYS, "server": {"contact": "x@y.z"}}) as (client, state):
+        stop_rates(state)
         statuses: list[int] = []
         for _ in range(2):
             answer = await client.post("/v1/rerank", json=body(), headers=bearer("sk-rpm"))
@@ -82,7 +83,8 @@ async def test_rpm_over_is_a_429() -> None:
 
 
 async def test_tpm_counts_the_true_tokens() -> None:
-    async with running(KEYS) as (client, _):
+    async with running(KEYS) as (client, state):
+        stop_rates(state)
         first = await client.post("/v1/rerank", json=body(), headers=bearer("sk-tpm"))
         second = await client.post("/v1/rerank", json=body(), headers=bearer("sk-tpm"))
     assert first.json()["usage"]["total_tokens"] == 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from support import BytesModel, body, running
+from support import BytesModel, body, running, stop_rates
 
 from rerankd.core.types import Logits, Row
 from rerankd.engines.fake import FakeEngine
@@ -27,7 +27,8 @@ class Failing(FakeEngine):
 async def test_the_tokens_of_a_request_that_the_engine_failed_stay_charged() -> None:
     """The engine worked on them: a request that breaks it is not free to send again and again."""
     engine = Failing(max_length=None)
-    async with running(KEYS, model=BytesModel(engine=engine)) as (client, _):
+    async with running(KEYS, model=BytesModel(engine=engine)) as (client, state):
+        stop_rates(state)
         failed = await client.post("/v1/rerank", json=body(), headers=HEADERS)
         engine.fails = False
         after = await client.post("/v1/rerank", json=body(), headers=HEADERS)
