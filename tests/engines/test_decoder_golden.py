@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from rerankd.core.errors import EngineFailed
 from rerankd.core.types import Content, Logits, RerankRequest, Row, TokenIds
+from rerankd.engines.base import Sliced
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
@@ -139,13 +142,134 @@ def test_logits_do_not_depend_on_where_a_prefix_ends(loaded: Loaded) -> None:
 def test_a_row_in_pieces_scores_as_in_one(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = list(loaded.rows[150:154])
     module = "rerankd.engines.openvino.decoder_engine"
-    monkeypatch.setattr(f"{module}.PIECE_TOKENS", 37)
+    monkeypatch.setattr(f"{module}.MAX_SLICE_TOKENS", 37)
     monkeypatch.setattr(f"{module}.MICRO_BATCH_TOKENS", 50)
     pieces = engine(loaded.folder, cache_bytes=0).forward(rows)
     assert np.abs(pieces - loaded.logits[150:154]).max() < INDEPENDENCE
     monkeypatch.setattr(f"{module}.ATTENTION_BYTES", 4 * 6 * 600 * 9)  # 9 tokens behind 550
     narrow = engine(loaded.folder, cache_bytes=1 << 28).forward(rows)
     assert np.abs(narrow - loaded.logits[150:154]).max() < INDEPENDENCE
+
+
+def drained(steps: Generator[int, None, Logits]) -> tuple[Logits, list[int]]:
+    """What a generator returns, and what it yielded."""
+    yielded: list[int] = []
+    while True:
+        try:
+            yielded.append(next(steps))
+        except StopIteration as end:
+            return end.value, yielded
+
+
+def slice_by(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    """Engines that are made from now on slice their rows so."""
+    for name in ("MIN_SLICE_TOKENS", "MAX_SLICE_TOKENS"):
+        monkeypatch.setattr(f"rerankd.engines.openvino.decoder_engine.{name}", tokens)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 28])
+def test_a_row_in_slices_scores_the_same_while_others_run(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, cache_bytes: int
+) -> None:
+    slice_by(monkeypatch, 37)
+    made = engine(loaded.folder, cache_bytes=cache_bytes)
+    assert isinstance(made, Sliced)
+    assert made.info.slice_tokens == 37
+    picked = [i for i in range(150, 158) if loaded.rows[i].tokens > 37]
+    assert len(picked) > 3
+    for a, b in pairwise(picked):
+        one, other = (made.slices(loaded.rows[i]) for i in (a, b))
+        first = next(one)
+        begun = next(other)
+        between = made.forward([loaded.rows[0], loaded.rows[b]])
+        scored, steps = drained(one)
+        assert sum(steps) + first == loaded.rows[a].tokens
+        assert max(steps, default=0) <= 37
+        rest, steps = drained(other)
+        assert sum(steps) + begun == loaded.rows[b].tokens
+        assert scored.shape == rest.shape == (1,)
+        expected = loaded.logits[[a, b, 0, b], 0]
+        found = np.concatenate([scored, rest, between[:, 0]])
+        assert np.abs(found - expected).max() < INDEPENDENCE
+
+
+def test_a_row_of_3000_tokens_in_slices_scores_as_in_one_call(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(loaded.model, long_items()[0], max_chunks_per_doc=1)[0]
+    row = Row(whole.ids[-3000:], 3000)
+    calls: list[int] = []
+
+    def counted(own: Sequence[TokenIds], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        calls.append(sum(ids.size for ids in own))
+        return pack(own, *args, **kwargs)
+
+    monkeypatch.setattr("rerankd.engines.openvino.decoder_engine.pack", counted)
+    monkeypatch.setattr("rerankd.engines.openvino.decoder_engine.ATTENTION_BYTES", 1 << 30)
+    slice_by(monkeypatch, 3000)
+    at_once = engine(loaded.folder, cache_bytes=0).forward([row])
+    assert calls == [3000]
+    calls.clear()
+    slice_by(monkeypatch, 128)
+    sliced, steps = drained(engine(loaded.folder, cache_bytes=0).slices(row))
+    assert calls == steps == [125] * 24
+    assert np.abs(sliced - at_once[0]).max() < INDEPENDENCE
+
+
+def test_rows_of_one_request_in_slices_compute_its_prefix_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slice_by(monkeypatch, 40)
+    model = load_causal_yes_no(write(tmp_path, TINY_QWEN3), name="tiny")
+    documents = tuple(Content(value=f"{i} is a document of some words {i}") for i in range(6))
+    rows = model.prepare(RerankRequest(query=Content(value="a query"), documents=documents)).rows
+    shared = min(row.tokens for row in rows) - 30
+    assert shared > 60
+    own: list[int] = []
+
+    def counted(own_rows: Sequence[TokenIds], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        own.append(sum(ids.size for ids in own_rows))
+        return pack(own_rows, *args, **kwargs)
+
+    monkeypatch.setattr("rerankd.engines.openvino.decoder_engine.pack", counted)
+    made = model.engine
+    assert isinstance(made, DecoderEngine)
+    alone = engine(tmp_path, cache_bytes=0).forward(rows)
+    own.clear()
+    found: list[Logits] = []
+    spent: list[int] = []
+    for row in rows:
+        spent.append(-sum(own))
+        found.append(drained(made.slices(row))[0])
+        spent[-1] += sum(own)
+    assert np.abs(np.array(found) - alone).max() < INDEPENDENCE
+    assert spent[0] == rows[0].tokens
+    assert max(spent[1:]) <= 30 + 1
+    one_by_one = np.concatenate([made.forward([row]) for row in rows])
+    assert np.abs(one_by_one - alone).max() < INDEPENDENCE
+
+
+def test_a_row_left_in_the_middle_frees_its_keys_and_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slice_by(monkeypatch, 64)
+    made = engine(write(tmp_path, TINY_QWEN3), cache_bytes=0)
+    row = Row(np.arange(4000, dtype=np.int32) % 900 + 5, 4000)
+    drained(made.slices(Row(row.ids[:200], 200)))  # what stays for good
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        steps = made.slices(row)
+        assert [next(steps) for _ in range(3)] == [64, 64, 64]
+        held = tracemalloc.get_traced_memory()[0] - before
+        steps.close()
+        left = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    shape = TINY_QWEN3
+    kv = row.tokens * 4 * 2 * shape.layers * shape.kv_heads * shape.head_dim
+    assert held >= kv
+    assert left < kv / 10
 
 
 def test_the_self_check_passes(loaded: Loaded) -> None:
@@ -186,6 +310,9 @@ def test_nothing_runs_after_close(tmp_path: Path) -> None:
     model.engine.close()
     with pytest.raises(EngineFailed):
         model.engine.forward([row])
+    assert isinstance(model.engine, Sliced)
+    with pytest.raises(EngineFailed):
+        next(model.engine.slices(row))
 
 
 def test_a_failed_batch_does_not_harm_the_next(tmp_path: Path) -> None:

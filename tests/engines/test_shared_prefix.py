@@ -115,3 +115,48 @@ def test_an_entry_that_a_longer_one_holds_is_not_kept_twice() -> None:
     cache.put(ids(1, 2, 3), kv(ids(1, 2, 3)))
     cache.put(ids(1), kv(ids(1)))
     assert cache.held_bytes == 3 * 8
+
+
+def test_of_rows_put_in_whole_the_tails_go_first() -> None:
+    """Three requests of two rows each: what their rows share stays, their documents go."""
+    requests = [ids(*[9] * 30, *[query] * 70) for query in (1, 2, 3)]
+    rows = [
+        [np.concatenate([start, ids(*[document] * 200)]) for document in (4, 5)]
+        for start in requests
+    ]
+    cache = PrefixCache(8 * 900)
+    for first, second in rows:
+        cache.put(first, kv(first), is_shared=False)
+        got = cache.get(second)
+        assert got is not None
+        np.testing.assert_array_equal(got, kv(first)[:100])
+        cache.put(second, kv(second), is_shared=False)
+        assert cache.held_bytes <= 8 * 900
+    assert [cache.match(start) for start in requests] == [100, 100, 100]
+    assert cache.match(rows[0][0]) < 300 == cache.match(rows[2][1])
+
+
+def test_the_third_row_of_a_request_need_not_be_kept() -> None:
+    cache = PrefixCache(1 << 20)
+    rows = [ids(*[9] * 60, *[1] * 40, *[document] * 50) for document in (4, 5, 6)]
+    assert not cache.knows_siblings(rows[0])
+    cache.put(rows[0], kv(rows[0]), is_shared=False)
+    assert not cache.knows_siblings(rows[1])
+    cache.get(rows[1])
+    assert cache.knows_siblings(rows[2])
+    near = ids(*[9] * 60, *[1] * 40, *[4] * (CALL_TOKENS - 1), 7, 7)
+    assert cache.knows_siblings(near)
+    other_query = ids(*[9] * 60, *[2] * 40, *[4] * 50)
+    assert not cache.knows_siblings(other_query)
+    follows = ids(*[9] * 60, *[1] * 40, *[4] * 40, 7)
+    assert not cache.knows_siblings(follows)
+
+
+def test_a_row_that_grows_keeps_what_is_known_of_its_start() -> None:
+    cache = PrefixCache(1 << 20)
+    row, sibling = ids(*[1] * 50, *[4] * 50), ids(*[1] * 50, *[5] * 50)
+    cache.put(row[:60], kv(row[:60]), is_shared=False)
+    cache.get(sibling)
+    cache.put(row, kv(row), is_shared=False)
+    assert cache.knows_siblings(sibling)
+    assert cache.held_bytes == 8 * row.size

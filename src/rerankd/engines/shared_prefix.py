@@ -85,55 +85,102 @@ def plan_groups(rows: Sequence[TokenIds], held: Sequence[int]) -> list[Group]:
     return best(0, len(order))[1] if rows else []
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """The start of some row, and how much of it another row had too, as far as was seen."""
+
+    ids: TokenIds  # (P,)
+    kv: Floats  # (P, …)
+    shared: int
+
+    @property
+    def tail(self) -> int:
+        """Tokens that only one row had."""
+        return self.ids.size - self.shared
+
+    def cut(self, length: int) -> None:
+        """Keep so many tokens."""
+        self.ids, self.kv = self.ids[:length].copy(), self.kv[:length].copy()
+
+
 class PrefixCache:
-    """The prefixes that were used last, with their keys and values, within a budget of bytes."""
+    """The prefixes that were used last, with their keys and values, within a budget of bytes.
+
+    Of a row that was put in whole, nobody can tell where what others share ends. When bytes are
+    needed, the longest such tails are halved first; then what was not used for longest goes.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries: list[tuple[TokenIds, Floats]] = []  # least recently used first
+        self._entries: list[_Held] = []  # least recently used first
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the keys and values that are kept."""
-        return sum(kv.nbytes for _, kv in self._entries)
+        return sum(entry.kv.nbytes for entry in self._entries)
 
     def match(self, ids: TokenIds) -> int:
         """How many leading tokens of `ids` are held."""
-        return max((common_prefix(ids, known) for known, _ in self._entries), default=0)
+        return max((common_prefix(ids, entry.ids) for entry in self._entries), default=0)
+
+    def knows_siblings(self, ids: TokenIds) -> bool:
+        """Whether other rows parted, within a call's cost, where `ids` leaves what is held.
+
+        The next one will part there too: keeping this one would not spare it anything.
+        """
+        length = self.match(ids)
+        return length > 0 and any(
+            common_prefix(ids, entry.ids) == length and abs(length - entry.shared) <= CALL_TOKENS
+            for entry in self._entries
+        )
 
     def get(self, ids: TokenIds) -> Floats | None:
         """Keys and values of the longest held prefix of `ids`, (P, …); None when there is none.
 
         The entry counts as used. What is returned is never written to.
         """
-        found = [common_prefix(ids, known) for known, _ in self._entries]
+        found = [common_prefix(ids, entry.ids) for entry in self._entries]
         if not any(found):
             return None
         length = max(found)
         at = len(found) - 1 - found[::-1].index(length)
-        self._entries.append(self._entries.pop(at))
-        return self._entries[-1][1][:length]
+        entry = self._entries.pop(at)
+        entry.shared = max(entry.shared, length)
+        self._entries.append(entry)
+        return entry.kv[:length]
 
-    def put(self, ids: TokenIds, kv: Floats) -> None:
-        """Keep the first tokens of a prefix, as many as the budget allows; the oldest go.
+    def put(self, ids: TokenIds, kv: Floats, *, is_shared: bool = True) -> None:
+        """Keep the first tokens of a prefix, as many as the budget allows.
 
         Args:
             ids: (P,) token ids.
             kv: (P, …), their keys and values; at most half of the budget is used for them.
+            is_shared: whether several rows are known to start so.
         """
         token_bytes = kv.nbytes // max(len(kv), 1)
         length = min(ids.size, self._max_bytes // 2 // max(token_bytes, 1))
         if length == 0 or self.match(ids[:length]) == length:
             return
-        self._entries = [  # what starts the new one is in it
+        inside = [  # what starts the new one is in it
             entry
             for entry in self._entries
-            if common_prefix(entry[0], ids[:length]) < entry[0].size
+            if common_prefix(entry.ids, ids[:length]) == entry.ids.size
         ]
+        self._entries = [entry for entry in self._entries if entry not in inside]
+        shared = length if is_shared else max((entry.shared for entry in inside), default=0)
         whole = length == len(kv) and kv.base is None
-        self._entries.append((ids[:length].copy(), kv if whole else kv[:length].copy()))
-        while len(self._entries) > MAX_ENTRIES or self.held_bytes > self._max_bytes:
-            self._entries.pop(0)
+        self._entries.append(
+            _Held(ids[:length].copy(), kv if whole else kv[:length].copy(), shared)
+        )
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while self.held_bytes > self._max_bytes or len(self._entries) > MAX_ENTRIES:
+            longest = max(self._entries[:-1], key=lambda entry: entry.tail)
+            if longest.tail > CALL_TOKENS and self.held_bytes > self._max_bytes:
+                longest.cut(longest.shared + longest.tail // 2)
+            else:
+                self._entries.pop(0)
 
     def clear(self) -> None:
         """Forget everything."""

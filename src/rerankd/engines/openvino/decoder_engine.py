@@ -1,17 +1,17 @@
 """`DecoderEngine`: one yes-or-no decoder on the CPU, fp32.
 
-What rows have in common at their start is computed once and kept for the next batch
-(shared_prefix); a row that is too long for one call is run piece by piece, each piece behind the
-keys and values of those before it. Both are the same step: own tokens behind a past.
+What rows have in common at their start is computed once and kept for the next batch or row
+(shared_prefix). A long row runs as slices, each behind the keys and values of those before it. Both
+are the same step: own tokens behind a past.
 
 Memory beside the weights: one call's activations (MICRO_BATCH_TOKENS and ATTENTION_BYTES), the kept
-prefixes (cache_bytes), and the past of the group in work, at most max_length times
-8 * layers * kv_width bytes (229 KB per token for Qwen3-Reranker-0.6B).
+prefixes (cache_bytes), and the past of the group in work and of each row between two slices: its
+tokens times 8 * layers * kv_width bytes (229 KB per token for Qwen3-Reranker-0.6B).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -26,21 +26,22 @@ from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.engines.openvino.engine import compile_fp32
+from rerankd.engines.openvino.runtime import ov
 from rerankd.engines.shared_prefix import Floats, Group, PrefixCache, plan_groups
 
 # Padded tokens of one call; the matrix products gain nothing from more.
 MICRO_BATCH_TOKENS: Final = 1024
-# Tokens of one call that continues a long row: their keys and values exist three times for a while.
-PIECE_TOKENS: Final = 512
+# What a slice takes: 0.3 s of one core at 200 GFLOP/s; behind 8000 tokens, some four times as long.
+SLICE_FLOPS: Final = 60e9
+# Fewer tokens cost more each: 64 of Qwen3-Reranker-0.6B take a fifth more than 128 do, which take
+# 0.5 s of one core (bench/engine_units.py). Of more, keys and values exist three times for a while.
+MIN_SLICE_TOKENS: Final = 128
+MAX_SLICE_TOKENS: Final = 512
 # Of one call and layer: its attention scores, and its keys, which repeat the past for every row.
 ATTENTION_BYTES: Final = 256 << 20
 # 2340 tokens of Qwen3-Reranker-0.6B: some 30 queries with their template.
 CACHE_BYTES: Final = 512 << 20
 MAX_ROWS: Final = 256  # planned together
-
-# What the scheduler hands over at once, prefixes counted in every row: two calls or fewer, so that
-# a small request does not wait long. The next batch finds its prefix in the cache.
-BATCH_TOKENS: Final = 2 * MICRO_BATCH_TOKENS
 
 
 class DecoderEngine:
@@ -73,13 +74,17 @@ class DecoderEngine:
             qwen.build(config, weights, head), streams=1, threads=usable_cores()
         )
         self._request: Any = compiled.create_infer_request()
+        self._no_past = ov.Tensor(self._empty_past(0))
         self._cache = PrefixCache(cache_bytes)
+        self._slice_tokens = slice_tokens(config)
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
             precision="fp32",
             max_length=config.max_length,
-            batch_tokens=BATCH_TOKENS,
+            # Prefixes are counted in every row, but run once, or not at all: the cache has them.
+            batch_tokens=2 * self._slice_tokens,
+            slice_tokens=self._slice_tokens,
         )
 
     @property
@@ -100,6 +105,17 @@ class DecoderEngine:
             raise EngineFailed(f"OpenVINO could not run the batch: {error}") from error
         return logits
 
+    def slices(self, row: Row) -> Generator[int, None, Logits]:
+        """Logits (1,) of one row, slice by slice; see engines.base.Sliced.
+
+        What the cache has of it counts to the first slice. The row's keys and values are held until
+        it ends or is closed.
+        """
+        try:
+            return (yield from self._steps(row.ids))
+        except Exception as error:
+            raise EngineFailed(f"OpenVINO could not run the row: {error}") from error
+
     def forget(self) -> None:
         """Drop the kept prefixes; nothing but time depends on them."""
         self._cache.clear()
@@ -116,6 +132,9 @@ class DecoderEngine:
             self._run_group(group, rows, logits)
 
     def _run_group(self, group: Group, rows: Sequence[TokenIds], logits: Logits) -> None:
+        if len(group.members) == 1:
+            logits[group.members[0]] = self._run_alone(rows[group.members[0]])
+            return
         past = self._past(rows[group.members[0]][: group.prefix_tokens])
         own = {i: rows[i][group.prefix_tokens :] for i in group.members}
         limit = self._call_tokens(len(past), MICRO_BATCH_TOKENS)
@@ -129,16 +148,42 @@ class DecoderEngine:
                 logits[members] = self._call([own[i] for i in members], past)
         for i in group.members:
             if own[i].size > limit:
-                logits[i] = self._run_long(rows[i], past, is_alone=len(group.members) == 1)
+                logits[i] = self._run_alone(rows[i])
 
-    def _run_long(self, ids: TokenIds, past: Floats, *, is_alone: bool) -> Logits:
-        """One row, all but its last piece as its past; the next row may start like one alone."""
-        end = min(self._call_tokens(ids.size, PIECE_TOKENS), ids.size - len(past) - 1)
-        before = ids[:-end]
-        past = self._extended(past, before)
-        if is_alone:
-            self._cache.put(before, past)
-        return self._call([ids[before.size :]], past)[0]
+    def _run_alone(self, ids: TokenIds) -> Logits:
+        """Logits (1,) of one row, all its slices."""
+        steps = self._steps(ids)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    def _steps(self, ids: TokenIds) -> Generator[int, None, Logits]:
+        """Logits (1,) of one row; yields the tokens of each slice.
+
+        The row is kept as it grows: the next one of the same request may start before it ends.
+        """
+        is_new = not self._cache.knows_siblings(ids[:-1])
+        known = self._cache.get(ids[:-1])
+        done = 0 if known is None else len(known)
+        past = self._empty_past(ids.size)
+        if known is not None:
+            past[:done] = known
+        counted = 0
+        while True:
+            most = self._call_tokens(done, self._slice_tokens)
+            calls = -(-(ids.size - done) // most)
+            piece = ids[done : done + -(-(ids.size - done) // calls)]
+            logits = self._call([piece], past[:done], keep=True)
+            past[done : done + piece.size] = self._request.get_output_tensor(1).data
+            done += piece.size
+            if is_new:
+                self._cache.put(ids[:done], past[:done], is_shared=False)
+            yield done - counted
+            counted = done
+            if done == ids.size:
+                return logits[0]
 
     def _past(self, ids: TokenIds) -> Floats:
         """Keys and values of a prefix, (P, 2 layers, k, d), from the cache as far as it goes."""
@@ -148,26 +193,36 @@ class DecoderEngine:
 
     def _extended(self, known: Floats | None, ids: TokenIds) -> Floats:
         """Keys and values of all of `ids`, of which the first ones are known; piece by piece."""
-        config = self._config
         done = 0 if known is None else len(known)
         if known is not None and done == ids.size:
             return known
-        shape = (ids.size, 2 * config.layers, config.kv_heads, config.head_dim)
-        past = np.empty(shape, dtype=np.float32)
+        past = self._empty_past(ids.size)
         if known is not None:
             past[:done] = known
         while done < ids.size:
-            piece = ids[done : done + self._call_tokens(done, PIECE_TOKENS)]
+            piece = ids[done : done + self._call_tokens(done, self._slice_tokens)]
             self._call([piece], past[:done], keep=True)
             past[done : done + piece.size] = self._request.get_output_tensor(1).data
             done += piece.size
         return past
 
+    def _empty_past(self, tokens: int) -> Floats:
+        """Room for keys and values, (P, 2 layers, k, d), which takes memory as it is filled."""
+        config = self._config
+        shape = (tokens, 2 * config.layers, config.kv_heads, config.head_dim)
+        return np.empty(shape, dtype=np.float32)
+
     def _call(self, rows: Sequence[TokenIds], past: Floats, *, keep: bool = False) -> Logits:
         """Run own tokens behind a past: logits (B, 1)."""
-        inputs = pack(rows, self._config, past=past, keep=keep)
-        self._request.infer(inputs, share_inputs=True)
-        return self._request.get_output_tensor(0).data.copy()
+        request = self._request
+        inputs = pack(rows, self._config, past=past, keep=keep)  # to be held until the call is over
+        for name, values in inputs.items():
+            request.set_tensor(name, ov.Tensor(values, shared_memory=True))
+        try:
+            request.infer()
+        finally:  # with infer(inputs) the request would hold the past until its next call
+            request.set_tensor("past", self._no_past)
+        return request.get_output_tensor(0).data.copy()
 
     def _call_tokens(self, past_tokens: int, most: int) -> int:
         """Padded tokens that one call takes behind so long a past: `most`, or fewer, or one.
@@ -176,3 +231,10 @@ class DecoderEngine:
         """
         score_bytes = 4 * self._config.heads * (past_tokens + most)
         return max(1, min(most, ATTENTION_BYTES // score_bytes))
+
+
+def slice_tokens(config: DecoderConfig) -> int:
+    """Tokens of a row that run at once: SLICE_FLOPS, within bounds; attention is not counted."""
+    layer = config.hidden * (2 * config.query_width + 2 * config.kv_width + 3 * config.intermediate)
+    fitting = SLICE_FLOPS / (2 * config.layers * layer)
+    return int(min(max(fitting, MIN_SLICE_TOKENS), MAX_SLICE_TOKENS))
