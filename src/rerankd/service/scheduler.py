@@ -239,11 +239,13 @@ class Scheduler:
             admission.note_backlog()
 
     def _budget(self) -> int:
-        """Tokens of one call into the engine: as many as take about _CALL_S."""
+        """Tokens of one call into the engine: as many as take about _CALL_S.
+
+        The first calls are small: until one has ended nobody is refused for the time it would wait.
+        """
         info = self.engine.info
         at_rate = int(self.admission.pace.tokens_per_s * _CALL_S)
-        least = info.slice_tokens or _CALL_TOKENS
-        return min(info.batch_tokens, max(least, at_rate or info.batch_tokens))
+        return min(info.batch_tokens, max(info.slice_tokens or _CALL_TOKENS, at_rate))
 
     def _may_start(self, job: Job[Work]) -> bool:
         """Whether a request may begin or go on; one that cannot end in time leaves before."""
