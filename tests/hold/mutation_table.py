@@ -19,7 +19,12 @@ SERVICE = "src/rerankd/service"
 WEB = "src/rerankd/web"
 CORE = "src/rerankd/core"
 DIALECTS = "src/rerankd/dialects"
-SCHEDULER = ("tests/service/test_scheduler.py", "tests/service/test_scheduler_laws.py")
+SCHEDULER = (
+    "tests/service/test_watched.py",
+    "tests/service/test_scheduler.py",
+    "tests/service/test_scheduler_laws.py",
+)
+OVERLOAD = ("tests/service/test_overload.py",)
 LAYERS = ("tests/test_layers.py",)
 
 MUTATIONS = (
@@ -29,35 +34,37 @@ MUTATIONS = (
         f"{WEB}/body.py",
         "    except BaseException:\n        inflight.give_back(size)\n        raise\n",
         "    except BaseException:\n        raise\n",
-        ("tests/web/test_refusals.py",),
+        ("tests/web/test_body.py",),
     ),
     Mutation(
         "bytes are not given back when a body is late",
         f"{WEB}/body.py",
         "    except TimeoutError:\n        inflight.give_back(size)\n",
         "    except TimeoutError:\n",
-        ("tests/web/test_refusals.py",),
+        ("tests/web/test_body.py",),
     ),
     Mutation(
         "a body's size is checked when all of it is in memory",
         f"{WEB}/body.py",
+        "            async for part in parts:\n"
         "                _check_size(size + len(part), limit_bytes)\n",
-        "",
-        ("tests/web/test_refusals.py",),
+        '            for part in [b"".join([part async for part in parts])]:\n'
+        "                _check_size(size + len(part), limit_bytes)\n",
+        ("tests/web/test_body.py",),
     ),
     Mutation(
         "Retry-After of a full queue is always its minimum",
-        f"{SERVICE}/scheduler.py",
-        "min(max(estimate, _RETRY_MIN_S), _RETRY_MAX_S)",
-        "_RETRY_MIN_S",
-        SCHEDULER,
+        f"{SERVICE}/admission.py",
+        "min(max(math.ceil(estimate_s), RETRY_MIN_S), _RETRY_MAX_S)",
+        "RETRY_MIN_S",
+        OVERLOAD,
     ),
     Mutation(
         "Retry-After of a full queue has no maximum",
-        f"{SERVICE}/scheduler.py",
-        "min(max(estimate, _RETRY_MIN_S), _RETRY_MAX_S)",
-        "max(estimate, _RETRY_MIN_S)",
-        SCHEDULER,
+        f"{SERVICE}/admission.py",
+        "min(max(math.ceil(estimate_s), RETRY_MIN_S), _RETRY_MAX_S)",
+        "max(math.ceil(estimate_s), RETRY_MIN_S)",
+        OVERLOAD,
     ),
     Mutation(
         "tokens are given back after a failure of the engine",
@@ -71,7 +78,7 @@ MUTATIONS = (
         f"{WEB}/endpoints.py",
         "timeout=None if receive is None else deadline_s",
         "timeout=deadline_s",
-        ("tests/web/test_refusals.py",),
+        ("tests/web/test_body.py",),
     ),
     Mutation(
         "a provider's 402 is Unauthorized",
@@ -126,8 +133,8 @@ MUTATIONS = (
     Mutation(
         "an engine's failure fails only the first request of a batch",
         f"{SERVICE}/scheduler.py",
-        "if len(requests) == 1:",
-        "if requests:",
+        "if len(jobs) == 1:",
+        "if jobs:",
         SCHEDULER,
     ),
     # Caught ever since.
@@ -155,8 +162,8 @@ MUTATIONS = (
     Mutation(
         "newcomers start at zero",
         f"{CORE}/fair.py",
-        "job.virtual = flow.now",
-        "job.virtual = 0.0",
+        "return max(self._now - self._grace if was_here else self._now, virtual)",
+        "return 0.0",
         ("tests/core/test_fair.py", *SCHEDULER),
     ),
     Mutation(
@@ -186,5 +193,71 @@ MUTATIONS = (
         "return self.second, self.ids.tobytes()",
         "return 0, self.ids.tobytes()",
         ("tests/service/test_cache.py", "tests/core/test_batch.py"),
+    ),
+    # Admission by time.
+    Mutation(
+        "waiting has no limit",
+        f"{SERVICE}/admission.py",
+        "if ahead and wait > patience:",
+        "if False:",
+        OVERLOAD,
+    ),
+    Mutation(
+        "what cannot end in time is taken",
+        f"{SERVICE}/admission.py",
+        "now + wait + own > until",
+        "False",
+        OVERLOAD,
+    ),
+    Mutation(
+        "a burst may not fill the queue",
+        f"{CORE}/pace.py",
+        "return max(LEAST_PATIENCE * self.wait_s, left)",
+        "return LEAST_PATIENCE * self.wait_s",
+        OVERLOAD,
+    ),
+    Mutation(
+        "what waits is ahead of everybody, whatever its key",
+        f"{CORE}/fair.py",
+        "return before + sum(min(waiting, share) for _, waiting in totals.values())",
+        "return before + sum(waiting for _, waiting in totals.values())",
+        (*OVERLOAD, "tests/core/test_fair.py"),
+    ),
+    Mutation(
+        "a call into the engine is as long as it may be",
+        f"{SERVICE}/scheduler.py",
+        "return min(info.batch_tokens, max(least, at_rate or info.batch_tokens))",
+        "return info.batch_tokens",
+        (*SCHEDULER, *OVERLOAD),
+    ),
+    Mutation(
+        "what cannot end in time any more runs all the same",
+        f"{SERVICE}/scheduler.py",
+        "if self.admission.is_hopeless(sum(job.lengths), work.until):",
+        "if False:",
+        OVERLOAD,
+    ),
+    Mutation(
+        "nobody is told when the queue's task ends",
+        f"{SERVICE}/scheduler.py",
+        '        error = EngineFailed("The queue of the model failed.")\n'
+        "        error.__cause__ = cause\n"
+        "        self._fail_all(error)\n",
+        "",
+        ("tests/service/test_watched.py",),
+    ),
+    Mutation(
+        "a long row goes on when its caller has left",
+        f"{SERVICE}/scheduler.py",
+        "        finally:\n            self._queue.cancel(job)\n            if work.slices",
+        "        finally:\n            if work.slices",
+        ("tests/service/test_slices.py", *SCHEDULER),
+    ),
+    Mutation(
+        "health looks away from a call that does not end",
+        f"{SERVICE}/health.py",
+        "if scheduler.running_s > self.patience_s:",
+        "if False:",
+        ("tests/service/test_watched.py", "tests/service/test_health.py"),
     ),
 )
