@@ -226,7 +226,7 @@ MUTATIONS = (
     Mutation(
         "a call into the engine is as long as it may be",
         f"{SERVICE}/scheduler.py",
-        "return min(info.batch_tokens, max(least, at_rate or info.batch_tokens))",
+        "return min(info.batch_tokens, max(info.slice_tokens or _CALL_TOKENS, at_rate))",
         "return info.batch_tokens",
         (*SCHEDULER, *OVERLOAD),
     ),
