@@ -20,6 +20,9 @@ FILES = {
     "config.json": b'{"model_type": "bert"}',
     "tokenizer.json": b"{}",
     "model.safetensors": b"weights" * 1000,
+    "modules.json": b"[]",
+    "config_sentence_transformers.json": b"{}",
+    "sentence_bert_config.json": b"{}",
     "pytorch_model.bin": b"pickle",
     "modeling_x.py": b"import os",
     "onnx/model.safetensors": b"export",
@@ -109,6 +112,9 @@ def test_pull_fetches_configuration_tokenizer_and_safetensors_only() -> None:
         "config.json",
         "tokenizer.json",
         "model.safetensors",
+        "modules.json",
+        "config_sentence_transformers.json",
+        "sentence_bert_config.json",
     }
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert hub.cached_folder("owner/model") == folder

@@ -26,19 +26,6 @@ _WAYS_OUT = {
 _LAST_WORDS = 300  # characters of a library's message that are repeated
 
 
-def check_readable(path: Path) -> None:
-    """Open a file and read a byte: libraries that read files themselves hide why they cannot.
-
-    Raises:
-        StartError: as `unreadable`.
-    """
-    try:
-        with path.open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def unreadable(path: Path, error: OSError) -> StartError:
     """What the operating system said, and what to do: never that the file is damaged."""
     code = error.errno

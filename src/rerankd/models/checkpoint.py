@@ -9,25 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.engines import deberta_config as deberta
 from rerankd.engines import modernbert_config as modernbert
 from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
-from rerankd.models.cause import check_readable, unreadable
 from rerankd.models.deberta_fields import DebertaFields, deberta_config
 from rerankd.models.flash_names import plain_names
+from rerankd.models.folder_file import read_json, shown
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
+from rerankd.models.sizes import Layers, Positive, Size
+from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
 
-Fields = TypeVar("Fields", bound=msgspec.Struct)
-Size = Annotated[int, Meta(ge=1)]
 _DEFAULT_PAD: dict[Architecture, int] = {"bert": 0, "xlm-roberta": 1}
 
 
@@ -65,13 +64,13 @@ class _Config(msgspec.Struct):
     """The fields of config.json that change what is computed; defaults are transformers'."""
 
     hidden_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     intermediate_size: Size
     vocab_size: Size
     max_position_embeddings: Size
     type_vocab_size: Size = 2
-    layer_norm_eps: Annotated[float, Meta(gt=0)] = 1e-12
+    layer_norm_eps: Positive = 1e-12
     hidden_act: str = "gelu"
     position_embedding_type: str = "absolute"
     is_decoder: bool = False
@@ -129,22 +128,6 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def read_json(path: Path, kind: type[Fields]) -> Fields:
-    """One JSON file of a folder, checked.
-
-    Raises:
-        StartError: it is missing, cannot be read, or is not of that kind.
-    """
-    if not path.is_file():
-        raise StartError(f"{path} is missing; is {path.parent} a complete checkpoint folder?")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except msgspec.MsgspecError as error:
-        raise StartError(f"{path} cannot be used: {error}.") from error
-
-
 def read_model_max_length(folder: Path) -> int | None:
     """The tokenizer's own limit in tokens, when it is a real one.
 
@@ -163,8 +146,9 @@ def _family(raw: _Kind, folder: Path) -> _Family:
     if family is None or raw.model_type not in (family.model_type, None):
         known = ", ".join(f"{name} ({each.model_type})" for name, each in _FAMILIES.items())
         raise StartError(
-            f"{folder}/config.json: architecture {name} with model_type {raw.model_type!r} is not "
-            f"supported; supported are {known}. Code that a checkpoint brings is never run."
+            f"{folder}/config.json: architecture {shown(name)[1:-1]} with model_type "
+            f"{shown(raw.model_type)} is not supported; supported are {known}. Code that a "
+            "checkpoint brings is never run."
         )
     return family
 
@@ -197,31 +181,3 @@ def _encoder_config(raw: _Config, architecture: Architecture, folder: Path) -> E
         labels=labels,
         pad_id=pad,
     )
-
-
-def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
-    """tokenizer.json, without truncation and padding.
-
-    Raises:
-        StartError: it is missing or damaged, or makes ids that a model of `vocab` ids lacks.
-    """
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise StartError(
-            f"{path} is missing; rerankd reads only that form. With transformers: "
-            f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it."
-        )
-    check_readable(path)
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise StartError(f"{path} is damaged: {error}. Download it again.") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-    if largest >= vocab:
-        raise StartError(
-            f"{path} makes token ids up to {largest}, but the model has {vocab} (vocab_size "
-            "in config.json); the tokenizer belongs to another model."
-        )
-    return tokenizer

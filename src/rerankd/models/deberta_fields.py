@@ -7,16 +7,13 @@ some fields that the former does not list.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from rerankd.engines.deberta_config import DebertaConfig, Term
+from rerankd.models.sizes import Layers, OptionalSize, Positive, SignedSize, Size
 from rerankd.models.unsupported import refuse_unsupported
 
-Size = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
 TERMS: tuple[Term, ...] = ("c2p", "p2c")
 
 
@@ -24,23 +21,23 @@ class DebertaFields(msgspec.Struct):
     """The fields that change what is computed; defaults are transformers'."""
 
     hidden_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     intermediate_size: Size
     vocab_size: Size
     max_position_embeddings: Size = 512
-    type_vocab_size: Annotated[int, Meta(ge=0)] = 0
+    type_vocab_size: OptionalSize = 0
     layer_norm_eps: Positive = 1e-7
     hidden_act: str = "gelu"
     pooler_hidden_act: str = "gelu"
     pooler_hidden_size: int | None = None
     embedding_size: int | None = None
     attention_head_size: int | None = None
-    conv_kernel_size: int = 0
+    conv_kernel_size: OptionalSize = 0
     position_biased_input: bool = True
     relative_attention: bool = False
-    max_relative_positions: int = -1
-    position_buckets: int = -1
+    max_relative_positions: SignedSize = -1
+    position_buckets: SignedSize = -1
     norm_rel_ebd: str = "none"
     share_att_key: bool = False
     pos_att_type: str | list[str] | None = None

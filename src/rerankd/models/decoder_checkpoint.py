@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
-from rerankd.models.checkpoint import Size, read_json, read_model_max_length, read_tokenizer
+from rerankd.models.checkpoint import read_model_max_length
+from rerankd.models.folder_file import read_json, shown
+from rerankd.models.sizes import Layers, Positive, Size
+from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
 
@@ -35,7 +36,7 @@ class _Kind(msgspec.Struct):
 class _Rope(msgspec.Struct):
     """`rope_parameters` (transformers 5) or `rope_scaling` (older), as far as it is supported."""
 
-    rope_theta: float | None = None
+    rope_theta: Positive | None = None
     rope_type: str | None = None
     type: str | None = None  # rope_type's older name
 
@@ -46,16 +47,16 @@ class _Config(msgspec.Struct):
     model_type: str
     architectures: list[str]
     hidden_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     intermediate_size: Size
     vocab_size: Size
     num_key_value_heads: Size | None = None
     head_dim: Size | None = None
     max_position_embeddings: Size = 32768
-    rms_norm_eps: Annotated[float, Meta(gt=0)] = 1e-6
+    rms_norm_eps: Positive = 1e-6
     hidden_act: str = "silu"
-    rope_theta: Annotated[float, Meta(gt=0)] | None = None
+    rope_theta: Positive | None = None
     rope_parameters: _Rope | None = None
     rope_scaling: _Rope | None = None
     attention_bias: bool = False
@@ -109,8 +110,8 @@ def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
     if architecture is None or architecture != raw.model_type:
         known = ", ".join(f"{name} ({each})" for name, each in _ARCHITECTURES.items())
         raise StartError(
-            f"{folder}/config.json: architecture {name} with model_type {raw.model_type!r} is no "
-            f"decoder that is supported; supported are {known}."
+            f"{folder}/config.json: architecture {shown(name)[1:-1]} with model_type "
+            f"{shown(raw.model_type)} is no decoder that is supported; supported are {known}."
         )
     heads, kv_heads = raw.num_attention_heads, raw.num_key_value_heads or raw.num_attention_heads
     head_dim = _head_dim(raw, architecture)

@@ -14,19 +14,20 @@ from pathlib import Path
 
 import msgspec
 
-from rerankd.models.checkpoint import read_json
+from rerankd.models.folder_file import read_json
+from rerankd.models.sizes import Layers, Size
 
 
 class _Config(msgspec.Struct):
     """The sizes, under transformers' names."""
 
     model_type: str
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
+    hidden_size: Size
+    num_hidden_layers: Layers
+    num_attention_heads: Size
+    intermediate_size: Size
+    num_key_value_heads: Size | None = None
+    head_dim: Size | None = None
 
 
 class _Nested(msgspec.Struct):

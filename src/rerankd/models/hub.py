@@ -11,7 +11,14 @@ from pathlib import Path
 
 from rerankd.core.errors import StartError
 
-_WANTED = ("config.json", "tokenizer*.json", "*.safetensors", "*.safetensors.index.json")
+_WANTED = (
+    "config.json",
+    "tokenizer*.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "modules.json",  # what sentence-transformers writes about scoring
+    "*sentence*.json",
+)
 _UNWANTED = ("*/*",)  # exports for other runtimes live in sub-folders
 _REPOSITORY = re.compile(r"(?!\.)[\w.-]+/[\w.-]+")  # ./x and ../x are folders
 

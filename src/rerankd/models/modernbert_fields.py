@@ -8,16 +8,13 @@ Source: transformers, configuration_modernbert.ModernBertConfig.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from rerankd.engines.modernbert_config import ModernBertConfig, Pooling
+from rerankd.models.sizes import Layers, OptionalSize, Positive, Size
 from rerankd.models.unsupported import refuse_unsupported
 
-Size = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
 
 
@@ -32,7 +29,7 @@ class ModernBertFields(msgspec.Struct):
     """The fields that change what is computed; defaults are transformers'."""
 
     hidden_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     intermediate_size: Size
     vocab_size: Size
@@ -45,7 +42,7 @@ class ModernBertFields(msgspec.Struct):
     classifier_pooling: Pooling = "cls"
     hidden_activation: str = "gelu"
     classifier_activation: str = "gelu"
-    local_attention: int = 128  # tokens that a local layer sees, both sides together
+    local_attention: OptionalSize = 128  # tokens that a local layer sees, both sides together
     layer_types: list[str] | None = None
     global_attn_every_n_layers: Size = 3
     rope_parameters: dict[str, Rope | None] | None = None

@@ -6,13 +6,18 @@ Derived once from the tokenizer's post-processor, e.g. `[CLS] q [SEP] d [SEP]` f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.core.types import Row, TokenIds
+from rerankd.models.folder_file import failing_as
+
+MAX_SPECIALS: Final = 64  # of a row; the most known are 4
 
 
 def token_ids(encoding: Encoding) -> TokenIds:
@@ -58,10 +63,12 @@ def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
         StartError: the post-processor does not build query and document, in this order, once,
             with special tokens before, between and behind them.
     """
-    query = tokenizer.encode("query", add_special_tokens=False)
-    document = tokenizer.encode("a document", add_special_tokens=False)
-    pair = tokenizer.post_process(query, document)
+    with failing_as("tokenizer.json: its post-processor fails: {}."):
+        query = tokenizer.encode("query", add_special_tokens=False)
+        document = tokenizer.encode("a document", add_special_tokens=False)
+        pair = tokenizer.post_process(query, document)
     mask = np.asarray(pair.special_tokens_mask)
+    _check_specials(tokenizer, [pair.ids[i] for i in np.flatnonzero(mask)])
     ids, types = token_ids(pair), np.asarray(pair.type_ids)
     text = np.flatnonzero(mask == 0)
     q, d = len(query.ids), len(document.ids)
@@ -84,6 +91,21 @@ def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
         suffix=ids[ends[1] :],
         second_at=_second_at(types, ends[0], starts[1]) if token_types > 1 else None,
     )
+
+
+def _check_specials(tokenizer: Tokenizer, specials: Sequence[int]) -> None:
+    """They are few, and tokens of the vocabulary: the post-processor brings its own numbers."""
+    if len(specials) > MAX_SPECIALS:
+        raise StartError(
+            f"tokenizer.json: its post-processor puts {len(specials)} special tokens around a pair "
+            f"(limit {MAX_SPECIALS}). Use the tokenizer.json of the model."
+        )
+    for each in specials:
+        if tokenizer.id_to_token(each) is None:
+            raise StartError(
+                f"tokenizer.json: its post-processor puts in token {each}, which is not in the "
+                "vocabulary. Use the tokenizer.json of the model."
+            )
 
 
 def _second_at(types: np.typing.NDArray[np.int_], middle: int, document: int) -> int | None:

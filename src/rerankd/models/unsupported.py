@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rerankd.core.errors import StartError
+from rerankd.models.folder_file import printable
 
 
 def refuse_unsupported(config: Path, wrong: Mapping[str, bool]) -> None:
@@ -18,6 +19,6 @@ def refuse_unsupported(config: Path, wrong: Mapping[str, bool]) -> None:
     Raises:
         StartError: it does; the message lists everything.
     """
-    found = [what for what, is_wrong in wrong.items() if is_wrong]
+    found = [printable(what) for what, is_wrong in wrong.items() if is_wrong]
     if found:
         raise StartError(f"{config} is not supported: {'; '.join(found)}.")

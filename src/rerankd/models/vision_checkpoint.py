@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
@@ -22,7 +20,10 @@ from rerankd.engines.vision_config import (
     VisionDecoderConfig,
     tensor_shapes,
 )
-from rerankd.models.checkpoint import Size, read_json, read_model_max_length, read_tokenizer
+from rerankd.models.checkpoint import read_model_max_length
+from rerankd.models.folder_file import read_json, shown
+from rerankd.models.sizes import Layers, OptionalSize, Positive, Size, TokenId
+from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.vision_pixels import FACTOR
 from rerankd.models.vision_prompt import SPECIALS, VisionTokens
@@ -44,9 +45,9 @@ class _Kind(msgspec.Struct):
 class _Rope(msgspec.Struct):
     """`rope_parameters` (transformers 5) or `rope_scaling` (older), as far as it is supported."""
 
-    rope_theta: float | None = None
+    rope_theta: Positive | None = None
     rope_type: str | None = None
-    mrope_section: tuple[int, int, int] = _DEFAULT_SECTIONS
+    mrope_section: tuple[OptionalSize, OptionalSize, OptionalSize] = _DEFAULT_SECTIONS
     mrope_interleaved: bool = True
 
 
@@ -54,16 +55,16 @@ class _Text(msgspec.Struct):
     """The decoder's fields that change what is computed; defaults are transformers'."""
 
     hidden_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     intermediate_size: Size
     vocab_size: Size
     num_key_value_heads: Size | None = None
     head_dim: Size = 128
     max_position_embeddings: Size = 128_000
-    rms_norm_eps: Annotated[float, Meta(gt=0)] = 1e-6
+    rms_norm_eps: Positive = 1e-6
     hidden_act: str = "silu"
-    rope_theta: Annotated[float, Meta(gt=0)] | None = None
+    rope_theta: Positive | None = None
     rope_parameters: _Rope | None = None
     rope_scaling: _Rope | None = None
     attention_bias: bool = False
@@ -72,13 +73,13 @@ class _Text(msgspec.Struct):
 class _Vision(msgspec.Struct):
     """The tower's."""
 
-    depth: Size
+    depth: Layers
     hidden_size: Size
     num_heads: Size
     intermediate_size: Size
     out_hidden_size: Size
     num_position_embeddings: Size
-    deepstack_visual_indexes: list[int]
+    deepstack_visual_indexes: list[OptionalSize]
     patch_size: Size = 16
     spatial_merge_size: Size = 2
     temporal_patch_size: Size = 2
@@ -91,10 +92,10 @@ class VisionFields(msgspec.Struct):
 
     text_config: _Text
     vision_config: _Vision
-    image_token_id: int
-    video_token_id: int
-    vision_start_token_id: int
-    vision_end_token_id: int
+    image_token_id: TokenId
+    video_token_id: TokenId
+    vision_start_token_id: TokenId
+    vision_end_token_id: TokenId
     tie_word_embeddings: bool = False
 
 
@@ -131,9 +132,9 @@ def open_vision(folder: Path) -> VisionCheckpoint:
     name = kind.architectures[0] if kind.architectures else "(none)"
     if name != ARCHITECTURE or kind.model_type != _MODEL_TYPE:
         raise StartError(
-            f"{path}: architecture {name} with model_type {kind.model_type!r} is not supported; "
-            f"of the Qwen3-VL family {ARCHITECTURE} ({_MODEL_TYPE}) is, whose language model head "
-            "answers yes or no. Use the checkpoint as its publisher has it."
+            f"{path}: architecture {shown(name)[1:-1]} with model_type {shown(kind.model_type)} is "
+            f"not supported; of the Qwen3-VL family {ARCHITECTURE} ({_MODEL_TYPE}) is, whose "
+            "language model head answers yes or no. Use the checkpoint as its publisher has it."
         )
     raw = read_json(path, VisionFields)
     config = vision_config(raw, path)

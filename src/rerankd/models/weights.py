@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -32,12 +32,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
-from rerankd.models.cause import check_readable, unreadable
+from rerankd.models.cause import unreadable
+from rerankd.models.folder_file import printable, read_json, shown, text_fault
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+MAX_HEADER_BYTES: Final = 16 << 20  # a tensor takes about 110
+MAX_TENSORS: Final = 65_536  # of a folder; MAX_LAYERS layers have half as many
 _SMALL_BYTES: Final = 65_536  # widened in memory: a mapping costs a page or more
 
 
@@ -117,16 +120,20 @@ class SafetensorsFolder:
         self._are_kept = are_kept
         self._tensors: dict[str, _Tensor] = {}
         for file, listed in _files(folder).items():
-            tensors = _header(file)
+            tensors = _header(file, MAX_TENSORS - len(self._tensors))
             names = tensors.keys() if listed is None else listed
             for name in names:
                 if name not in tensors:
-                    raise StartError(f"{file} lacks {name}, which {INDEX} says it holds.")
+                    raise StartError(
+                        f"{file} lacks {shown(name)[1:-1]}, which {INDEX} says it holds."
+                    )
                 plain = _canonical(name, prefix)
                 parts = (plain,) if rename is None else rename(plain)
                 for canonical, part in zip(parts, tensors[name].cut(len(parts)), strict=True):
                     if canonical in self._tensors:
-                        raise StartError(f"{folder} holds {canonical} twice, under two names.")
+                        raise StartError(
+                            f"{folder} holds {shown(canonical)[1:-1]} twice, under two names."
+                        )
                     self._tensors[canonical] = part
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -154,7 +161,8 @@ class SafetensorsFolder:
         unused = [name for name in have if name not in wanted and not name.startswith(unread)]
         if missing or unused:
             parts = [
-                f"{what} {len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+                f"{what} {len(names)} ({', '.join(shown(name)[1:-1] for name in names[:3])}"
+                f"{', …' if len(names) > 3 else ''})"
                 for what, names in (("missing", missing), ("unused", unused))
                 if names
             ]
@@ -165,7 +173,7 @@ class SafetensorsFolder:
         for name, shape in wanted.items():
             if have[name] != shape:
                 raise StartError(
-                    f"{self._folder}: {name} has shape {list(have[name])}, but config.json asks "
+                    f"{self._folder}: {name} has shape {shown(have[name])}, but config.json asks "
                     f"for {list(shape)}; config.json and weights belong to different models."
                 )
             if self._tensors[name].dtype not in _BYTES:
@@ -254,12 +262,12 @@ def _files(folder: Path) -> dict[Path, list[str] | None]:
         return {folder / SINGLE: None}
     if (folder / INDEX).is_file():
         return _shards(folder)
-    pickles = sorted(path.name for path in folder.glob("*.bin"))
-    if pickles:
+    pickle = min((path.name for path in folder.glob("*.bin")), default=None)
+    if pickle is not None:
         raise StartError(
-            f"{folder} holds {pickles[0]}, but no {SINGLE}. A .bin file is a Python pickle, which "
-            "can run code, so rerankd never opens one. Use a revision that has safetensors, or, "
-            "if you trust the file, convert it with transformers: "
+            f"{folder} holds {shown(pickle)[1:-1]}, but no {SINGLE}. A .bin file is a "
+            "Python pickle, which can run code, so rerankd never opens one. Use a revision that "
+            "has safetensors, or, if you trust the file, convert it with transformers: "
             "AutoModelForSequenceClassification.from_pretrained(FOLDER).save_pretrained(NEW)."
         )
     raise StartError(f"{folder} has no weights: {SINGLE} or {INDEX} is needed.")
@@ -267,19 +275,16 @@ def _files(folder: Path) -> dict[Path, list[str] | None]:
 
 def _shards(folder: Path) -> dict[Path, list[str] | None]:
     path = folder / INDEX
-    try:
-        index = msgspec.json.decode(path.read_bytes(), type=_Index)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except msgspec.MsgspecError as error:
-        raise StartError(f"{path} cannot be used: {error}.") from error
+    index = read_json(path, _Index)
     shards: dict[Path, list[str] | None] = {}
     for name, shard in index.weight_map.items():
         # by the text of the path: a hub's cache has symbolic links out of the folder
         parts = PurePosixPath(shard).parts
         inside = parts and not shard.startswith("/") and ".." not in parts
         if not inside or "\\" in shard or ":" in shard or not shard.endswith(".safetensors"):
-            raise StartError(f"{path}: {shard!r} is not a .safetensors file inside the folder.")
+            raise StartError(
+                f"{path}: {shown(shard)} is not a .safetensors file inside the folder."
+            )
         file = folder.joinpath(*parts)
         if not file.is_file():
             raise StartError(f"{file} is missing, but {INDEX} names it; download it again.")
@@ -289,24 +294,56 @@ def _shards(folder: Path) -> dict[Path, list[str] | None]:
     return shards
 
 
-def _header(file: Path) -> dict[str, _Tensor]:
-    """Where each tensor lies, from a file that the safetensors library has found whole."""
-    check_readable(file)
+def _header(file: Path, most: int) -> dict[str, _Tensor]:
+    """Where each of at most so many tensors lies, from a file that safetensors has found whole."""
     try:
-        with safe_open(file, framework="numpy"):  # checks sizes, offsets and the file's length
-            pass
         with file.open("rb") as stream:
+            data = _header_bytes(file, stream, most)
             # copy on write: OpenVINO refuses arrays that cannot be written to, and writes to none
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-        size = int.from_bytes(mapped[:8], "little")
-        entries = msgspec.json.decode(mapped[8 : 8 + size], type=dict[str, msgspec.Raw])
+        with safe_open(file, framework="numpy"):  # checks sizes, offsets and the file's length
+            pass
+        entries = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         decoded = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in entries.items()}
+    except (SafetensorError, msgspec.MsgspecError, ValueError) as error:
+        raise _damaged(file, printable(str(error))) from error
     except OSError as error:
         raise unreadable(file, error) from error
-    except (SafetensorError, msgspec.MsgspecError) as error:
-        raise StartError(f"{file} is damaged or cut short ({error}); download it again.") from error
+    start = 8 + len(data)
     return {
-        name: _Tensor(mapped, 8 + size + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
+        name: _Tensor(mapped, start + entry.data_offsets[0], entry.dtype, tuple(entry.shape))
         for name, entry in decoded.items()
     }
+
+
+def _header_bytes(file: Path, stream: BinaryIO, most: int) -> bytes:
+    """The header: 8 bytes say how long it is, and what it says is checked before it is believed.
+
+    Raises:
+        StartError: it is cut short, larger than any, no JSON text, or lists too many tensors.
+    """
+    size = int.from_bytes(stream.read(8), "little")
+    there = os.fstat(stream.fileno()).st_size - 8
+    if not 0 < size <= there:
+        raise _damaged(file, f"its header would have {size} bytes, and {max(there, 0)} are there")
+    if size > MAX_HEADER_BYTES:
+        raise StartError(
+            f"{file}: its header has {size} bytes; at most {MAX_HEADER_BYTES} are read. No "
+            "published checkpoint is like that; use the checkpoint as its publisher has it."
+        )
+    data = stream.read(size)
+    fault = text_fault(data)
+    if fault is not None:
+        raise _damaged(file, f"its header {fault}")
+    count = data.count(b'"data_offsets"')
+    if count > most:
+        raise StartError(
+            f"{file} lists {count} tensors; a folder may have {MAX_TENSORS}. No published "
+            "checkpoint has as many; use the checkpoint as its publisher has it."
+        )
+    return data
+
+
+def _damaged(file: Path, why: str) -> StartError:
+    return StartError(f"{file} is damaged or cut short ({why}); download it again.")

@@ -1,0 +1,92 @@
+"""tokenizer.json as a tokenizer that is fit to be shown any text.
+
+The library believes what the file says: a long entry overflows its stack, a replacement may grow a
+text without end, a search may take time squared, an error of the regex engine is a panic. So the
+file is looked at first, by the limits of models.tokenizer_limits, and the tokenizer is tried.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from tokenizers import Tokenizer
+
+from rerankd.core.errors import StartError
+from rerankd.models.folder_file import failing_as, json_text, read_bytes
+from rerankd.models.tokenizer_limits import MAX_TOKENIZER_BYTES, Parts, looked_at
+from rerankd.models.tokenizer_patterns import try_patterns
+
+# Letters of many scripts, marks, spaces, digits, emoji, private and unassigned characters, and the
+# one that NFKC makes longest.
+_PROBES: Final = (
+    "the capital of France is Paris, founded in 1984",
+    "法国的首都是巴黎 東京 서울 กรุงเทพ",
+    "столица Франции عاصمة فرنسا दिल्ली",
+    "e\u0301\u0323 \u200b\t\r\n\u00a0 \U0001f600 \ue000 \U0010fffd \ufdfa <x> \\ \x00 ' ` \"",
+)
+_BMP: Final = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x10000)]))
+_MIN_VOCAB_SHARE: Final = 16  # a tokenizer has at least one of so many of the model's ids
+
+
+def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
+    """tokenizer.json, without truncation and padding.
+
+    Raises:
+        StartError: it is missing or damaged, is over a limit, fails on a text, or makes ids that a
+            model of `vocab` ids lacks.
+    """
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise StartError(
+            f"{path} is missing; rerankd reads only that form. With transformers: "
+            f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it."
+        )
+    data = json_text(path, read_bytes(path, MAX_TOKENIZER_BYTES))
+    parts = looked_at(path, data, vocab)
+    tokenizer = _built(path, data)
+    _check_ids(path, tokenizer, vocab)
+    _check_texts(path, tokenizer, parts)
+    return tokenizer
+
+
+def _built(path: Path, data: bytes) -> Tokenizer:
+    with failing_as(f"{path} is damaged: {{}}. Download it again."):
+        tokenizer = Tokenizer.from_str(data.decode())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    return tokenizer
+
+
+def _check_ids(path: Path, tokenizer: Tokenizer, vocab: int) -> None:
+    """Every id is one of the model's, and not almost all of the model's are without a token."""
+    ids = tokenizer.get_vocab(with_added_tokens=True).values()
+    largest = max(ids, default=-1)
+    if largest >= vocab:
+        raise StartError(
+            f"{path} makes token ids up to {largest}, but the model has {vocab} (vocab_size "
+            "in config.json); the tokenizer belongs to another model."
+        )
+    if len(ids) * _MIN_VOCAB_SHARE < vocab:
+        raise StartError(
+            f"{path} has {len(ids)} tokens, but the model has {vocab} (vocab_size in config.json): "
+            "it is not the model's tokenizer, but one that was made up where the model's was "
+            "missing. Use the tokenizer files of the model's publisher."
+        )
+
+
+def _check_texts(path: Path, tokenizer: Tokenizer, parts: Parts) -> None:
+    """Whatever it is shown, it answers, and with tokens that differ."""
+    with failing_as(
+        f"{path} fails on ordinary text ({{}}); it cannot be the tokenizer of a model. Use the "
+        "file as its publisher has it."
+    ):
+        try_patterns(path, tokenizer, parts.patterns)
+        found = [tokenizer.encode(text, add_special_tokens=False).ids for text in _PROBES]
+        if parts.has_charsmap and tokenizer.normalizer is not None:
+            tokenizer.normalizer.normalize_str(_BMP)
+    if len({each for ids in found for each in ids}) < 2:
+        raise StartError(
+            f"{path} reads every word of every language as one and the same token: it is not the "
+            "model's tokenizer. Use the tokenizer files of the model's publisher."
+        )
