@@ -69,8 +69,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="Time for headers, then for the body, to arrive.")
     ] = 60.0
     inflight_bytes: Annotated[
-        int, Meta(ge=1, description="Bodies of all requests in progress. Above: 503.")
+        int,
+        Meta(ge=1, description="Bodies and answers of all requests in progress. Above: 503."),
     ] = 268_435_456
+    write_s: Annotated[
+        float, Meta(gt=0, description="A client that reads nothing of its answer so long is cut.")
+    ] = 30.0
     documents: Annotated[int, Meta(ge=1, description="Documents per request.")] = 1000
     document_bytes: Annotated[
         int, Meta(ge=1, description="One text document, in UTF-8 bytes; images: see media.")

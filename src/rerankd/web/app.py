@@ -139,7 +139,7 @@ def create_app(
         middleware=_cors(cors_origins),
     )
     app.router.redirect_slashes = False
-    return RequestId(app)
+    return RequestId(app, state.drain)
 
 
 def _routes(state: State, registry: Registry) -> list[BaseRoute]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import zlib
 from collections.abc import AsyncIterator, Mapping
 
@@ -11,6 +12,10 @@ from starlette.types import Receive
 from rerankd.core.errors import BodyTimeout, BodyTooLarge, InvalidRequest, Overloaded
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_PACKED_BYTES = 4096  # unpacked at once: what follows one of many members is copied each time
+_UNPACKED_BYTES = 1_048_576  # at most, before the room for them is asked for
+_SMALL_BYTES = 65_536  # a request that holds no more may use all of the room
+_KEPT_FREE = 8  # the part of the room (1/8) that is kept for such requests
 
 
 class ClientGone(Exception):
@@ -18,7 +23,7 @@ class ClientGone(Exception):
 
 
 class InflightBytes:
-    """Bodies of all requests in progress: many large ones together must not fill the memory."""
+    """Bodies and answers of all requests in progress: together they must not fill the memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,15 +32,23 @@ class InflightBytes:
     def take(self, size: int, *, own: int) -> None:
         """Reserve room beside the `own` bytes that the request holds already.
 
+        Small requests find some room beside any number of large ones.
+
         Raises:
             Overloaded: other requests leave no room; a lone request always has some.
         """
-        if self.used > own and self.used + size > self._limit:
+        small = own + size <= _SMALL_BYTES
+        room = self._limit if small else self._limit - self._limit // _KEPT_FREE
+        if self.used > own and self.used + size > room:
             raise Overloaded(
                 f"Requests in progress hold {self.used} of {self._limit} bytes "
                 "(limits.inflight_bytes).",
                 retry_after_s=1.0,
             )
+        self.used += size
+
+    def hold(self, size: int) -> None:
+        """Count what is in memory already."""
         self.used += size
 
     def give_back(self, size: int) -> None:
@@ -97,7 +110,7 @@ async def read_body(
     packed = headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
     chunks = _chunks(receive)
     parts = _unpack(chunks, limit_bytes) if packed else chunks
-    body: list[bytes] = []
+    body = io.BytesIO()
     size = 0
     try:
         async with asyncio.timeout(limit_s):
@@ -105,7 +118,7 @@ async def read_body(
                 _check_size(size + len(part), limit_bytes)
                 inflight.take(len(part), own=size)
                 size += len(part)
-                body.append(part)
+                body.write(part)
     except TimeoutError:
         inflight.give_back(size)
         raise BodyTimeout(
@@ -114,7 +127,7 @@ async def read_body(
     except BaseException:
         inflight.give_back(size)
         raise
-    return b"".join(body)
+    return body.getvalue()
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
@@ -129,16 +142,21 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def _unpack(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
-    """gunzip, never holding more than the limit: a bomb stops where the limit is."""
+    """gunzip, a piece at a time: a bomb stops where the limit is, and others run in between."""
     unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    packed = 0
     try:
         async for chunk in chunks:
-            waiting = chunk
-            while waiting:
-                if unpacker.eof:  # a gzip file may have several members
-                    unpacker = zlib.decompressobj(_GZIP_WINDOW)
-                yield unpacker.decompress(waiting, limit_bytes + 1)
-                waiting = unpacker.unconsumed_tail or unpacker.unused_data
+            packed += len(chunk)
+            _check_size(packed, limit_bytes)  # empty members unpack to nothing
+            for at in range(0, len(chunk), _PACKED_BYTES):
+                waiting = chunk[at : at + _PACKED_BYTES]
+                while waiting:
+                    if unpacker.eof:  # a gzip file may have several members
+                        unpacker = zlib.decompressobj(_GZIP_WINDOW)
+                    yield unpacker.decompress(waiting, _UNPACKED_BYTES)
+                    waiting = unpacker.unconsumed_tail or unpacker.unused_data
+                await asyncio.sleep(0)
         if not unpacker.eof:
             raise InvalidRequest("The body is not valid gzip: it is cut off.")
     except zlib.error as error:

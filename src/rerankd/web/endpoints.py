@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import heapq
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 WARNINGS_HEADER = "x-rerankd-warnings"  # a JSON list, for the dialects without a place for them
 _CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
+_CHARACTER_BYTES = 4  # at most, in UTF-8
 _PARSE_INLINE_BYTES = 65_536  # larger bodies are parsed off the event loop
 
 
@@ -45,7 +47,8 @@ class RerankEndpoint:
             with self._state.drain:  # until the answer is with the transport, not only known
                 answer = await call.answer(receive)
                 if answer is not None:
-                    await response_of(answer)(scope, receive, send)
+                    call.hold_only(answer)
+                    await response_of(answer)(scope, receive, send)  # till the client took it
         except Overloaded as error:  # the drain's refusal
             await response_of(call.refused(error))(scope, receive, send)
         finally:
@@ -64,7 +67,9 @@ class _Call:
         self._dialect = route.by_headers(self._headers)  # until the body says more
         self._trace = Trace()
         self._key: Key | None = None
+        self._raw = b""  # the body, until it is parsed
         self._body_bytes = 0
+        self._held_bytes = 0  # of the body and of the answer, in `inflight`
         self._started = time.perf_counter()
 
     async def answer(self, receive: Receive) -> WireAnswer | None:
@@ -95,13 +100,17 @@ class _Call:
             limit_s=state.limits.body_s,
             inflight=state.inflight,
         )
-        raw = await self._before(reading)
-        self._body_bytes = len(raw)
-        return await self._before(self._answered(raw, self._key), receive)
+        self._raw = await self._before(reading)
+        self._body_bytes = self._held_bytes = len(self._raw)
+        return await self._before(self._answered(self._key), receive)
 
-    async def _answered(self, raw: bytes, key: Key) -> WireAnswer:
+    async def _answered(self, key: Key) -> WireAnswer:
         self._trace.until = time.monotonic() + self._state.limits.deadline_s
-        plan = await self._planned(raw)
+        plan = await self._planned()
+        self._raw = b""  # the documents are in the plan now
+        echo_bytes = echoed_bytes(plan.requests, self._body_bytes)
+        self._state.inflight.take(echo_bytes, own=self._held_bytes)
+        self._held_bytes += echo_bytes
         rankings = await self._ranked(plan.requests, key)
         answer = plan.render(rankings, self._timed())
         warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
@@ -110,12 +119,13 @@ class _Call:
         said = msgspec.json.encode(warnings).decode().encode("ascii", "backslashreplace").decode()
         return dataclasses.replace(answer, headers={**answer.headers, WARNINGS_HEADER: said})
 
-    async def _planned(self, raw: bytes) -> Plan:
-        if len(raw) <= _PARSE_INLINE_BYTES:
-            return self._parse(raw)
-        return await asyncio.to_thread(self._parse, raw)
+    async def _planned(self) -> Plan:
+        if self._body_bytes <= _PARSE_INLINE_BYTES:
+            return self._parse()
+        return await asyncio.to_thread(self._parse)
 
-    def _parse(self, raw: bytes) -> Plan:
+    def _parse(self) -> Plan:
+        raw = self._raw
         self._dialect = self._route.by_body(self._headers, raw)
         wire = WireRequest(
             path=self._scope["path"],
@@ -195,9 +205,15 @@ class _Call:
             if not working.cancelled():
                 working.exception()  # seen: too late to matter, when the deadline came first
 
+    def hold_only(self, answer: WireAnswer) -> None:
+        """The request is done: from here on, its answer is what fills memory."""
+        self._raw = b""
+        self._state.inflight.hold(len(answer.body) - self._held_bytes)
+        self._held_bytes = len(answer.body)
+
     def release(self) -> None:
-        """Give the body's bytes back, once the answer is with the transport."""
-        self._state.inflight.give_back(self._body_bytes)
+        """Give the bytes back, once the answer is with the client or nobody waits for it."""
+        self._state.inflight.give_back(self._held_bytes)
 
     def refused(self, error: RerankError) -> WireAnswer:
         """The error as the dialect shows it, recorded."""
@@ -233,6 +249,20 @@ class _Call:
         )
         self._state.metrics.observe(record)
         log_request(record)
+
+
+def echoed_bytes(requests: Sequence[RerankRequest], body_bytes: int) -> int:
+    """At most so many bytes of the body come back as documents of the answer."""
+    total = 0
+    for request in requests:
+        top_n, documents = request.top_n or len(request.documents), request.documents
+        if not request.return_documents:
+            continue
+        if top_n >= len(documents) or any(d.echo is not None for d in documents):
+            return body_bytes
+        longest = heapq.nlargest(top_n, (len(document.value) for document in documents))
+        total += _CHARACTER_BYTES * sum(longest)
+    return min(total, body_bytes)
 
 
 def envelope_of(scope: Scope) -> Envelope:

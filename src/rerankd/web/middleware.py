@@ -1,4 +1,4 @@
-"""The outermost layer: a request id on every answer, and one spelling of every path."""
+"""The outermost layer: a request id on every answer, the last word while the server stops."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rerankd.web.state import Drain
 
 TRACE_HEADERS = ("x-siliconcloud-trace-id", "x-request-id")
 _SLASHES = re.compile("//+")
@@ -19,10 +21,15 @@ def new_request_id() -> str:
 
 
 class RequestId:
-    """ASGI middleware; also folds `//v1/rerank`, what a base URL with a slash too many makes."""
+    """ASGI middleware; also folds `//v1/rerank`, what a base URL with a slash too many makes.
 
-    def __init__(self, app: ASGIApp) -> None:
+    While the server drains, every answer says that its connection ends: a client that keeps
+    connections alive then sends nothing into one that the exit closes.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
         self.app = app
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass HTTP on with an id; anything else as it is."""
@@ -38,6 +45,8 @@ class RequestId:
                 headers = MutableHeaders(scope=message)
                 for name in TRACE_HEADERS:
                     headers[name] = request_id
+                if self._drain.draining:
+                    headers["connection"] = "close"
             await send(message)
 
         await self.app(scope, receive, traced)

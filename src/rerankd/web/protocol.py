@@ -1,101 +1,413 @@
-"""uvicorn's HTTP protocol, with limits on request headers and our answer to what is not HTTP."""
+"""uvicorn's HTTP protocol with a bound on all that a connection sends, holds and is sent."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options
+from rerankd.telemetry import log_refusal
+from rerankd.web.framing import Framing, TooMuch
 from rerankd.web.middleware import TRACE_HEADERS, new_request_id
+from rerankd.web.outgoing import Outgoing
 
-_HEADER_BYTES = 65_536
+_PIECE_BYTES = 4096  # parsed at once: after each, bounds are checked and requests counted
+_SEND_BYTES = 65_536  # of an answer, given to the transport at once
+_LINGER_S = 5.0  # for a client to read its last answer before the connection is reset
+_REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
-class BoundedHeadersProtocol(HttpToolsProtocol):
-    """Closes a connection that does not send whole, reasonable headers in time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one connection may use; see the settings of the same names."""
 
-    uvicorn itself waits for ever and takes headers of any size: a client that opens connections
-    and drips a byte now and then would hold them all. Idle keep-alive connections are uvicorn's
-    own matter (timeout_keep_alive).
+    body_s: float = 60.0
+    body_bytes: int = 33_554_432
+    write_s: float = 30.0
+
+
+class _Flow(FlowControl):
+    """uvicorn's, that reads on for the request at work only while no other waits unparsed."""
+
+    _holding = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless what was read last still waits."""
+        if not self._holding:
+            super().resume_reading()
+
+    def hold(self, holding: bool) -> None:  # noqa: FBT001 - the one thing that it says
+        """Stop reading, or read on."""
+        self._holding = holding
+        if holding:
+            self.pause_reading()
+        else:
+            self.resume_reading()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection: uvicorn's protocol, bounded.
+
+    - headers, trailers and chunk extensions have one limit on bytes, headers a time limit;
+    - what a client goes on sending after its answer is read and dropped, to a limit;
+    - pipelined requests wait unread behind the one that is answered;
+    - a client that ends its sending side gets its answers; one that is gone is noticed;
+    - offers to change to another protocol are ignored, as HTTP wants it;
+    - answers go out in pieces, and a reader that stops is cut off.
     """
 
-    limit_s = 60.0
+    bounds = Bounds()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
-        self._pending_bytes = 0  # read since headers became due
+        self._framing = Framing()
+        self._held = b""  # read, and not parsed: requests behind others
+        self._active: RequestResponseCycle | None = None  # the request that is being answered
+        self._answered = 0
+        self._in_body = False  # of self.cycle, the latest request
+        self._begun = False  # a request's headers are on their way
+        self._offered = False  # its headers want another protocol
+        self._method: str = ""  # of a request that does
+        self._version: str = ""
+        self._replaying = False
+        self._ended = False  # the client sends no more
+        self._dropped_bytes = 0  # sent after the answer
+        self._refusal: tuple[int, str] | None = None  # for when the requests before are answered
+
+    # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request's headers are due from here."""
         super().connection_made(transport)
-        self._arm()
+        self.flow = self._flow = _Flow(transport)
+        self.out = Outgoing(
+            transport,
+            self.loop,
+            limit_s=self.bounds.write_s,
+            close=self._end,
+            stuck=self._stuck,
+        )
+        self.transport = cast("asyncio.Transport", self.out)
+        self._arm(self.bounds.body_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits for what runs or waits here."""
+        self._disarm()
+        self.out.lost()
+        self.out.ending = True
+        self._held = b""
+        for cycle in self._unanswered():
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
-        """Headers that do not end within 64 KiB are refused."""
-        super().data_received(data)
-        if self._timer is not None and not self.transport.is_closing():
-            self._pending_bytes += len(data)
-            if self._pending_bytes > _HEADER_BYTES:
-                self._refuse(431, f"The request headers are over {_HEADER_BYTES} bytes.")
+        """Parse up to the first request that must wait for the one before it."""
+        self._unset_keepalive_if_required()
+        if self.out.is_closing() or self._refusal is not None:
+            self._drop(len(data))
+            return
+        self._held = self._held + data if self._held else data
+        self._feed()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The requests that came whole get their answers."""
+        if self.out.is_closing() or not self._unanswered():
+            return None  # the transport closes
+        if not self._ended:
+            self._ended = True
+            self._finish()
+        return not self.out.raw.is_closing()
+
+    def shutdown(self) -> None:
+        """The server stops: what runs is answered, the rest ends."""
+        if not self._unanswered():
+            self.out.raw.close()
+        for cycle in self._unanswered():
+            cycle.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """End a connection that is kept alive without need: no request of it is on its way."""
+        if self._answered and not (self._unanswered() or self._held or self._begun):
+            self._end()
+
+    # Reading.
+
+    def _feed(self) -> None:
+        view, at = memoryview(self._held), 0
+        while at < len(view) and not (self.pipeline or self._refusal or self.out.is_closing()):
+            at += self._parse(view[at : at + _PIECE_BYTES])
+        stopped = self._refusal is not None or self.out.is_closing()
+        self._held = b"" if stopped else self._held[at:]
+        self._flow.hold(bool(self._held))
+        if self._ended and not self._held:
+            self._finish()
+        if self._timer is None and not self._unanswered():
+            self._arm(self.bounds.body_s)  # for what began, or for blank lines between requests
+
+    def _parse(self, piece: memoryview) -> int:
+        """Parse a piece; how much of it was."""
+        size = len(piece)
+        try:
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as offer:
+                size = int(offer.args[0])
+                self._ignore_offer()
+            self._framing.piece(size)
+        except TooMuch as error:
+            self._refuse(431, str(error))
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, TooMuch):
+                self._refuse(431, str(error.__context__))
+            else:
+                self._refuse(400, "Invalid HTTP request received.")
+        return size
+
+    def _ignore_offer(self) -> None:
+        """Parse the headers once more without the offer: the parser reads no body behind one."""
+        lines = [f"{self._method} ".encode() + self.url + f" HTTP/{self._version}".encode()]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        if any(b"\r" in line or b"\n" in line for line in lines):
+            raise httptools.HttpParserError
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._offered, self._replaying = False, True
+        try:
+            self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        finally:
+            self._replaying = False
 
     def on_message_begin(self) -> None:
-        """A further request's headers are due from their first byte."""
-        self._arm()
+        """A request's headers are due from their first byte."""
+        if not self._replaying:
+            self._framing.begin()
+            self._begun = True
+            if self._timer is None:
+                self._arm(self.bounds.body_s)
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; trailers are counted and dropped, they are no headers."""
+        if not self._replaying:
+            self._framing.field()
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """In time."""
+        if self.parser.should_upgrade():
+            self._method = str(self.parser.get_method(), "ascii")
+            self._version = str(self.parser.get_http_version())
+            if self._method == "CONNECT":
+                raise InvalidRequest("CONNECT is not possible here.")
+            self._offered = True
+            return
         self._disarm()
+        self._begun, self._in_body, self._dropped_bytes = False, True, 0
         super().on_headers_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is due any more."""
-        self._disarm()
-        super().connection_lost(exc)
+    def on_chunk_header(self) -> None:
+        """One more chunk."""
+        self._framing.chunk()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body; dropped when the answer was given without it."""
+        self._framing.body(len(body))
+        if self.cycle.response_complete:
+            self._dropped_bytes += len(body)
+            if self._dropped_bytes > 2 * self.bounds.body_bytes:
+                raise TooMuch("The body goes on after its answer.")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._offered:
+            return
+        self._in_body = False
+        if self.cycle.response_complete:
+            self._disarm()
+        super().on_message_complete()
+
+    # Answering.
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        self._active = cycle
+        super()._start_asgi_task(cycle, _in_pieces(app, cycle))  # type: ignore[arg-type]
+        if self._ended and not self._held:
+            self._finish()
+
+    def on_response_complete(self) -> None:
+        """On to the next request."""
+        self._answered += 1
+        if self._active is not None:
+            self._active.body = bytearray()  # what came, and was not asked for
+        if self._in_body and self._active is self.cycle and not self.out.is_closing():
+            self._arm(self.bounds.body_s)
+        super().on_response_complete()
+        self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self.out.is_closing() or self.pipeline:
+            return
+        if self._refusal is not None:
+            if not self._unanswered():
+                self._send_refusal(*self._refusal)
+        elif self._held:
+            self._unset_keepalive_if_required()
+            self._feed()
+        elif self._ended:
+            self._finish()
+
+    def _finish(self) -> None:
+        """The client sends no more and all that came is parsed: answer it, then close."""
+        if self._in_body and not self.cycle.response_complete:  # the rest will never come
+            if self.cycle is self._active:
+                self.out.raw.close()
+                return
+            self.pipeline.popleft()
+            self._in_body = False
+        unanswered = self._unanswered()
+        if not unanswered:
+            self.out.raw.close()
+            return
+        unanswered[-1].keep_alive = False
+        if not unanswered[0].response_started:
+            self.out.probe()
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        """The requests that wait for their answers, the one that runs first."""
+        running = [] if self._active is None or self._active.response_complete else [self._active]
+        return running + [cycle for cycle, _ in reversed(self.pipeline)]
+
+    # Refusing and ending.
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets the same error body and trace id as any other bad request."""
         self._refuse(400, msg)
 
     def _refuse(self, status: int, message: str) -> None:
+        """Read no more; say why, after the answers to the requests before."""
+        self._refusal = (status, message)
+        self._disarm()
+        faulty = self.cycle if self._in_body else None
+        if faulty is not None and faulty is not self._active:
+            self.pipeline.popleft()
+            self._in_body = False
+        elif faulty is not None and faulty.response_started:
+            self.out.raw.close()
+            return
+        elif faulty is not None:
+            faulty.disconnected = True
+            faulty.message_event.set()
+            self._send_refusal(status, message)
+            return
+        if not self._unanswered():
+            self._send_refusal(status, message)
+
+    def _send_refusal(self, status: int, message: str) -> None:
         request_id = new_request_id()
         envelope = Envelope(request_id=request_id, created=int(time.time()))
         answer = SERVED.root.render_error(InvalidRequest(message), envelope, Options())
-        reason = "Bad Request" if status == 400 else "Request Header Fields Too Large"
         lines = [
-            f"HTTP/1.1 {status} {reason}",
+            f"HTTP/1.1 {status} {_REASONS[status]}",
             f"content-type: {answer.content_type}",
             f"content-length: {len(answer.body)}",
             "connection: close",
             *(f"{name}: {request_id}" for name in TRACE_HEADERS),
         ]
-        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer.body)
-        self.transport.close()
+        self.out.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer.body)
+        self._linger()
 
-    def _arm(self) -> None:
-        if self._timer is None:
-            self._pending_bytes = 0
-            self._timer = self.loop.call_later(self.limit_s, self._close)
+    def _end(self) -> None:
+        """Close; let a client that is still sending read its answer first."""
+        if self.out.is_closing():
+            return
+        if self._in_body and not self._ended and self.cycle.response_complete:
+            self._linger()
+        else:
+            self.out.raw.close()
+
+    def _linger(self) -> None:
+        """End our side, drop what comes: closing at once would reset the answer away."""
+        self._held = b""
+        self._dropped_bytes = 0
+        if self._ended:
+            self.out.raw.close()
+            return
+        self.out.write_eof()
+        self._flow.hold(False)
+        self._disarm()
+        self._arm(_LINGER_S)
+
+    def _drop(self, size: int) -> None:
+        self._dropped_bytes += size
+        if self._dropped_bytes > 2 * self.bounds.body_bytes:
+            self.out.raw.close()
+
+    def _stuck(self) -> None:
+        log_refusal(
+            "reader cut", f"It took nothing for {self.bounds.write_s:g} s (limits.write_s)."
+        )
+
+    def _arm(self, limit_s: float) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(limit_s, self._late)
 
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _close(self) -> None:
+    def _late(self) -> None:
         self._timer = None
-        if getattr(self.cycle, "response_complete", True) is False:
-            self._arm()  # a request that was sent before is still being answered
-        elif not self.transport.is_closing():
-            self.transport.close()
+        if self._unanswered() and not self.out.ending:
+            self._arm(self.bounds.body_s)  # a request that was sent before is still being answered
+        else:
+            self.out.raw.close()
 
 
-def bounded_headers(limit_s: float) -> type[BoundedHeadersProtocol]:
-    """The protocol class with a limit in seconds, in the form that uvicorn.Config takes."""
-    return type("BoundedHeaders", (BoundedHeadersProtocol,), {"limit_s": limit_s})
+def _in_pieces(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
+    """The app, its answers sent piece by piece: each waits until the reader took the one before."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
+                cycle.keep_alive = False  # nobody knows whether the body will come
+            body = message.get("body", b"")
+            if len(body) <= _SEND_BYTES:
+                await send(message)
+                return
+            for at in range(0, len(body), _SEND_BYTES):
+                more = message.get("more_body", False) or at + _SEND_BYTES < len(body)
+                piece = {**message, "body": body[at : at + _SEND_BYTES], "more_body": more}
+                await send(piece)
+
+        await app(scope, receive, sent)
+
+    return run
+
+
+def close_idle(connections: Iterable[object]) -> None:
+    """End the kept-alive connections among these on which no request is on its way."""
+    for connection in list(connections):
+        if isinstance(connection, BoundedProtocol):
+            connection.close_if_idle()
+
+
+def bounded(bounds: Bounds) -> type[BoundedProtocol]:
+    """The protocol class with these bounds, in the form that uvicorn.Config takes."""
+    return type("Bounded", (BoundedProtocol,), {"bounds": bounds})

@@ -17,10 +17,10 @@ from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.pool import Plan, plan
-from rerankd.settings import Settings
+from rerankd.settings import Limits, Settings
 from rerankd.telemetry import configure_logging, log_event, log_failure, log_refusal
 from rerankd.web.app import create_app, make_state
-from rerankd.web.protocol import bounded_headers
+from rerankd.web.protocol import Bounds, bounded, close_idle
 from rerankd.web.state import State
 
 _KEEP_ALIVE_S = 75  # longer than the usual proxies', so that they close first
@@ -54,7 +54,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        http=bounded_headers(settings.limits.body_s),
+        http=bounded(bounds_of(settings.limits)),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,  # by then only idle connections are left
@@ -72,6 +72,11 @@ def serve(
         listener.close()
     if state.failure is not None:
         raise state.failure
+
+
+def bounds_of(limits: Limits) -> Bounds:
+    """What one connection may use."""
+    return Bounds(body_s=limits.body_s, body_bytes=limits.body_bytes, write_s=limits.write_s)
 
 
 def plan_of(settings: Settings) -> Plan:
@@ -220,6 +225,7 @@ class _Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         log_event("draining", running=self._state.drain.running)
+        close_idle(self.server_state.connections)
         await self._state.drain.wait(self._state.limits.drain_s)
         self.should_exit = True
 
