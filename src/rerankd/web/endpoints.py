@@ -22,7 +22,7 @@ from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
 from rerankd.service.pipeline import Trace
 from rerankd.store.keys import Key
 from rerankd.telemetry import RequestRecord, log_failure, log_request
-from rerankd.web.body import ClientGone, check_headers, read_body
+from rerankd.web.body import ClientGone, InflightBytes, check_headers, read_body
 from rerankd.web.state import State, shutting_down
 
 T = TypeVar("T")
@@ -276,6 +276,27 @@ def response_of(answer: WireAnswer) -> Response:
     if answer.status == 408:  # who drips a body gets no second one on this connection
         headers["connection"] = "close"
     return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+class Counted(Response):
+    """An answer made for one reader, counted in the room for answers until it was read.
+
+    Raises:
+        Overloaded: other requests leave no room.
+    """
+
+    def __init__(self, response: Response, inflight: InflightBytes) -> None:
+        super().__init__(response.body, response.status_code)
+        self.raw_headers = response.raw_headers
+        self._inflight = inflight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        self._inflight.take(len(self.body), own=0)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._inflight.give_back(len(self.body))
 
 
 def _first_of(group: BaseExceptionGroup[RerankError]) -> RerankError:

@@ -21,7 +21,7 @@ from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import WireAnswer
 from rerankd.store.keys import Key
 from rerankd.web import docs, openapi
-from rerankd.web.endpoints import envelope_of, response_of
+from rerankd.web.endpoints import Counted, envelope_of, response_of
 from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
 from rerankd.web.state import State
 
@@ -76,7 +76,7 @@ class Operations:
             cache_bytes=self._state.cache_bytes(),
             media_bytes=self._state.media_bytes(),
         )
-        return Response(body, headers={"content-type": content_type})
+        return self._counted(Response(body, headers={"content-type": content_type}))
 
     async def models(self, request: Request) -> Response:
         """The served names that the caller's key may use, default first, aliases last."""
@@ -143,7 +143,8 @@ class Operations:
             )
         page = (await self._pages()).docs
         page = docs.addressed(page, request.url.scheme, request.headers.get("host"))
-        return HTMLResponse(page, headers={"content-security-policy": docs.CONTENT_POLICY})
+        headers = {"content-security-policy": docs.CONTENT_POLICY}
+        return self._counted(HTMLResponse(page, headers=headers))
 
     async def root(self, request: Request) -> Response:
         """To the docs page."""
@@ -162,6 +163,9 @@ class Operations:
         """Raises Unauthorized."""
         if self._state.docs_need_key:
             self._authenticate(request, basic=True)
+
+    def _counted(self, response: Response) -> Response:
+        return Counted(response, self._state.inflight)
 
     def _authenticate(self, request: Request, *, basic: bool = False) -> Key:
         speaker = self._registry.speaker(request.url.path, request.headers)
