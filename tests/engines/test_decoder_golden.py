@@ -16,7 +16,7 @@ import pytest
 from rerankd.core.errors import EngineFailed
 from rerankd.core.types import Content, Logits, RerankRequest, Row, TokenIds
 from rerankd.engines.base import Sliced
-from rerankd.engines.openvino.decoder_engine import DecoderEngine
+from rerankd.engines.openvino.decoder_engine import GIVE_BACK_TOKENS, DecoderEngine
 from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
 from rerankd.models.decoder_checkpoint import open_decoder
@@ -270,6 +270,28 @@ def test_a_row_left_in_the_middle_frees_its_keys_and_values(
     kv = row.tokens * 4 * 2 * shape.layers * shape.kv_heads * shape.head_dim
     assert held >= kv
     assert left < kv / 10
+
+
+def test_what_a_long_row_freed_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [0]
+
+    def give_back() -> None:
+        given[0] += 1
+
+    monkeypatch.setattr("rerankd.engines.openvino.decoder_engine.give_back", give_back)
+    slice_by(monkeypatch, 128)
+    made = engine(write(tmp_path, TINY_QWEN3), cache_bytes=0)
+    ids = np.arange(1400, dtype=np.int32) % 900 + 5
+    drained(made.slices(Row(ids[:GIVE_BACK_TOKENS], GIVE_BACK_TOKENS)))
+    assert given[0] == 1
+    drained(made.slices(Row(ids, 1400)))
+    assert given[0] == 1 + 1400 // GIVE_BACK_TOKENS + 1
+    left = made.slices(Row(ids, 1400))
+    next(left)
+    left.close()
+    assert given[0] == 1 + 1400 // GIVE_BACK_TOKENS + 1 + 1
 
 
 def test_the_self_check_passes(loaded: Loaded) -> None:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from rerankd.core.types import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
+from rerankd.engines.freed import give_back
 from rerankd.engines.lexical import (
     NOTHING,
     STEP_TERMS,
@@ -62,6 +63,8 @@ _STEP_TOKENS_PER_CORE: Final = 1024
 # Query tokens x document tokens that one step compares where nothing is to be encoded.
 _STEP_CELLS: Final = 4_000_000
 _STEP_ROWS: Final = 65_536
+# After a row of more, what it and its text's preparation freed is given back.
+_GIVE_BACK_TOKENS: Final = 32_768
 # A long document whose vectors take more than this part of the cache is not kept: it would drive
 # out everything else.
 _CACHE_SHARE: Final = 4
@@ -245,9 +248,13 @@ class LateInteractionEngine:
             EngineFailed: the encoder could not run.
             TypeError: the row is not a TextRow.
         """
-        found = yield from self._long_features(_text_row(row))
-        foreign = self._pieces.foreign_share(_text_row(row).query.pieces)
-        return self._head(found, foreign).astype(np.float32)
+        text = _text_row(row)
+        try:
+            found = yield from self._long_features(text)
+        finally:
+            if row.tokens > _GIVE_BACK_TOKENS:
+                give_back()
+        return self._head(found, self._pieces.foreign_share(text.query.pieces)).astype(np.float32)
 
     def remembered_tokens(self, batch: Sequence[Row]) -> Sequence[int]:
         """See engines.base.Remembering: the documents whose vectors are kept.

@@ -23,6 +23,7 @@ from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig, yes_no_row
 from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.freed import give_back
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.engines.openvino.engine import compile_fp32
@@ -37,6 +38,9 @@ SLICE_FLOPS: Final = 60e9
 # 0.5 s of one core (bench/engine_units.py). Of more, keys and values exist three times for a while.
 MIN_SLICE_TOKENS: Final = 128
 MAX_SLICE_TOKENS: Final = 512
+# After so many tokens of one row the memory that its slices freed is given back: without, a row of
+# 4000 tokens of Qwen3-Reranker-0.6B leaves 1.4 GB behind (bench/engine_units.py).
+GIVE_BACK_TOKENS: Final = 512
 # Of one call and layer: its attention scores, and its keys, which repeat the past for every row.
 ATTENTION_BYTES: Final = 256 << 20
 # 2340 tokens of Qwen3-Reranker-0.6B: some 30 queries with their template.
@@ -70,10 +74,10 @@ class DecoderEngine:
         """
         self._config = config
         head = yes_no_row(config, weights, yes=yes, no=no)
-        compiled = compile_fp32(
+        self._compiled: Any = compile_fp32(
             qwen.build(config, weights, head), streams=1, threads=usable_cores()
         )
-        self._request: Any = compiled.create_infer_request()
+        self._request: Any = self._compiled.create_infer_request()
         self._no_past = ov.Tensor(self._empty_past(0))
         self._cache = PrefixCache(cache_bytes)
         self._slice_tokens = slice_tokens(config)
@@ -115,6 +119,10 @@ class DecoderEngine:
             return (yield from self._steps(row.ids))
         except Exception as error:
             raise EngineFailed(f"OpenVINO could not run the row: {error}") from error
+        finally:
+            if row.tokens > GIVE_BACK_TOKENS and self._compiled is not None:
+                self._compiled.release_memory()
+                give_back()
 
     def forget(self) -> None:
         """Drop the kept prefixes; nothing but time depends on them."""
@@ -122,7 +130,7 @@ class DecoderEngine:
 
     def close(self) -> None:
         """Drop the compiled graph, its weights and the kept prefixes."""
-        self._request = None
+        self._request = self._compiled = None
         self._cache.clear()
 
     def _run_rows(self, rows: Sequence[TokenIds], logits: Logits) -> None:
@@ -180,6 +188,8 @@ class DecoderEngine:
             done += piece.size
             if is_new:
                 self._cache.put(ids[:done], past[:done], is_shared=False)
+            if done // GIVE_BACK_TOKENS > (done - piece.size) // GIVE_BACK_TOKENS:
+                give_back()
             yield done - counted
             counted = done
             if done == ids.size:
