@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from terminals import on_a_terminal
 
 from rerankd.cli.options import effective
 from rerankd.cli.terminal import one_line
@@ -65,32 +62,6 @@ def piped(*arguments: str, columns: int | None = None) -> subprocess.CompletedPr
     )
 
 
-def on_a_terminal(*arguments: str, columns: int, stderr_too: bool = False) -> str:
-    """What is written to a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    with subprocess.Popen(
-        command(*arguments),
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs if stderr_too else subprocess.PIPE,
-    ) as process:
-        os.close(theirs)
-        written = b""
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # the other side is closed
-                break
-            if not part:
-                break
-            written += part
-        assert process.wait(timeout=120) == 0
-    os.close(ours)
-    return written.decode()
-
-
 def plain(written: str) -> list[str]:
     """The lines without colours."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "").splitlines()
@@ -129,7 +100,11 @@ def test_a_pipe_without_a_width_is_wide(passages: Path) -> None:
 def test_a_terminal_gets_every_column_of_the_table_on_real_text(
     passages: Path, columns: int
 ) -> None:
-    check_table(plain(on_a_terminal(QUERY, str(passages), columns=columns)), columns, passages)
+    check_table(
+        plain(on_a_terminal(command(QUERY, str(passages)), columns=columns, env=environment())),
+        columns,
+        passages,
+    )
 
 
 def test_a_narrow_screen_keeps_score_and_line(passages: Path) -> None:
@@ -139,13 +114,15 @@ def test_a_narrow_screen_keeps_score_and_line(passages: Path) -> None:
 
 
 def test_a_terminal_sees_how_far_it_is_and_a_file_gets_the_table_alone(passages: Path) -> None:
-    written = on_a_terminal(QUERY, str(passages), columns=80, stderr_too=True)
+    written = on_a_terminal(
+        command(QUERY, str(passages)), columns=80, env=environment(), stderr_too=True
+    )
     assert "ranking" in written
     assert "25 of 25" in written
 
 
 def test_a_document_gives_no_orders_to_the_terminal(passages: Path) -> None:
-    written = on_a_terminal("red back", str(passages), columns=80)
+    written = on_a_terminal(command("red back", str(passages)), columns=80, env=environment())
     assert not re.search("\x1b\\[31m|\x07|\u202e", written)
     assert "[bold]x[/bold]" in written, "its text is not markup"
 

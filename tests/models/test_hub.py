@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from terminals import on_a_terminal
 
 from rerankd.core.errors import StartError
 from rerankd.models import hub
@@ -155,3 +159,36 @@ def test_names_that_are_no_repository_are_refused(name: str) -> None:
     assert not hub.looks_like_repository(name)
     with pytest.raises(StartError):
         hub.pull(name)
+
+
+@pytest.mark.usefixtures("small_hub")
+def test_pull_shows_a_bar_on_a_terminal_and_none_elsewhere(tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    env = os.environ | {"HF_ENDPOINT": constants.ENDPOINT, "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "rerankd", "pull", "owner/model"]
+    seen = on_a_terminal(
+        command, columns=80, env=env | {"HF_HUB_CACHE": str(tmp_path / "a")}, stderr_too=True
+    )
+    assert "downloading" in seen
+    assert "0 MB of 0 MB" in seen
+    done = subprocess.run(
+        command,
+        env=env | {"HF_HUB_CACHE": str(tmp_path / "b")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "owner/model is in" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("small_hub")
+def test_whoever_pulls_is_told_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    hub.pull("owner/model", lambda done, of: told.append((done, of)))
+    whole = sum(len(FILES[n]) for n in ("config.json", "tokenizer.json", "model.safetensors"))
+    assert told[-1] == (whole, whole)
+    assert all(done <= of for done, of in told)

@@ -20,7 +20,7 @@ app.command("rerankd.cli.serve:serve", help="Serve POST /v1/rerank until SIGTERM
 app.command("rerankd.cli.rank:rank", help="Rank the lines of a file by relevance to a query.")
 app.command(
     "rerankd.cli.models:models",
-    help="List the catalog: what can be served by name, and what is on this machine.",
+    help="List the catalog: what can be served by name, how large, how fast here, how good.",
 )
 app.command(
     "rerankd.cli.models:pull", help="Download a model's weights into the local Hugging Face cache."

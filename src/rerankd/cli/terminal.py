@@ -45,6 +45,11 @@ def one_line(text: str, cells: int) -> str:
     return " ".join(word for word in words if word)
 
 
+def size(count: int) -> str:
+    """Bytes for the eye."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 class Bar:
     """One progress bar on stderr while a command works; it goes when the work is done.
 
@@ -77,11 +82,17 @@ class Bar:
     ) -> None:
         self._bar.stop()
 
+    def bytes(self, what: str, done: int, of: int) -> None:
+        """As step, in bytes."""
+        self._show(what, done, of, f"{size(done)} of {size(of)}")
+
     def step(self, what: str, done: int, of: int | None) -> None:
         """What is worked at, how much of it is done; of: None = nobody knows."""
+        self._show(what, done, of, "" if of is None else f"{done} of {of}")
+
+    def _show(self, what: str, done: int, of: int | None, count: str) -> None:
         if what != self._bar.tasks[0].description:
             self._bar.reset(self._task, total=of, description=what, visible=True)
-        count = "" if of is None else f"{done} of {of}"
         self._bar.update(self._task, completed=done, total=of, count=count)
 
     def say(self, what: str) -> None:

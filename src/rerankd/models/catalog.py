@@ -30,7 +30,6 @@ class Entry:
     modalities: frozenset[Modality] = frozenset({"text"})
     takes_instruction: bool = False
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
-    about: str = ""
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -48,28 +47,24 @@ class Entry:
         return self.family in ("lexical", "late-interaction")
 
 
-def _encoder(name: str, window: int, about: str, *aliases: str) -> Entry:
-    return Entry(
-        name=name, family="cross-encoder", window_tokens=window, about=about, aliases=aliases
-    )
+def _encoder(name: str, window: int, *aliases: str) -> Entry:
+    return Entry(name=name, family="cross-encoder", window_tokens=window, aliases=aliases)
 
 
-def _causal(name: str, about: str) -> Entry:
+def _causal(name: str) -> Entry:
     return Entry(
         name=name,
         family="causal-yes-no",
         window_tokens=8192,
-        about=about,
         takes_instruction=True,
     )
 
 
-def _vision(name: str, about: str) -> Entry:
+def _vision(name: str) -> Entry:
     return Entry(
         name=name,
         family="vision-yes-no",
         window_tokens=10245,  # 10240, and the five that open the answer, which are never cut
-        about=about,
         modalities=frozenset({"text", "image", "video"}),
         takes_instruction=True,
     )
@@ -79,37 +74,35 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="rerankd-mini",
         family="late-interaction",
-        about="22M, no download, meaning of English text, words of any language",
     ),
-    Entry(name="rerankd-lexical", family="lexical", about="BM25, no download, any language"),
-    _encoder("BAAI/bge-reranker-v2-m3", 1024, "568M, multilingual", "Pro/BAAI/bge-reranker-v2-m3"),
-    _encoder("BAAI/bge-reranker-base", 512, "278M, zh + en", "bge-reranker-base"),
-    _encoder("BAAI/bge-reranker-large", 512, "560M, zh + en", "bge-reranker-large"),
-    _encoder("netease-youdao/bce-reranker-base_v1", 512, "279M, zh, en, ja, ko"),
-    _encoder("cross-encoder/ms-marco-MiniLM-L2-v2", 512, "16M, en"),
-    _encoder("cross-encoder/ms-marco-MiniLM-L4-v2", 512, "19M, en"),
-    _encoder("cross-encoder/ms-marco-MiniLM-L6-v2", 512, "23M, en"),
-    _encoder("cross-encoder/ms-marco-MiniLM-L12-v2", 512, "33M, en"),
-    _encoder("cross-encoder/ms-marco-TinyBERT-L2-v2", 512, "4M, en"),
+    Entry(name="rerankd-lexical", family="lexical"),
+    _encoder("BAAI/bge-reranker-v2-m3", 1024, "Pro/BAAI/bge-reranker-v2-m3"),
+    _encoder("BAAI/bge-reranker-base", 512, "bge-reranker-base"),
+    _encoder("BAAI/bge-reranker-large", 512, "bge-reranker-large"),
+    _encoder("netease-youdao/bce-reranker-base_v1", 512),
+    _encoder("cross-encoder/ms-marco-MiniLM-L2-v2", 512),
+    _encoder("cross-encoder/ms-marco-MiniLM-L4-v2", 512),
+    _encoder("cross-encoder/ms-marco-MiniLM-L6-v2", 512),
+    _encoder("cross-encoder/ms-marco-MiniLM-L12-v2", 512),
+    _encoder("cross-encoder/ms-marco-TinyBERT-L2-v2", 512),
     Entry(
         name="jinaai/jina-reranker-v2-base-multilingual",
         family="cross-encoder",
         window_tokens=1024,
         aliases=("jina-reranker-v2-base-multilingual",),
         chunk_rule="jina",
-        about="278M, multilingual, CC BY-NC",
     ),
-    _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192, "149M, en"),
-    _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512, "71M, en"),
-    _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512, "184M, en"),
-    _encoder("mixedbread-ai/mxbai-rerank-large-v1", 512, "435M, en"),
-    _causal("Qwen/Qwen3-Reranker-0.6B", "0.6B, multilingual"),
-    _causal("Qwen/Qwen3-Reranker-4B", "4B, multilingual"),
-    _causal("Qwen/Qwen3-Reranker-8B", "8B, multilingual"),
-    _causal("mixedbread-ai/mxbai-rerank-base-v2", "0.5B, multilingual"),
-    _causal("mixedbread-ai/mxbai-rerank-large-v2", "1.5B, multilingual"),
-    _vision("Qwen/Qwen3-VL-Reranker-2B", "2B, text, images and video"),
-    _vision("Qwen/Qwen3-VL-Reranker-8B", "8B, text, images and video"),
+    _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192),
+    _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512),
+    _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512),
+    _encoder("mixedbread-ai/mxbai-rerank-large-v1", 512),
+    _causal("Qwen/Qwen3-Reranker-0.6B"),
+    _causal("Qwen/Qwen3-Reranker-4B"),
+    _causal("Qwen/Qwen3-Reranker-8B"),
+    _causal("mixedbread-ai/mxbai-rerank-base-v2"),
+    _causal("mixedbread-ai/mxbai-rerank-large-v2"),
+    _vision("Qwen/Qwen3-VL-Reranker-2B"),
+    _vision("Qwen/Qwen3-VL-Reranker-8B"),
 )
 
 # Hosted names without published weights: the operator points them at a model of the family.

@@ -18,8 +18,8 @@ from rerankd.models.folder_file import read_json
 from rerankd.models.sizes import Layers, Size
 
 
-class _Config(msgspec.Struct):
-    """The sizes, under transformers' names."""
+class Sizes(msgspec.Struct, frozen=True):
+    """What a model is measured by, under transformers' names."""
 
     model_type: str
     hidden_size: Size
@@ -33,7 +33,7 @@ class _Config(msgspec.Struct):
 class _Nested(msgspec.Struct):
     """A decoder with eyes has its own sizes one level down."""
 
-    text_config: _Config | None = None
+    text_config: Sizes | None = None
 
 
 # three matrices in the feed-forward block, not two
@@ -74,7 +74,11 @@ def layer_cost(folder: Path) -> LayerCost:
         StartError: config.json is missing or has no sizes.
     """
     path = folder / "config.json"
-    config = read_json(path, _Nested).text_config or read_json(path, _Config)
+    return cost_of(read_json(path, _Nested).text_config or read_json(path, Sizes))
+
+
+def cost_of(config: Sizes) -> LayerCost:
+    """The cost of one layer of a model of these sizes; see `layer_cost`."""
     hidden = config.hidden_size
     head = config.head_dim or hidden // config.num_attention_heads
     queries = config.num_attention_heads * head

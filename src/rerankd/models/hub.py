@@ -7,7 +7,9 @@ Only configuration, tokenizer and safetensors are fetched: never a pickle, never
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rerankd.core.errors import StartError
 
@@ -56,8 +58,15 @@ def cached_folder(repository: str) -> Path:
     return folder
 
 
-def pull(repository: str) -> Path:
-    """Download a repository into the local cache, with progress; resumes, checks sums.
+Step = Callable[[int, int], None]  # told of what comes: bytes that are here, of how many
+
+
+def pull(repository: str, step: Step = lambda _, __: None) -> Path:
+    """Download a repository into the local cache; resumes, checks sums.
+
+    Args:
+        repository: owner/name.
+        step: told how far it is, from several threads; what was here before counts too.
 
     Raises:
         StartError: no such repository, no access, or no network; the message says which.
@@ -69,7 +78,10 @@ def pull(repository: str) -> Path:
         raise StartError(f"{repository!r} is not a repository name: owner/name is expected.")
     try:
         path = huggingface_hub.snapshot_download(  # pyright: ignore[reportUnknownMemberType] - as above
-            repository, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
+            repository,
+            allow_patterns=list(_WANTED),
+            ignore_patterns=list(_UNWANTED),
+            tqdm_class=_reporting(step),
         )
     except HFValidationError as error:
         raise StartError(f"{repository} is not a repository name: {error}") from None
@@ -81,3 +93,22 @@ def pull(repository: str) -> Path:
     except HfHubHTTPError as error:
         raise StartError(f"The hub refused {repository}: {error}") from None
     return Path(path)
+
+
+def _reporting(step: Step) -> Any:
+    """A class of bars that draw nothing, not into pipes either, and report bytes."""
+    from tqdm.auto import tqdm  # pyright: ignore[reportMissingModuleSource] - comes with the client
+
+    class Reporting(tqdm):  # pyright: ignore[reportUnknownVariableType,reportMissingTypeArgument] - no types
+        def __init__(self, *args: Any, **values: Any) -> None:
+            # On the disk; of what comes over the wire the client has another, which is a guess.
+            on_the_wire = str(values.get("desc")).startswith("Downloading")
+            self.counts_bytes = values.get("unit") == "B" and not on_the_wire
+            super().__init__(*args, **(values | {"disable": True}))  # pyright: ignore[reportUnknownMemberType]
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self.counts_bytes and self.total:
+                step(int(self.n), int(self.total))
+
+    return Reporting  # pyright: ignore[reportUnknownVariableType]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 from rerankd.core.errors import StartError
@@ -37,13 +38,15 @@ def standard_library() -> list[str]:
     Raises:
         StartError: this Python comes without its sources.
     """
-    texts: list[str] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
-        texts += [
-            ast.get_docstring(node) or ""
-            for node in ast.walk(ast.parse(path.read_bytes()))
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        ]
+    texts = list(docstrings())
     if not any(texts):
         raise StartError("This Python has no sources to take text from; give --texts DIR.")
     return texts
+
+
+def docstrings() -> Iterator[str]:
+    """The same, module by module as they are asked for; none without sources."""
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                yield ast.get_docstring(node) or ""

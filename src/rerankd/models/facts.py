@@ -1,0 +1,185 @@
+"""What is known of the catalog's models beside how to run them: size, licence, languages, quality.
+
+Sources, read 2026-11-28: the publishers' model cards and config.json files on the Hugging Face hub;
+MTEB-en: nDCG@10 over the retrieval tasks of MTEB(eng, v2), 100 candidates of embeddinggemma-300m,
+huggingface.co/blog/ettin-reranker; MTEB-R, MMTEB-R: Qwen3-Reranker's card, 100 candidates of
+Qwen3-Embedding-0.6B; DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR:
+the models' own cards; own: the mean of docs/quality.md. Only figures with one label compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rerankd.models.flops import LayerCost, Sizes, cost_of
+
+_PROCESS: Final = 0.15e9  # bytes of a process with the engine and no weights
+_PACKED: Final = 1.2  # private bytes for each byte of the matrices in fp32: decision 10, measured
+APACHE, MIT = "Apache-2.0", "MIT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One model."""
+
+    licence: str
+    languages: str
+    quality: tuple[tuple[str, float], ...] = ()  # benchmark, percent
+    parameters: int = 0  # 0 = it is no network
+    stored_bytes: int = 4  # of a weight in the published files
+    sizes: Sizes | None = None  # None = what ships inside, which is measured instead
+    private_bytes: int = 0  # of a process that has ranked with it; what ships inside only
+
+    @property
+    def download_bytes(self) -> int:
+        """About what `rerankd pull` gets: the weights; tokenizers are small beside them."""
+        return self.parameters * self.stored_bytes
+
+    @property
+    def cost(self) -> LayerCost | None:
+        """What a row costs; None = what ships inside."""
+        return cost_of(self.sizes) if self.sizes else None
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what it takes in fp32 on a CPU, without the pages of the file, which can go."""
+        cost = self.cost
+        if cost is None:
+            return self.private_bytes
+        return int(_PROCESS + _PACKED * 4 * cost.layers * cost.token)
+
+
+def _bert(hidden: int, layers: int, heads: int = 12, kind: str = "bert") -> Sizes:
+    return Sizes(kind, hidden, layers, heads, 4 * hidden)
+
+
+def _small(layers: int, parameters: int, dl19: float, *more: tuple[str, float]) -> Facts:
+    return Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("DL19", dl19), *more),
+        parameters=parameters,
+        sizes=_bert(384, layers),
+    )
+
+
+def _deberta(hidden: int, layers: int, parameters: int, beir: float) -> Facts:
+    return Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("BEIR", beir),),
+        parameters=parameters,
+        stored_bytes=2,
+        sizes=_bert(hidden, layers, hidden // 64, "deberta-v2"),
+    )
+
+
+def _decoder(parameters: int, sizes: Sizes, *quality: tuple[str, float]) -> Facts:
+    return Facts(
+        licence=APACHE,
+        languages="100+",
+        quality=quality,
+        parameters=parameters,
+        stored_bytes=2,
+        sizes=sizes,
+    )
+
+
+_XLMR_BASE, _XLMR_LARGE = _bert(768, 12), _bert(1024, 24, 16)
+_QWEN3_4B = Sizes("qwen3", 2560, 36, 32, 9728, 8, 128)
+_QWEN3_8B = Sizes("qwen3", 4096, 36, 32, 12288, 8, 128)
+
+FACTS: Final[dict[str, Facts]] = {
+    "rerankd-mini": Facts(
+        licence=APACHE,
+        languages="en by meaning, any by words",
+        quality=(("own", 85.1),),
+        parameters=22_700_000,
+        private_bytes=120_000_000,
+    ),
+    "rerankd-lexical": Facts(
+        licence=APACHE, languages="any", quality=(("own", 81.9),), private_bytes=35_000_000
+    ),
+    "BAAI/bge-reranker-v2-m3": Facts(
+        licence=APACHE,
+        languages="100+",
+        quality=(("MTEB-en", 55.3), ("MTEB-R", 57.0), ("MMTEB-R", 58.4)),
+        parameters=567_755_777,
+        sizes=_XLMR_LARGE,
+    ),
+    "BAAI/bge-reranker-base": Facts(
+        licence=MIT, languages="zh, en", parameters=278_044_417, sizes=_XLMR_BASE
+    ),
+    "BAAI/bge-reranker-large": Facts(
+        licence=MIT, languages="zh, en", parameters=559_891_457, sizes=_XLMR_LARGE
+    ),
+    "netease-youdao/bce-reranker-base_v1": Facts(
+        licence=APACHE, languages="zh, en, ja, ko", parameters=278_044_417, sizes=_XLMR_BASE
+    ),
+    "cross-encoder/ms-marco-MiniLM-L2-v2": _small(2, 15_600_000, 71.0),
+    "cross-encoder/ms-marco-MiniLM-L4-v2": _small(4, 19_200_000, 73.0),
+    "cross-encoder/ms-marco-MiniLM-L6-v2": _small(6, 22_700_000, 74.3, ("MTEB-en", 50.8)),
+    "cross-encoder/ms-marco-MiniLM-L12-v2": _small(12, 33_400_000, 74.3),
+    "cross-encoder/ms-marco-TinyBERT-L2-v2": Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("DL19", 69.8),),
+        parameters=4_390_000,
+        sizes=_bert(128, 2, 2),
+    ),
+    "jinaai/jina-reranker-v2-base-multilingual": Facts(
+        licence="CC-BY-NC-4.0",
+        languages="100+",
+        quality=(("MTEB-R", 58.2), ("MMTEB-R", 63.7)),
+        parameters=278_000_000,
+        stored_bytes=2,
+        sizes=_XLMR_BASE,
+    ),
+    "Alibaba-NLP/gte-reranker-modernbert-base": Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("MTEB-en", 58.4), ("BEIR", 56.2)),
+        parameters=149_600_000,
+        stored_bytes=2,
+        sizes=Sizes("modernbert", 768, 22, 12, 1152),
+    ),
+    "mixedbread-ai/mxbai-rerank-xsmall-v1": _deberta(384, 12, 70_800_000, 43.9),
+    "mixedbread-ai/mxbai-rerank-base-v1": _deberta(768, 12, 184_400_000, 46.9),
+    "mixedbread-ai/mxbai-rerank-large-v1": _deberta(1024, 24, 435_000_000, 48.8),
+    "Qwen/Qwen3-Reranker-0.6B": _decoder(
+        595_776_512,
+        Sizes("qwen3", 1024, 28, 16, 3072, 8, 128),
+        ("MTEB-en", 59.4),
+        ("MTEB-R", 65.8),
+        ("MMTEB-R", 66.4),
+    ),
+    "Qwen/Qwen3-Reranker-4B": _decoder(
+        4_021_774_336, _QWEN3_4B, ("MTEB-en", 63.7), ("MTEB-R", 69.8), ("MMTEB-R", 72.7)
+    ),
+    "Qwen/Qwen3-Reranker-8B": _decoder(
+        8_188_515_328, _QWEN3_8B, ("MTEB-R", 69.0), ("MMTEB-R", 72.9)
+    ),
+    "mixedbread-ai/mxbai-rerank-base-v2": _decoder(
+        494_000_000, Sizes("qwen2", 896, 24, 14, 4864, 2, 64), ("MTEB-en", 59.2), ("BEIR", 55.6)
+    ),
+    "mixedbread-ai/mxbai-rerank-large-v2": _decoder(
+        1_543_700_000, Sizes("qwen2", 1536, 28, 12, 8960, 2, 128), ("MTEB-en", 61.2), ("BEIR", 57.5)
+    ),
+    "Qwen/Qwen3-VL-Reranker-2B": _decoder(
+        2_127_000_000, Sizes("qwen3_vl_text", 2048, 28, 16, 6144, 8, 128)
+    ),
+    "Qwen/Qwen3-VL-Reranker-8B": _decoder(
+        8_767_000_000, Sizes("qwen3_vl_text", 4096, 36, 32, 12288, 8, 128)
+    ),
+}
+
+# Which one, by what is wanted: the first that fits.
+RECOMMENDED: Final = (
+    ("no download, any language by its words, little memory", "rerankd-mini"),
+    ("English on a CPU", "cross-encoder/ms-marco-MiniLM-L6-v2"),
+    ("English, better and slower, long documents", "Alibaba-NLP/gte-reranker-modernbert-base"),
+    ("many languages", "BAAI/bge-reranker-v2-m3"),
+    ("the best scores, with a GPU", "Qwen/Qwen3-Reranker-4B"),
+    ("images and video, with a GPU", "Qwen/Qwen3-VL-Reranker-2B"),
+)
