@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar
@@ -29,7 +29,7 @@ from rerankd.engines.late_interaction import (
     Window,
     text_row,
 )
-from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS
+from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, LongDocument
 from rerankd.engines.max_sim import Vectors, compare, compare_one, int8_rows, joined, products
 from rerankd.engines.vector_cache import ByteCache
 
@@ -212,8 +212,11 @@ def test_a_long_row_in_slices_scores_the_same(slice_tokens: int, pieces: int) ->
     assert sliced.shape == (1,)
     assert sliced.dtype == whole.dtype
     assert sum(steps) == row.tokens
-    assert max(encoder.calls[1:]) <= max(slice_tokens, WINDOW.pieces + 2)  # the query is the first
-    assert len(steps) >= pieces // max(slice_tokens, WINDOW.pieces)
+    assert len(steps) == -(-row.tokens // slice_tokens)
+    windows = len(WINDOW.cut(row.document.pieces))
+    most = -(-windows // len(steps)) * (WINDOW.pieces + 2)
+    assert max(encoder.calls[1:]) <= most  # the query is the first
+    assert max(steps) <= slice_tokens
     recalled, _ = drained(made.slices(row))
     assert np.array_equal(recalled, sliced)
     assert len(encoder.encoded) == len(WINDOW.cut(row.query.pieces)) + len(
@@ -233,7 +236,7 @@ def test_a_long_row_that_is_known_is_compared_in_steps(monkeypatch: pytest.Monke
     again, steps = drained(made.slices(row))
     assert np.array_equal(again, whole[0])
     assert sum(steps) == row.tokens
-    assert max(steps[1:]) <= 100
+    assert len(steps) == -(-(500 + 2 * 63) // 100)
 
 
 def test_a_text_of_many_terms_and_few_pieces_counts_by_its_terms() -> None:
@@ -246,6 +249,18 @@ def test_a_text_of_many_terms_and_few_pieces_counts_by_its_terms() -> None:
     assert text_row(many, usual).tokens == 50
 
 
+def counted(
+    add: Callable[[LongDocument, TokenIds], None], added: list[int]
+) -> Callable[[LongDocument, TokenIds], None]:
+    """The same method, which notes how many terms it was given."""
+
+    def noting(self: LongDocument, terms: TokenIds) -> None:
+        added.append(terms.size)
+        add(self, terms)
+
+    return noting
+
+
 def test_terms_are_counted_in_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(1)
     asked = Text(text(5, 9, 30).pieces, draw.integers(0, 40, 9, dtype=np.int32) | WORDS, b"q")
@@ -254,11 +269,14 @@ def test_terms_are_counted_in_steps_too(monkeypatch: pytest.MonkeyPatch) -> None
         many = Text(np.arange(3, 3 + pieces, dtype=np.int32), terms, b"many")
         row = text_row(asked, many)
         whole = engine().forward([row])
-        monkeypatch.setattr("rerankd.engines.late_interaction.STEP_TERMS", 3000)
+        added: list[int] = []
+        monkeypatch.setattr(LongDocument, "add", counted(LongDocument.add, added))
         sliced, steps = drained(engine(slice_tokens=20).slices(row))
+        monkeypatch.undo()
         assert np.array_equal(sliced, whole[0])
-        assert len(steps) >= terms.size // 3000
-        assert 0.8 * row.tokens < sum(steps) <= row.tokens
+        assert sum(steps) == row.tokens
+        assert sum(added) == terms.size
+        assert max(added) <= 20 * TERMS_PER_TOKEN
 
 
 def test_a_row_left_in_the_middle_leaves_nothing_behind() -> None:

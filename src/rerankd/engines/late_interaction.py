@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, Protocol
 
 import numpy as np
@@ -29,7 +29,6 @@ from rerankd.engines.cores import usable_cores
 from rerankd.engines.freed import give_back
 from rerankd.engines.lexical import (
     NOTHING,
-    STEP_TERMS,
     IdfTable,
     LongDocument,
     QueryTerms,
@@ -181,6 +180,19 @@ class Window:
         ]
 
 
+class _Made:
+    """A long document's vectors for the cache: none, if all together would be over the limit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._room = max_bytes
+        self.parts: list[Vectors] = []
+
+    def add(self, part: Vectors) -> None:
+        """The next part."""
+        self._room -= part.nbytes
+        self.parts = [*self.parts, part] if self._room >= 0 else []
+
+
 class LateInteractionEngine:
     """Engine of `rerankd-mini`; see engines.base.Engine. Takes TextRow only."""
 
@@ -239,7 +251,7 @@ class LateInteractionEngine:
         return out
 
     def slices(self, row: Row) -> Generator[int, None, Logits]:
-        """See engines.base.Sliced: the query, then the document by groups of windows.
+        """See engines.base.Sliced: the document by groups of windows, the query in the first step.
 
         It holds the document's pieces and terms, one step's vectors, and those that go to the
         cache.
@@ -322,45 +334,36 @@ class LateInteractionEngine:
         """The FEATURES of one row, (1, 6), step by step; yields the tokens of each step."""
         query, document = row.query, row.document
         asked = self._vectors([query], self._queries)[query.key]
-        lexical = LongDocument(QueryTerms(query.terms, self._table, self._lexical))
-        left = row.tokens - int(query.pieces.size)
-        yield int(query.pieces.size)
+        steps = -(-row.tokens // self._slice_tokens)
         known = self.documents.get(document.key)
-        steps = self._encoded(document) if known is None else _recalled(known, len(asked.tokens))
+        made = _Made(self._long_bytes)
+        if known is None:
+            parts = self._encoded(document, steps, made)
+        else:
+            at_once = max(self._slice_tokens, min(_STEP_ROWS, _STEP_CELLS // len(asked.tokens)))
+            steps = min(steps, -(-len(known.tokens) // at_once))
+            parts = known.cut(-(-len(known.tokens) // steps))
         best = Best.nothing(asked)
-        terms = (
-            document.terms[at : at + STEP_TERMS] for at in range(0, document.terms.size, STEP_TERMS)
-        )
-        for tokens, part in steps:
-            best = best.larger(compare_one(asked, part))
-            lexical.add(next(terms, document.terms[:0]))
-            left -= tokens
-            yield tokens
-        for some in terms:  # far more terms than pieces
-            lexical.add(some)
-            tokens = min(left, some.size // TERMS_PER_TOKEN)
-            left -= tokens
-            yield tokens
+        lexical = LongDocument(QueryTerms(query.terms, self._table, self._lexical))
+        for step in range(steps):
+            for part in islice(parts, 1):  # none is left if there are far more terms than pieces
+                best = best.larger(compare_one(asked, part))
+            lexical.add(document.terms[_share(document.terms.size, step, steps)])
+            tokens = _share(row.tokens, step, steps)
+            yield tokens.stop - tokens.start
+        if made.parts:
+            whole = joined(made.parts)
+            self.documents.put(document.key, whole, whole.nbytes)
         return np.concatenate((lexical.features(), self._semantic(query, best)), axis=1)
 
-    def _encoded(self, document: Text) -> Iterator[tuple[int, Vectors]]:
-        """A document's vectors by groups of windows, with the tokens that each took.
-
-        What is kept of them is so at the end only, and if it fits.
-        """
+    def _encoded(self, document: Text, steps: int, made: _Made) -> Iterator[Vectors]:
+        """A document's vectors in so many parts at most."""
         windows = self._window.cut(document.pieces)
-        group = max(1, self._slice_tokens // (self._window.pieces + 2))
-        made: list[Vectors] = []
-        room = self._long_bytes
+        group = -(-len(windows) // steps)
         for at in range(0, len(windows), group):
-            some = windows[at : at + group]
-            part = kept(self._encoder.encode(some))
-            room -= part.nbytes
-            made = [*made, part] if room >= 0 else []
-            yield sum(window.size - 2 for window in some), part
-        if room >= 0:
-            whole = joined(made)
-            self.documents.put(document.key, whole, whole.nbytes)
+            part = kept(self._encoder.encode(windows[at : at + group]))
+            made.add(part)
+            yield part
 
     def _semantic(self, query: Text, best: Best) -> Wide:
         """[cosine, MaxSim, MaxSim by IDF], (B, 3)."""
@@ -377,10 +380,9 @@ class LateInteractionEngine:
         return out
 
 
-def _recalled(known: Vectors, asked: int) -> Iterator[tuple[int, Vectors]]:
-    """Vectors that are kept, in parts for a query of so many, with the tokens of each."""
-    for part in known.cut(max(1, min(_STEP_ROWS, _STEP_CELLS // asked))):
-        yield len(part.tokens) - 2 * len(part.means), part
+def _share(size: int, step: int, steps: int) -> slice:
+    """What one of several like steps takes."""
+    return slice(step * size // steps, (step + 1) * size // steps)
 
 
 def _text_row(row: Row) -> TextRow:
