@@ -193,6 +193,7 @@ async def one_load(
         "goodput_after_refusals": goodput / (1 - spent / cores),
         "goodput_after_refusals_and_generator": goodput
         / (1 - (spent + max(0.0, more_client)) / cores),
+        "goodput_by_cpu": len(in_time) * able.cpu_ms / 1000 / (used.cpu_s - before.cpu_s),
         "refusal_cpu_ms": refusal_ms,
         "server_cpu_s": used.cpu_s - before.cpu_s,
         "generator_cpu_s": own,
