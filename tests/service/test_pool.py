@@ -193,3 +193,55 @@ def test_stages_that_cannot_work_say_what_to_do(
     (tmp_path / "big").mkdir()
     with pytest.raises(StartError, match=says):
         plan((str(tmp_path / "big"),), aliases, {}, stages)
+
+
+async def test_a_folder_answers_for_any_publisher_of_its_name() -> None:
+    pool = pool_of()
+    specs = (spec("bge-reranker-v2-m3", "/m/bge-reranker-v2-m3"), spec("a/x", "/m/x"))
+    await pool.start(Plan(specs=specs, aliases={"nickname": "a/x"}))
+    assert pool.answering("BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
+    assert pool.answering("Pro/BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
+    assert not pool.is_served("BAAI/bge-reranker-v2-m3")
+    for other in (
+        "b/x",
+        "x",
+        "/bge-reranker-v2-m3",
+        "BAAI/",
+        "b/nickname",
+        "BAAI/BGE-reranker-v2-m3",
+    ):
+        with pytest.raises(UnknownModel):
+            pool.answering(other)
+    await pool.close()
+
+
+async def test_what_ships_inside_has_one_publisher() -> None:
+    pool = pool_of()
+    await pool.start(Plan(specs=(spec("rerankd-mini"),), aliases={}))
+    with pytest.raises(UnknownModel):
+        pool.answering("someone/rerankd-mini")
+    await pool.close()
+
+
+def test_a_folder_may_be_served_under_another_name(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-500"
+    folder.mkdir()
+    made = plan((f"ours/v5={folder}", f"BAAI/bge-reranker-v2-m3={folder}"), {}, {})
+    assert [s.name for s in made.specs] == ["ours/v5", "BAAI/bge-reranker-v2-m3"]
+    assert [s.folder for s in made.specs] == [folder.resolve()] * 2
+    assert made.specs[1].named_by_catalog
+    assert made.specs[1].options.window_tokens == 1024
+    assert made.aliases["Pro/BAAI/bge-reranker-v2-m3"] == "BAAI/bge-reranker-v2-m3"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("=FOLDER", "must not be empty"),
+        ("name=/no/such/folder", "no such folder: /no/such/folder"),
+        ("rerankd-mini=FOLDER", "ships with rerankd"),
+    ],
+)
+def test_a_name_that_cannot_be_given_says_why(written: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=says):
+        plan((written.replace("FOLDER", str(tmp_path)),), {}, {})

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from support import BytesModel, body, running, stop_rates
 
 from rerankd.core.types import Logits, Row
 from rerankd.engines.fake import FakeEngine
+from rerankd.models.load import Spec
+from rerankd.service.pool import Plan
 
 KEYS: dict[str, Any] = {
     "keys": [
@@ -61,6 +64,23 @@ async def test_a_key_of_another_model_is_a_403() -> None:
     assert (refused.status_code, refused.text) == (403, '"Forbidden"')
     assert allowed.status_code == 200
     assert [model["id"] for model in listed["data"]] == ["other-model"]
+
+
+async def test_a_name_by_another_publisher_is_allowed_by_the_name_that_answers() -> None:
+    keys = {
+        "keys": [
+            {"name": "own", "key": "sk-own", "models": ["fake-model"]},
+            {"name": "other", "key": "sk-other", "models": ["evil/fake-model"]},
+        ]
+    }
+    async with running(keys) as (client, state):
+        folder = Spec(name="fake-model", folder=Path("/models/fake-model"))
+        state.pipeline.pool._plan = Plan(specs=(folder,), aliases={})  # pyright: ignore[reportPrivateUsage]
+        asked = body(model="evil/fake-model")
+        allowed = await client.post("/v1/rerank", json=asked, headers=bearer("sk-own"))
+        refused = await client.post("/v1/rerank", json=asked, headers=bearer("sk-other"))
+    assert (allowed.status_code, allowed.json()["model"]) == (200, "fake-model")
+    assert refused.status_code == 403
 
 
 async def test_rpm_over_is_a_429() -> None:

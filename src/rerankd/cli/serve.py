@@ -31,7 +31,8 @@ def serve(
     port
         Port, default 8000; 0 = any free one.
     model
-        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Catalog name, checkpoint folder, or NAME=FOLDER to serve a folder under another name; with
+        settings if need be: NAME,quantization=int8.
         Repeatable, the first is the default model.
     alias
         SERVED=MODEL: answer for another name; repeatable.

@@ -42,6 +42,8 @@ class Loaded:
 def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
     """What a `--model` value means: a catalog name, a folder, or a repository in the hub cache.
 
+    NAME=FOLDER serves a folder under another name; with a catalog name, by that entry's recipe.
+
     Raises:
         StartError: it is none of these, or its weights are not here or cannot be reached, or it
             ships inside and cannot be run in another way; the message says what to do.
@@ -51,6 +53,9 @@ def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
 
 
 def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
+    name, equals, written = name_or_folder.partition("=")
+    if equals and "," not in name and not Path(name_or_folder).expanduser().is_dir():
+        return _named(name, Path(written).expanduser(), options)
     entry = catalog.find(name_or_folder)
     if entry is not None:
         if entry.ships_inside and options != BY_THE_CARD:
@@ -59,15 +64,7 @@ def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
                 "engine, quantization, device, precision and streams unset for it."
             )
         folder = None if entry.ships_inside else hub.cached_folder(entry.name)
-        return Spec(
-            name=entry.name,
-            aliases=entry.aliases,
-            folder=folder,
-            options=replace(options, window_tokens=options.window_tokens or entry.window_tokens),
-            chunk_rule=entry.chunk_rule,
-            named_by_catalog=True,
-            examples=entry.examples,
-        )
+        return _of_catalog(entry, folder, options)
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return Spec(name=folder.resolve().name, folder=folder.resolve(), options=options)
@@ -86,6 +83,32 @@ def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
         f"--model {name_or_folder}: no such folder, and not a name of the catalog. "
         f"`rerankd models` lists the catalog.{settings}"
     )
+
+
+def _of_catalog(entry: catalog.Entry, folder: Path | None, options: LoadOptions) -> Spec:
+    return Spec(
+        name=entry.name,
+        aliases=entry.aliases,
+        folder=folder,
+        options=replace(options, window_tokens=options.window_tokens or entry.window_tokens),
+        chunk_rule=entry.chunk_rule,
+        named_by_catalog=True,
+        examples=entry.examples,
+    )
+
+
+def _named(name: str, folder: Path, options: LoadOptions) -> Spec:
+    """NAME=FOLDER."""
+    if not name or name != name.strip() or not name.isprintable():
+        raise StartError(f"--model {name}={folder}: the name before = must not be empty or blank.")
+    if not folder.is_dir():
+        raise StartError(f"--model {name}={folder}: no such folder: {folder}.")
+    entry = catalog.find(name)
+    if entry is None:
+        return Spec(name=name, folder=folder.resolve(), options=options)
+    if entry.ships_inside:
+        raise StartError(f"--model {name}={folder}: {name} ships with rerankd. Use another name.")
+    return _of_catalog(entry, folder.resolve(), options)
 
 
 def load(spec: Spec) -> Loaded:

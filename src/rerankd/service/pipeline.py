@@ -93,7 +93,8 @@ class Pipeline:
         trace.documents = len(request.documents)
         name = self._answering(request)
         trace.model = name
-        key.check_model(name, *([request.model] if request.model is not None else []))
+        asked = request.model
+        key.check_model(name, *([asked] if asked and self.pool.is_served(asked) else []))
         served = self.pool.get(name)
         cascade = self.pool.cascade(request.model)
         charge = self.rates.charge(key)

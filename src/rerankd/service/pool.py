@@ -216,6 +216,9 @@ class Pool:
     def answering(self, name: str | None) -> str:
         """The name of the model that answers a requested name; None = the default.
 
+        A name that is served, or else PUBLISHER/NAME for a folder that is served as NAME: the name
+        of a folder says nothing of who published it.
+
         Raises:
             UnknownModel: nothing of that name is served; the message lists what is, and the
                 commands that get a catalog model.
@@ -225,6 +228,8 @@ class Pool:
         target = self.aliases.get(name, name)
         if target in self.names:
             return target
+        if (folder := self._of_any_publisher(name)) is not None:
+            return folder
         served = ", ".join([*self.names, *self.aliases])
         shown = name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
         way_out = catalog.how_to_get(name) or (
@@ -232,6 +237,16 @@ class Pool:
             f"`rerankd serve --alias {shown}={self.names[0]}` answers for this name."
         )
         raise UnknownModel(f"model: {shown!r} is not served here. Served: {served}. {way_out}")
+
+    def is_served(self, name: str) -> bool:
+        """Whether a name is one of ours as it stands: a model's, or an alias."""
+        return name in self.aliases or name in self.names
+
+    def _of_any_publisher(self, name: str) -> str | None:
+        """The folder whose name a publisher's model has; never another publisher's model."""
+        publisher, _, base = name.rpartition("/")
+        folders = {spec.name for spec in self._plan.specs if spec.folder is not None}
+        return base if publisher and "/" not in base and base in folders else None
 
     def cascade(self, name: str | None) -> Cascade | None:
         """What stands before the model that answers a name that is served; None = nothing.
