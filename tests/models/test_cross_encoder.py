@@ -22,6 +22,7 @@ from rerankd.models.base import ModelCard
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder, sigmoid, window_of
 from rerankd.models.pair_template import derive_template
+from rerankd.models.text_encoder import TextEncoder
 from tests.reference.make_checkpoints import HERE, TINY_BERT, TINY_XLMR, Shape, write
 
 FAMILIES = {"bert": TINY_BERT, "xlm-roberta": TINY_XLMR}
@@ -38,7 +39,7 @@ def model_of(family: str, window: int = 64) -> CrossEncoder:
     tokenizer = tokenizer_of(family)
     template = derive_template(tokenizer, token_types=2 if family == "bert" else 1)
     card = ModelCard(name="m", family="cross-encoder", window_tokens=window, score="")
-    return CrossEncoder(card, FakeEngine(), tokenizer, template)
+    return CrossEncoder(card, FakeEngine(), TextEncoder(tokenizer), template)
 
 
 MODELS = {family: model_of(family) for family in FAMILIES}

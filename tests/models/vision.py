@@ -9,6 +9,7 @@ from typing import Any
 from rerankd.core.types import RerankRequest, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
+from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
 from rerankd.models.vision_pixels import SAMPLING
 from rerankd.models.vision_yes_no import WINDOW_TOKENS, VisionYesNo
@@ -30,7 +31,7 @@ def fake_model(folder: Path, window: int = WINDOW_TOKENS, shape: Shape = TINY) -
         takes_instruction=True,
     )
     engine = FakeEngine(max_length=None)
-    return VisionYesNo(card, engine, checkpoint.tokenizer, checkpoint.tokens)
+    return VisionYesNo(card, engine, TextEncoder(checkpoint.tokenizer), checkpoint.tokens)
 
 
 def ask(query: Side, *documents: Side, **fields: Any) -> RerankRequest:

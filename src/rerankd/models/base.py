@@ -5,7 +5,7 @@ The engine below knows ids and logits only; the ranking above (core.rank) knows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +28,7 @@ class ModelCard:
     takes_instruction: bool = False
     named_by_catalog: bool = False  # a failed relevance probe then refuses the model
     revision: str = ""
+    notes: tuple[str, ...] = ()  # what the operator should know of what was loaded
 
 
 class Model(Protocol):
@@ -96,17 +97,3 @@ class RowCollector:
             truncated=frozenset(self.truncated),
             warnings=warnings,
         )
-
-
-_SLICE_CHARACTERS = 262_144  # what a tokenizer is given at once: some tens of milliseconds
-
-
-def in_slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Texts in runs of bounded size, in order; a longer text goes alone."""
-    start, characters = 0, 0
-    for end, text in enumerate(texts):
-        if end > start and characters + len(text) > _SLICE_CHARACTERS:
-            yield texts[start:end]
-            start, characters = end, 0
-        characters += len(text)
-    yield texts[start:]

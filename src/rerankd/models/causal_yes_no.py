@@ -7,13 +7,13 @@ recipe also cuts the query, ours refuses it instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
@@ -21,15 +21,17 @@ from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.build import decoder_engine
-from rerankd.models.base import ModelCard, RowCollector, in_slices
+from rerankd.models.base import ModelCard, RowCollector
 from rerankd.models.cross_encoder import (
     check_text,
     check_texts,
     cut_document,
     cut_warnings,
+    document_names,
     sigmoid,
+    tokens_read,
 )
-from rerankd.models.pair_template import token_ids
+from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.yes_no_recipes import RECIPES, Recipe
 
 WINDOW_TOKENS = 8192  # of both published recipes; the models themselves take more
@@ -39,14 +41,14 @@ class CausalYesNo:
     """A loaded decoder reranker; see models.base.Model."""
 
     def __init__(
-        self, card: ModelCard, engine: Engine, tokenizer: Tokenizer, recipe: Recipe
+        self, card: ModelCard, engine: Engine, encoder: TextEncoder, recipe: Recipe
     ) -> None:
         """Put the parts together.
 
         Args:
             card: card.window_tokens is the longest row.
             engine: answers with K = 1 label, yes minus no.
-            tokenizer: truncation and padding off; used by several threads at once.
+            encoder: of texts.
             recipe: the prompt.
 
         Raises:
@@ -54,7 +56,7 @@ class CausalYesNo:
         """
         self.card = card
         self.engine = engine
-        self._tokenizer = tokenizer
+        self._encoder = encoder
         self._recipe = recipe
         self._shift = recipe.shifts.get(card.name, 0.0) if card.named_by_catalog else 0.0
         self._after = self._apart(recipe.after)
@@ -69,7 +71,7 @@ class CausalYesNo:
     def with_window(self, window_tokens: int) -> CausalYesNo:
         """The same model and engine with another window."""
         card = replace(self.card, window_tokens=window_tokens)
-        return CausalYesNo(card, self.engine, self._tokenizer, self._recipe)
+        return CausalYesNo(card, self.engine, self._encoder, self._recipe)
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode every document behind its query, and cut the documents into chunks.
@@ -83,8 +85,16 @@ class CausalYesNo:
         self._check_query(request)
         before, body = self._recipe.texts(request.query.value, request.instruction)
         start = self._apart(before)
-        for index, encoding in enumerate(self._encodings(request, body, rows)):
-            ids, first = token_ids(encoding), first_token(encoding, len(body))
+        texts = [document.value for document in request.documents]
+        found = self._encoder.stream(
+            texts,
+            document_names(request),
+            rows.check,
+            before=body,
+            enough=tokens_read(request, self._window),
+        )
+        for index, encoded in enumerate(found):
+            ids, first = encoded.ids, encoded.first
             head = np.concatenate([start, ids[:first]])
             room = self._window - head.size - self._after.size
             if room < 1:
@@ -93,14 +103,6 @@ class CausalYesNo:
             made = [self._row(head, chunk) for chunk in chunks]
             rows.add(index, made, is_cut=is_cut)
         return rows.prepared(cut_warnings(request, rows.truncated))
-
-    def _encodings(
-        self, request: RerankRequest, body: str, rows: RowCollector
-    ) -> Iterator[Encoding]:
-        """Every document behind its query, encoded as one string, a slice at a time."""
-        for part in in_slices([body + document.value for document in request.documents]):
-            rows.check()
-            yield from self._tokenizer.encode_batch(list(part), add_special_tokens=False)
 
     def logit(self, logits: Logits) -> Scores:
         """Yes minus no."""
@@ -116,10 +118,10 @@ class CausalYesNo:
 
     def _apart(self, parts: Sequence[str]) -> TokenIds:
         """Parts tokenised one by one, then joined."""
-        return np.concatenate([token_ids(self._encode(part)) for part in parts])
+        return np.concatenate([self._encode(part) for part in parts])
 
-    def _encode(self, text: str) -> Encoding:
-        return self._tokenizer.encode(text, add_special_tokens=False)
+    def _encode(self, text: str, name: str = "query") -> TokenIds:
+        return self._encoder.encode(text, name)
 
     def _fixed_tokens(self, instruction: str | None) -> int:
         """Tokens of a row without query and document."""
@@ -134,7 +136,7 @@ class CausalYesNo:
         """
         fixed = self._fixed_tokens(request.instruction)
         if fixed > self._window * 3 // 4:
-            tokens = len(self._encode(request.instruction or "").ids)
+            tokens = self._encode(request.instruction or "", "instruction").size
             limit = self._window * 3 // 4 - (fixed - tokens)
             raise InvalidRequest(
                 f"instruction has {tokens} tokens; {self.card.name} takes at most {limit} (with "
@@ -143,25 +145,16 @@ class CausalYesNo:
                 param="instruction",
             )
         limit = min(self._window * 3 // 4, self._window - fixed - 1)
-        if len(self._encode(request.query.value).ids) > limit:
+        if self._encode(request.query.value).size > limit:
             raise self._query_too_long(request, limit)
 
     def _query_too_long(self, request: RerankRequest, limit: int) -> InvalidRequest:
-        tokens = len(self._encode(request.query.value).ids)
+        tokens = self._encode(request.query.value).size
         return InvalidRequest(
             f"query has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
             f"of its window of {self._window}, less beside a long instruction). Shorten the query.",
             param="query",
         )
-
-
-def first_token(encoding: Encoding, at: int) -> int:
-    """Index of the first token that reaches behind character `at`; their number if none does.
-
-    A space of the template that is one token with the document's first word is the document's.
-    """
-    ends = (end for _, end in encoding.offsets)
-    return next((i for i, end in enumerate(ends) if end > at), len(encoding.ids))
 
 
 def answer_id(tokenizer: Tokenizer, answer: str, folder: Path) -> int:
@@ -221,6 +214,7 @@ def load_causal_yes_no(
         )
     shift = recipe.shifts.get(name, 0.0) if named_by_catalog else 0.0
     score = f"{recipe.score}{f' minus {shift:g}, as published' if shift else ''}"
+    encoder = TextEncoder(tokenizer)
     card = ModelCard(
         name=name,
         family="causal-yes-no",
@@ -228,6 +222,7 @@ def load_causal_yes_no(
         score=f"{score}, of the document's best chunk",
         takes_instruction=True,
         named_by_catalog=named_by_catalog,
+        notes=encoder.notes,
     )
     engine = decoder_engine(config, checkpoint.weights, options.engine, yes=yes, no=no)
-    return CausalYesNo(card, engine, tokenizer, recipe)
+    return CausalYesNo(card, engine, encoder, recipe)

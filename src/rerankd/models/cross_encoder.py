@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
-from rerankd.core.chunk import ChunkRule, chunk
+from rerankd.core.chunk import ChunkRule, chunk, used_overlap
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.build import encoder_engine
-from rerankd.models.base import ModelCard, RowCollector, in_slices
+from rerankd.models.base import ModelCard, RowCollector
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
-from rerankd.models.pair_template import PairTemplate, derive_template, token_ids
+from rerankd.models.pair_template import PairTemplate, derive_template
+from rerankd.models.text_encoder import TextEncoder
 
 SCORE = "sigmoid of the logit of the document's best chunk"
 MIN_WINDOW_TOKENS = 16
@@ -44,7 +44,7 @@ class CrossEncoder:
         self,
         card: ModelCard,
         engine: Engine,
-        tokenizer: Tokenizer,
+        encoder: TextEncoder,
         template: PairTemplate,
         chunk_rule: ChunkRule = "bce",
     ) -> None:
@@ -53,15 +53,15 @@ class CrossEncoder:
         Args:
             card: card.window_tokens is the longest row.
             engine: answers with K = 1 or 2 labels.
-            tokenizer: truncation and padding off; used by several threads at once.
-            template: of that tokenizer.
+            encoder: of texts.
+            template: of its tokenizer.
             chunk_rule: where the last chunk of a long document lies.
         """
         if card.window_tokens is None:
             raise StartError(f"{card.name}: a cross-encoder needs a window.")
         self.card = card
         self.engine = engine
-        self._tokenizer = tokenizer
+        self._encoder = encoder
         self._template = template
         self._chunk_rule: ChunkRule = chunk_rule
         self._window = card.window_tokens
@@ -69,28 +69,23 @@ class CrossEncoder:
     def with_window(self, window_tokens: int) -> CrossEncoder:
         """The same model and engine with another window."""
         card = dataclasses.replace(self.card, window_tokens=window_tokens)
-        return CrossEncoder(card, self.engine, self._tokenizer, self._template, self._chunk_rule)
+        return CrossEncoder(card, self.engine, self._encoder, self._template, self._chunk_rule)
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode the query once and every document, and cut the documents into chunks."""
         rows = RowCollector(meter)
         check_texts(request, self.card)
-        query = token_ids(self._tokenizer.encode(request.query.value, add_special_tokens=False))
+        query = self._encoder.encode(request.query.value, "query", rows.check)
         room = self._document_window(query.size)
         head, second = self._template.head(query)
-        for index, encoding in enumerate(self._encodings(request, rows)):
-            chunks, is_cut = cut_document(
-                token_ids(encoding), room, request, index, rule=self._chunk_rule
-            )
+        texts = [document.value for document in request.documents]
+        enough = tokens_read(request, room)
+        found = self._encoder.stream(texts, document_names(request), rows.check, enough=enough)
+        for index, encoded in enumerate(found):
+            chunks, is_cut = cut_document(encoded.ids, room, request, index, rule=self._chunk_rule)
             made = [self._template.row(head, second, ids) for ids in chunks]
             rows.add(index, made, is_cut=is_cut)
         return rows.prepared(self._warnings(request, rows.truncated))
-
-    def _encodings(self, request: RerankRequest, rows: RowCollector) -> Iterator[Encoding]:
-        """The documents' encodings without special tokens, a slice at a time."""
-        for part in in_slices([document.value for document in request.documents]):
-            rows.check()
-            yield from self._tokenizer.encode_batch_fast(list(part), add_special_tokens=False)
 
     def logit(self, logits: Logits) -> Scores:
         """K = 1: the logit; K = 2: relevant minus irrelevant, so that sigmoid is the softmax."""
@@ -157,6 +152,20 @@ def check_text(name: str, content: Content, card: ModelCard) -> None:
             f"{name} is not valid Unicode: a lone surrogate at position {error.start}.",
             param=param,
         ) from None
+
+
+def document_names(request: RerankRequest) -> list[str]:
+    """The documents' fields, for errors."""
+    return [f"documents[{i}]" for i in range(len(request.documents))]
+
+
+def tokens_read(request: RerankRequest, room: int) -> int | None:
+    """Tokens of a document that are read at most; None = how many it has is told to the caller."""
+    if not request.truncation:
+        return None
+    stride = room - used_overlap(request.overlap_tokens, room)
+    read = (request.max_chunks_per_doc - 1) * stride + room
+    return min(read, request.max_tokens_per_doc or read)
 
 
 def cut_document(
@@ -226,12 +235,14 @@ def load_cross_encoder(
     checkpoint = open_checkpoint(folder)
     window = window_of(checkpoint, options.window_tokens)
     template = derive_template(checkpoint.tokenizer, token_types=checkpoint.config.token_types)
+    encoder = TextEncoder(checkpoint.tokenizer)
     card = ModelCard(
         name=name,
         family="cross-encoder",
         window_tokens=window,
         score=SCORE,
         named_by_catalog=named_by_catalog,
+        notes=encoder.notes,
     )
     engine = encoder_engine(checkpoint.config, checkpoint.weights, options.engine)
-    return CrossEncoder(card, engine, checkpoint.tokenizer, template, chunk_rule)
+    return CrossEncoder(card, engine, encoder, template, chunk_rule)

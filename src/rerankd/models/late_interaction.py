@@ -12,7 +12,6 @@ from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Meter
@@ -20,9 +19,11 @@ from rerankd.core.types import Logits, Prepared, RerankRequest, Scores
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.engines.vector_cache import ByteCache
-from rerankd.models.base import ModelCard, RowCollector, in_slices
-from rerankd.models.cross_encoder import check_texts, cut_warnings, sigmoid, token_ids
+from rerankd.models.base import ModelCard, RowCollector
+from rerankd.models.cross_encoder import check_texts, cut_warnings, document_names, sigmoid
 from rerankd.models.segment import Segmenter
+from rerankd.models.text_encoder import TextEncoder
+from rerankd.models.text_parts import Check, in_slices
 
 MAX_QUERY_PIECES: Final = 1024  # every one of them is compared with every document token
 
@@ -34,7 +35,7 @@ class LateInteractionModel:
         self,
         card: ModelCard,
         engine: LateInteractionEngine,
-        tokenizer: Tokenizer,
+        encoder: TextEncoder,
         *,
         window_pieces: int,
         cache_bytes: int,
@@ -44,14 +45,14 @@ class LateInteractionModel:
         Args:
             card: its score is the logistic function of the engine's log-odds.
             engine: takes TextRow.
-            tokenizer: truncation and padding off; used by several threads at once.
+            encoder: of texts.
             window_pieces: of a document that the encoder sees at once; max_chunks_per_doc counts
                 these windows.
             cache_bytes: what the word pieces and terms of texts may take in memory.
         """
         self.card = card
         self._engine = engine
-        self._tokenizer = tokenizer
+        self._encoder = encoder
         self._segmenter = Segmenter()
         self._window_pieces = window_pieces
         self._texts: ByteCache[Text] = ByteCache(cache_bytes)
@@ -75,7 +76,7 @@ class LateInteractionModel:
         """
         rows = RowCollector(meter)
         check_texts(request, self.card)
-        query = self._texts_of([request.query.value])[0]
+        query = self._texts_of([request.query.value], ["query"], rows.check)[0]
         if query.pieces.size > MAX_QUERY_PIECES:
             raise InvalidRequest(
                 f"query has {query.pieces.size} tokens; {self.card.name} takes at most "
@@ -85,12 +86,15 @@ class LateInteractionModel:
         limit = request.max_chunks_per_doc * self._window_pieces
         if request.max_tokens_per_doc is not None:
             limit = min(limit, request.max_tokens_per_doc)
-        index = 0
+        index, names = 0, document_names(request)
         for part in in_slices([document.value for document in request.documents]):
             rows.check()
-            for value, whole in zip(part, self._texts_of(part), strict=True):
+            whole_texts = self._texts_of(part, names[index : index + len(part)], rows.check)
+            for value, whole in zip(part, whole_texts, strict=True):
                 is_cut = whole.pieces.size > limit
-                document = self._cut(value, whole, limit, request, index) if is_cut else whole
+                document = whole
+                if is_cut:
+                    document = self._cut(value, whole, limit, request, index, rows.check)
                 rows.add(index, [text_row(query, document)], is_cut=is_cut)
                 index += 1
         return rows.prepared(self._warnings(request, rows.truncated))
@@ -103,26 +107,30 @@ class LateInteractionModel:
         """The logistic function of the log-odds."""
         return sigmoid(logit)
 
-    def _texts_of(self, values: Sequence[str]) -> list[Text]:
+    def _texts_of(self, values: Sequence[str], names: Sequence[str], check: Check) -> list[Text]:
         """Pieces and terms of each text, made once per text while they are remembered."""
         keys = [_key(value) for value in values]
         with self._lock:
             found = {key: text for key in keys if (text := self._texts.get(key)) is not None}
-        missing = {k: v for k, v in zip(keys, values, strict=True) if k not in found}
-        encodings = self._tokenizer.encode_batch_fast(
-            list(missing.values()), add_special_tokens=False
-        )
-        for (key, value), encoding in zip(missing.items(), encodings, strict=True):
-            found[key] = self._text(key, value, encoding)
+        missing = {k: i for i, k in enumerate(keys) if k not in found}
+        some = [values[i] for i in missing.values()]
+        encoded = self._encoder.stream(some, [names[i] for i in missing.values()], check)
+        for key, value, each in zip(missing, some, encoded, strict=True):
+            found[key] = Text(each.ids, self._segmenter.ids(value, check), key)
         with self._lock:
             for key in missing:
                 self._texts.put(key, found[key], found[key].nbytes)
         return [found[key] for key in keys]
 
-    def _text(self, key: bytes, value: str, encoding: Encoding) -> Text:
-        return Text(token_ids(encoding), self._segmenter.ids(value), key)
-
-    def _cut(self, value: str, whole: Text, limit: int, request: RerankRequest, index: int) -> Text:
+    def _cut(
+        self,
+        value: str,
+        whole: Text,
+        limit: int,
+        request: RerankRequest,
+        index: int,
+        check: Check,
+    ) -> Text:
         """A document's first `limit` pieces, and the terms of the text that they cover.
 
         Raises:
@@ -135,9 +143,8 @@ class LateInteractionModel:
                 "max_tokens_per_doc, or set truncation to true.",
                 param="documents",
             )
-        offsets = self._tokenizer.encode(value, add_special_tokens=False).offsets
-        left = value[: offsets[limit - 1][1]]
-        terms = self._segmenter.ids(left)
+        left = self._encoder.covered(value, limit, check)
+        terms = self._segmenter.ids(left, check)
         return Text(whole.pieces[:limit], terms, _key(value, limit))
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:

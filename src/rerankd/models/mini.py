@@ -28,6 +28,7 @@ from rerankd.engines.late_interaction import (
 from rerankd.models.base import ModelCard
 from rerankd.models.cause import unreadable
 from rerankd.models.late_interaction import LateInteractionModel
+from rerankd.models.text_encoder import TextEncoder
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
@@ -127,7 +128,11 @@ def _load(folder: Path, cache_bytes: int) -> LateInteractionModel:
         cache_bytes=cache_bytes,
     )
     return LateInteractionModel(
-        CARD, engine, tokenizer, window_pieces=window.pieces, cache_bytes=cache_bytes // TEXT_SHARE
+        CARD,
+        engine,
+        TextEncoder(tokenizer),
+        window_pieces=window.pieces,
+        cache_bytes=cache_bytes // TEXT_SHARE,
     )
 
 

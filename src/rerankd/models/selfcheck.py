@@ -58,6 +58,7 @@ def self_check(model: Model) -> tuple[str, ...]:
             a model that the catalog names) rank irrelevant documents first.
     """
     name = model.card.name
+    notes = tuple(f"{name}: {note}" for note in model.card.notes)
     rows = _rows(model)
     together = _logits(model, rows)
     if not np.isfinite(together).all():
@@ -83,14 +84,14 @@ def self_check(model: Model) -> tuple[str, ...]:
         query for i, (query, _, _) in enumerate(_PROBES) if together[2 * i] <= together[2 * i + 1]
     ]
     if not wrong:
-        return ()
+        return notes
     sentence = (
         f"{name} does not score a relevant document above an irrelevant one for "
         f"{len(wrong)} of {len(_PROBES)} test queries (first: {wrong[0]!r})"
     )
     if model.card.named_by_catalog:
         raise StartError(f"{sentence}; the weights are not those of this model.")
-    return (f"{sentence}; is it trained to rerank?",)
+    return (*notes, f"{sentence}; is it trained to rerank?")
 
 
 def _rows(model: Model) -> list[Row]:

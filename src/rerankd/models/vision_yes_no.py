@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import starmap
+from itertools import compress, starmap
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.meter import Meter
@@ -22,10 +21,17 @@ from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.build import vision_engine
-from rerankd.models.base import ModelCard, RowCollector, in_slices
-from rerankd.models.causal_yes_no import answer_id, first_token
-from rerankd.models.cross_encoder import check_text, cut_document, cut_warnings, sigmoid
-from rerankd.models.pair_template import token_ids
+from rerankd.models.base import ModelCard, RowCollector
+from rerankd.models.causal_yes_no import answer_id
+from rerankd.models.cross_encoder import (
+    check_text,
+    cut_document,
+    cut_warnings,
+    document_names,
+    sigmoid,
+    tokens_read,
+)
+from rerankd.models.text_encoder import Encoded, TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
 from rerankd.models.vision_pixels import SAMPLING, Seen, require_pillow, see_image, see_video
 from rerankd.models.vision_prompt import (
@@ -48,14 +54,14 @@ class VisionYesNo:
     """A loaded Qwen3-VL-Reranker; see models.base.Model."""
 
     def __init__(
-        self, card: ModelCard, engine: Engine, tokenizer: Tokenizer, tokens: VisionTokens
+        self, card: ModelCard, engine: Engine, encoder: TextEncoder, tokens: VisionTokens
     ) -> None:
         """Put the parts together.
 
         Args:
             card: card.window_tokens is the longest row.
             engine: answers with K = 1 label, yes minus no.
-            tokenizer: truncation and padding off; used by several threads at once.
+            encoder: of texts.
             tokens: ids around and in a picture.
 
         Raises:
@@ -63,7 +69,7 @@ class VisionYesNo:
         """
         self.card = card
         self.engine = engine
-        self._tokenizer = tokenizer
+        self._encoder = encoder
         self._tokens = tokens
         self._after = self._encode(AFTER)
         self._window = card.window_tokens or WINDOW_TOKENS
@@ -77,7 +83,7 @@ class VisionYesNo:
     def with_window(self, window_tokens: int) -> VisionYesNo:
         """The same model and engine with another window."""
         card = replace(self.card, window_tokens=window_tokens)
-        return VisionYesNo(card, self.engine, self._tokenizer, self._tokens)
+        return VisionYesNo(card, self.engine, self._encoder, self._tokens)
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Put every document behind its query; resize pictures; cut texts into chunks.
@@ -123,18 +129,22 @@ class VisionYesNo:
 
     def _encodings(
         self, request: RerankRequest, waiting: str, rows: RowCollector
-    ) -> Iterator[Encoding]:
-        """Every text document behind what waits for it, as one string, a slice at a time."""
-        texts = [waiting + each.value for each in request.documents if each.modality == "text"]
-        for part in in_slices(texts):
-            rows.check()
-            yield from self._tokenizer.encode_batch(list(part), add_special_tokens=False)
+    ) -> Iterator[Encoded]:
+        """Every text document behind what waits for it, as one string, some at a time."""
+        is_text = [each.modality == "text" for each in request.documents]
+        return self._encoder.stream(
+            [each.value for each in compress(request.documents, is_text)],
+            list(compress(document_names(request), is_text)),
+            rows.check,
+            before=waiting,
+            enough=tokens_read(request, self._window),
+        )
 
     def _chunked(
-        self, request: RerankRequest, index: int, head: Draft, encoding: Encoding
+        self, request: RerankRequest, index: int, head: Draft, encoded: Encoded
     ) -> tuple[list[Row], bool]:
         """The rows of a text document, and whether some of it is in none."""
-        ids, first = token_ids(encoding), first_token(encoding, len(head.pending))
+        ids, first = encoded.ids, encoded.first
         before = np.concatenate([head.ids, ids[:first]])
         room = self._window - before.size - self._after.size
         if room < 1:
@@ -165,8 +175,8 @@ class VisionYesNo:
         ids = np.concatenate([before, chunk, self._after])
         return Row(ids, ids.size, visuals=tuple(draft.placed))
 
-    def _encode(self, text: str) -> TokenIds:
-        return token_ids(self._tokenizer.encode(text, add_special_tokens=False))
+    def _encode(self, text: str, name: str = "query") -> TokenIds:
+        return self._encoder.encode(text, name)
 
     def _fixed_tokens(self, instruction: str | None) -> int:
         """Tokens of a row without query and document."""
@@ -191,7 +201,7 @@ class VisionYesNo:
                 check_text(name, content, self.card)
         fixed = self._fixed_tokens(request.instruction)
         if fixed > self._window * 3 // 4:
-            tokens = self._encode(request.instruction or "").size
+            tokens = self._encode(request.instruction or "", "instruction").size
             limit = self._window * 3 // 4 - (fixed - tokens)
             raise InvalidRequest(
                 f"instruction has {tokens} tokens; {self.card.name} takes at most {limit} (with "
@@ -269,7 +279,7 @@ def load_vision_yes_no(
     """
     require_pillow()
     checkpoint = open_vision(folder)
-    tokenizer = checkpoint.tokenizer
+    tokenizer, encoder = checkpoint.tokenizer, TextEncoder(checkpoint.tokenizer)
     yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (YES, NO)))
     limit = checkpoint.config.max_length
     window = options.window_tokens or min(
@@ -288,6 +298,7 @@ def load_vision_yes_no(
         video=SAMPLING,
         takes_instruction=True,
         named_by_catalog=named_by_catalog,
+        notes=encoder.notes,
     )
     engine = vision_engine(checkpoint.config, checkpoint.weights, options.engine, yes=yes, no=no)
-    return VisionYesNo(card, engine, tokenizer, checkpoint.tokens)
+    return VisionYesNo(card, engine, encoder, checkpoint.tokens)

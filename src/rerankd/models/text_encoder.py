@@ -1,0 +1,190 @@
+"""Text -> token ids, a long text in parts: the ids of the whole, bounded calls, and a way out.
+
+The library cannot be stopped while it tokenises. A text is therefore cut where that changes no
+token (models.seams); one that cannot be cut for too long is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from rerankd.core.errors import InvalidRequest
+from rerankd.core.types import TokenIds
+from rerankd.models.pair_template import token_ids
+from rerankd.models.seams import Seams
+from rerankd.models.text_parts import Check, Cutter, Part, Uncut, in_slices, weight
+from rerankd.models.tokenizer_parts import read_parts
+
+_PROBE: Final = (
+    "The quick brown fox doesn't jump over 13 lazy dogs;\r\n it's 3.14, e.g. {\"a\":[1,-2.5e3]}.\n"
+    "Straße, İstanbul, Ἀθῆναι, столица ё; 中国的首都是北京。東京タワー、ひらがな ภาษาไทยง่าย "
+    "한국어를 हिन्दी में الْعَرَبِيَّةُ עברית 😀😃👩\u200d🚀 ﷺ ﬁ ½ e\u0301 a\u0327\u0301 \u3000 \xa0\t"
+    "supercalifragilisticexpialidocious_snake_case camelCase ERR_42 https://example.com/?q=1&p=2 "
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A text's tokens."""
+
+    ids: TokenIds  # (L,), of what stands before the text too
+    first: int = 0  # index of the text's first token; a token of both is the text's
+
+
+class TextEncoder:
+    """A tokenizer for texts of any length. Thread-safe."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Find out where this tokenizer's texts may be cut, and try it.
+
+        Args:
+            tokenizer: truncation and padding off; used by several threads at once.
+        """
+        self.tokenizer = tokenizer
+        self.cutter = Cutter(self._checked_seams())
+        self.notes: tuple[str, ...] = ()  # what the operator should know of this tokenizer
+        if not self.cutter.can_cut:
+            note = (
+                "the form of its tokenizer.json is not known here, so that a long text cannot be "
+                f"tokenised in parts: texts of over {self.cutter.longest_uncut} characters are "
+                "refused."
+            )
+            self.notes = (note,)
+
+    def encode(self, text: str, name: str, check: Check | None = None) -> TokenIds:
+        """One text's ids, no special tokens added.
+
+        Raises:
+            InvalidRequest: it has too long a run that cannot be cut; `name` is the field.
+        """
+        return next(self.stream([text], [name], check)).ids
+
+    def stream(
+        self,
+        texts: Sequence[str],
+        names: Sequence[str],
+        check: Check | None = None,
+        *,
+        before: str = "",
+        enough: int | None = None,
+    ) -> Iterator[Encoded]:
+        """Every text's tokens, no special tokens added, in order.
+
+        Args:
+            texts: T of them.
+            names: their fields, for errors, T.
+            check: called between parts.
+            before: what stands before each text and is tokenised with it as one string.
+            enough: a text's further tokens may be left out once it has more than so many.
+
+        Raises:
+            InvalidRequest: a text has too long a run that cannot be cut.
+            Whatever `check` raises.
+        """
+        done, look = 0, check or _nothing
+        part = self.cutter.part
+        for some in in_slices(texts, 2 * part, each=len(before)):
+            look()
+            whole = [before + text for text in some] if before else list(some)
+            if len(some) == 1 and weight(whole[0], part) > part:
+                try:
+                    yield self._long(whole[0], look, len(before), enough)
+                except Uncut as uncut:
+                    place = max(0, uncut.start - len(before))
+                    raise self._too_long(some[0], names[done], place) from None
+            else:
+                yield from self._short(whole, len(before))
+            done += len(some)
+
+    def covered(self, text: str, tokens: int, check: Check | None = None) -> str:
+        """The beginning of a text that its first tokens stand for; tokens >= 1, of its own.
+
+        May be a space short where a tokenizer strips the spaces at the ends of a text.
+        """
+        for part in self.cutter.parts(text, check or _nothing):
+            encoding, skipped = self._encode(part, offsets=True)
+            if tokens <= len(encoding.ids) - skipped:
+                return text[: part.place(encoding.offsets[skipped + tokens - 1][1])]
+            tokens -= len(encoding.ids) - skipped
+        return text
+
+    def _short(self, texts: list[str], reaches: int) -> Iterator[Encoded]:
+        encode = self.tokenizer.encode_batch if reaches else self.tokenizer.encode_batch_fast
+        for encoding in encode(texts, add_special_tokens=False):
+            ends = (end for _, end in encoding.offsets) if reaches else iter(())
+            yield Encoded(token_ids(encoding), _first_over(ends, reaches, len(encoding.ids)))
+
+    def _long(self, text: str, check: Check, reaches: int, enough: int | None) -> Encoded:
+        """A text in parts; Encoded.first is of the first token that ends over `reaches`."""
+        found: list[TokenIds] = []
+        size, first = 0, None if reaches else 0
+        for part in self.cutter.parts(text, check):
+            looks = first is None and part.end > reaches
+            encoding, skipped = self._encode(part, offsets=looks)
+            ids = token_ids(encoding)[skipped:]
+            if looks:
+                ends = (part.place(end) for _, end in encoding.offsets[skipped:])
+                at = _first_over(ends, reaches, ids.size)
+                first = size + at if at < ids.size else None
+            found.append(ids)
+            size += ids.size
+            if enough is not None and first is not None and size - first > enough:
+                break
+        return Encoded(np.concatenate(found), size if first is None else first)
+
+    def _encode(self, part: Part, *, offsets: bool) -> tuple[Encoding, int]:
+        """A part's encoding, and how many of its tokens stand for what is before its seam."""
+        texts = [part.shortened.text]
+        if part.is_inside:
+            texts.append(texts[0][0])
+        # A batch, even of one: only then is the interpreter free meanwhile.
+        encode = self.tokenizer.encode_batch if offsets else self.tokenizer.encode_batch_fast
+        encoding, *before = encode(texts, add_special_tokens=False)
+        return encoding, len(before[0].ids) if before else 0
+
+    def _too_long(self, text: str, name: str, start: int) -> InvalidRequest:
+        limit = self.cutter.longest_uncut
+        what = f"{name} has {len(text)} characters"
+        if self.cutter.can_cut:
+            what = f"{name} has over {limit} characters in a row, from character {start} on, that"
+            what += " the model's tokenizer does not split, as at spaces between words"
+        return InvalidRequest(
+            f"{what}; the limit is {limit} (a ligature counts as what it stands for). Shorten it, "
+            "or send it as several documents.",
+            param=name.partition("[")[0],
+        )
+
+    def _checked_seams(self) -> Seams | None:
+        """Where to cut, as far as trying it finds no fault."""
+        parts = read_parts(self.tokenizer)
+        if parts is None:
+            return None
+        seams = Seams(parts, self.tokenizer)
+        if not self._is_exact(seams):
+            seams.keep_words_whole()
+        return seams if self._is_exact(seams) else None
+
+    def _is_exact(self, seams: Seams) -> bool:
+        """Whether texts that are cut, as often as can be, give the ids of the whole."""
+        tokens = self.tokenizer.get_added_tokens_decoder().values()
+        added = " ".join(token.content for token in list(tokens)[:4])
+        self.cutter = Cutter(seams, part=3, longest_uncut=1_000_000)
+        for text in (_PROBE, _PROBE[::-1], "中国的首都是北京" * 4, f"{added}a{added}"):
+            whole = self.tokenizer.encode(text, add_special_tokens=False)
+            if not np.array_equal(self._long(text, _nothing, 0, None).ids, token_ids(whole)):
+                return False
+        return True
+
+
+def _first_over(ends: Iterator[int], place: int, count: int) -> int:
+    """Index of the first end over a place, `count` if there is none; 0 for place 0."""
+    return next((i for i, end in enumerate(ends) if end > place), count) if place else 0
+
+
+def _nothing() -> None:
+    """No check."""
