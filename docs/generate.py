@@ -89,7 +89,11 @@ before all others of its key. See [the decision](decisions/0014-admission.md).
 refuses to listen on anything but loopback.
 
 A token bucket counts per key: `rpm` requests and `tpm` input tokens, refilled evenly over the
-minute. A request over the whole `tpm` waits for a full bucket.
+minute. A request over the whole `tpm` waits for a full bucket. One HTTP request is one for `rpm`,
+also when its body holds many pairs (`/predict`, `/score`, DeepInfra): `limits.documents` bounds the
+pairs of a body, and `tpm` counts the tokens of all of them, as one sum. Tokens of a request that is
+refused (400, 429, 503) are given back; those of one that was being scored (500, 504, a client that
+left) are not.
 """
 
 

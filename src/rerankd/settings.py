@@ -75,7 +75,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_s: Annotated[
         float, Meta(gt=0, description="A client that reads nothing of its answer so long is cut.")
     ] = 30.0
-    documents: Annotated[int, Meta(ge=1, description="Documents per request.")] = 1000
+    json_values: Annotated[
+        int, Meta(ge=1, description="Keys and values of a body's JSON. Above: 400.")
+    ] = 500_000
+    documents: Annotated[int, Meta(ge=1, description="Documents, or pairs, per request.")] = 1000
     document_bytes: Annotated[
         int, Meta(ge=1, description="One text document, in UTF-8 bytes; images: see media.")
     ] = 4_194_304

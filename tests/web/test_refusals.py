@@ -348,3 +348,25 @@ async def test_cors_is_off_unless_configured() -> None:
     assert "access-control-allow-origin" not in off.headers
     assert on.headers["access-control-allow-origin"] == "https://app.example"
     assert "access-control-allow-origin" not in other.headers
+
+
+class FailsOnce(FakeEngine):
+    """Cannot score what has the byte `!`."""
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        if any(ord("!") in row.ids for row in batch):
+            raise RuntimeError("a device was lost")
+        return super().forward(batch)
+
+
+async def test_tokens_of_an_engine_failure_stay_paid_and_those_of_a_full_queue_do_not() -> None:
+    model = BytesModel(engine=FailsOnce(max_length=None))
+    values = {**KEYS, "limits": {"queue_tokens": 20}}
+    async with running(values, model=model) as (client, state):
+        scheduler = state.pipeline.pool.served["fake-model"].scheduler
+        headers = bearer("sk-tpm")  # 10 tokens a minute; body() has 7
+        with scheduler.reserve(20):
+            full = await client.post("/v1/rerank", json=body(), headers=headers)
+        failed = await client.post("/v1/rerank", json=body(documents=["!a", "bb"]), headers=headers)
+        after = await client.post("/v1/rerank", json=body(), headers=headers)
+    assert [full.status_code, failed.status_code, after.status_code] == [503, 500, 429]

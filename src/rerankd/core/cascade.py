@@ -6,7 +6,7 @@ Pure: settings text in, indexes and hits out. Who runs the stages: service.pipel
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,12 +96,14 @@ def joined(reranked: Sequence[Hit], first: Sequence[Hit], *, stage: str) -> tupl
     return (*reranked, *others)
 
 
-def in_whole_request(error: InvalidRequest, places: Sequence[int]) -> InvalidRequest:
-    """An error of the second stage, its documents[i] counted as the caller counts.
+def in_whole_request(
+    error: InvalidRequest, places: Sequence[int] | Mapping[int, int]
+) -> InvalidRequest:
+    """An error about some of the documents, its documents[i] counted as the caller counts.
 
     Args:
         error: about a request of some of the caller's documents.
-        places: places[i] = the caller's index of the second stage's document i.
+        places: places[i] = the caller's index of document i.
     """
     found = re.match(r"documents\[([0-9]+)\]", error.message)
     if found is None:

@@ -43,6 +43,15 @@ class InvalidRequest(RerankError):
         self.param = param
 
 
+def too_many(count: int, limit: int, name: str = "documents") -> InvalidRequest:
+    """More documents or pairs than limits.documents; `name` is the field's name."""
+    return InvalidRequest(
+        f"{name}: {count} were sent; the limit is {limit} (limits.documents). Send fewer, in "
+        "several requests: scores do not depend on the other documents.",
+        param=name,
+    )
+
+
 class UnknownModel(InvalidRequest):
     """No model of that name is served here; the message lists what is, and how to get it."""
 

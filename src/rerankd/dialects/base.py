@@ -8,14 +8,14 @@ asks which dialect a request speaks.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from rerankd.core.errors import EngineFailed, RerankError
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.dialects.failures import error_of
 from rerankd.dialects.wire import JSON, Envelope, Options, WireAnswer, WireRequest
 
@@ -46,10 +46,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A parsed body: what to rank, and how to write the answer when all of it is ranked."""
+    """A parsed body: what to rank, and how to write the answer when all of it is ranked.
+
+    Several requests are one body's pairs, by query, for one model. `places[i][j]` is then the
+    body's own index of requests[i].documents[j]: it is what errors name.
+    """
 
     requests: tuple[RerankRequest, ...]
     render: Callable[[Sequence[Ranking], Envelope], WireAnswer]
+    places: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +228,14 @@ _DEFAULTS: dict[str, object] = {
     for found in dataclasses.fields(RerankRequest)
     if found.name not in ("query", "documents")
 }
+
+
+def grouped(queries: Iterable[Content]) -> tuple[tuple[int, ...], ...]:
+    """The places of equal queries, by query, in the order in which each comes first; linear."""
+    members: dict[tuple[str, str], list[int]] = {}
+    for i, query in enumerate(queries):
+        members.setdefault((query.modality, query.value), []).append(i)
+    return tuple(tuple(places) for places in members.values())
 
 
 def presented_key(headers: Mapping[str, str], names: Sequence[str]) -> bytes | None:

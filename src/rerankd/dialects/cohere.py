@@ -139,7 +139,7 @@ def parse_v2(wire: WireRequest, options: Options) -> RerankRequest:
     """A v2 body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, CohereV2Body, fields.HINTS)
     fields.refuse(body.relevant_spans, "relevant_spans", "not supported here; leave it out.")
-    documents = fields.documents_of(body.documents)
+    documents = fields.documents_of(body.documents, options)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
@@ -154,11 +154,11 @@ def parse_v2(wire: WireRequest, options: Options) -> RerankRequest:
 def parse_v1(wire: WireRequest, options: Options) -> RerankRequest:
     """A v1 body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, CohereV1Body, fields.HINTS)
-    rank_fields = tuple(body.rank_fields or ())
+    rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents, rank_fields=rank_fields),
+        documents=fields.documents_of(body.documents, options, rank_fields=rank_fields),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=False),
         max_chunks_per_doc=body.max_chunks_per_doc or _CHUNKS,

@@ -145,7 +145,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.input.query),
-        documents=fields.documents_of(body.input.documents),
+        documents=fields.documents_of(body.input.documents, options),
         top_n=said.top_n,
         return_documents=fields.echo(said.return_documents, options, default=False),
         instruction=said.instruct or None,
@@ -158,7 +158,7 @@ def parse_flat(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents),
+        documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=False),
         instruction=body.instruct or None,

@@ -16,7 +16,7 @@ from msgspec import Meta
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
 from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
-from rerankd.dialects.base import Dialect, Plan
+from rerankd.dialects.base import Dialect, Plan, grouped
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -79,11 +79,12 @@ class _ReadAnswer(msgspec.Struct):
 _NO_MODEL = "default"  # in the path, where a model must be: the server's default
 
 
-def _body(wire: WireRequest) -> DeepInfraBody:
+def _body(wire: WireRequest, options: Options) -> DeepInfraBody:
     """The checked body: as many queries as documents. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, DeepInfraBody, fields.HINTS)
     fields.refuse(body.webhook, "webhook", "answers come in the response. Leave it out.")
     fields.at_least_one(body.documents, "documents")
+    fields.at_most(body.documents, options, "documents")
     if len(body.queries) == 1:
         body.queries = body.queries * len(body.documents)
     if len(body.queries) != len(body.documents):
@@ -97,17 +98,13 @@ def _body(wire: WireRequest) -> DeepInfraBody:
     return body
 
 
-def _request(wire: WireRequest, body: DeepInfraBody, query: str) -> RerankRequest:
-    """The documents of one query."""
+def _request(wire: WireRequest, body: DeepInfraBody, places: Sequence[int]) -> RerankRequest:
+    """The documents at some places, which have one query."""
     model = wire.params.get("model")
     return RerankRequest(
         model=None if model == _NO_MODEL else model,
-        query=Content(value=query),
-        documents=tuple(
-            Content(value=document)
-            for asked, document in zip(body.queries, body.documents, strict=True)
-            if asked == query
-        ),
+        query=Content(value=body.queries[places[0]]),
+        documents=tuple(Content(value=body.documents[i]) for i in places),
         instruction=body.instruction,
         return_documents=False,
     )
@@ -115,9 +112,9 @@ def _request(wire: WireRequest, body: DeepInfraBody, query: str) -> RerankReques
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A body with one query as the canonical request. Raises InvalidRequest."""
-    body = _body(wire)
+    body = _body(wire, options)
     fields.refuse(len(set(body.queries)) > 1, "queries", "more than one here.")
-    return _request(wire, body, body.queries[0])
+    return _request(wire, body, range(len(body.documents)))
 
 
 def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> WireAnswer:
@@ -139,19 +136,18 @@ class DeepInfra(Dialect):
 
     def plan(self, wire: WireRequest, options: Options) -> Plan:
         """As many requests as there are distinct queries. Raises InvalidRequest."""
-        body = _body(wire)
-        distinct = tuple(dict.fromkeys(body.queries))
+        body = _body(wire, options)
+        members = grouped(Content(value=query) for query in body.queries)
 
         def render_all(rankings: Sequence[Ranking], envelope: Envelope) -> WireAnswer:
-            scored = {
-                query: iter(sorted(ranking.hits, key=lambda hit: hit.index))
-                for query, ranking in zip(distinct, rankings, strict=True)
-            }
-            scores = [next(scored[query]).score for query in body.queries]
+            scores = [0.0] * len(body.documents)
+            for places, ranking in zip(members, rankings, strict=True):
+                for hit in ranking.hits:
+                    scores[places[hit.index]] = hit.score
             return _answer(scores, sum(ranking.input_tokens for ranking in rankings), envelope)
 
-        requests = tuple(_request(wire, body, query) for query in distinct)
-        return Plan(requests=requests, render=render_all)
+        requests = tuple(_request(wire, body, places) for places in members)
+        return Plan(requests=requests, render=render_all, places=members)
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:

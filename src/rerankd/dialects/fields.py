@@ -6,13 +6,13 @@ null counts as absent and booleans may be "true"/"false" in every dialect: real 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
 
-from rerankd.core.errors import InvalidRequest
+from rerankd.core.errors import InvalidRequest, too_many
 from rerankd.core.types import Content, Modality
 from rerankd.dialects.wire import Options
 
@@ -52,6 +52,8 @@ HINTS = {
 }
 
 _ECHO_DEPTH = 64  # levels of a document object
+_RANK_FIELDS = 100
+_SHOWN = 100  # characters of what a caller wrote, in a message
 _MODALITIES: tuple[Modality, ...] = ("image", "video", "text")
 
 
@@ -83,15 +85,19 @@ def query_of(value: str | Object, hint: str | None = None) -> Content:
 
 
 def documents_of(
-    values: str | Sequence[str | Object], name: str = "documents", rank_fields: Sequence[str] = ()
+    values: str | Sequence[str | Object],
+    options: Options,
+    name: str = "documents",
+    rank_fields: Sequence[str] = (),
 ) -> tuple[Content, ...]:
-    """The documents, at least one; `name` is the field's name for errors.
+    """The documents, counted before any is looked at; `name` is the field's name for errors.
 
     Raises:
-        InvalidRequest: names the document.
+        InvalidRequest: none, too many, or one is wrong; names the document.
     """
     documents = [values] if isinstance(values, str) else values
     at_least_one(documents, name)
+    at_most(documents, options, name)
     return tuple(
         content(document, f"{name}[{i}]", rank_fields) for i, document in enumerate(documents)
     )
@@ -103,6 +109,35 @@ def at_least_one(documents: Sequence[object], name: str) -> None:
         raise InvalidRequest(
             f"{name}: at least 1 document is needed. {HINTS.get(name, '')}".strip(), param=name
         )
+
+
+def at_most(documents: Sequence[object], options: Options, name: str) -> None:
+    """Raises InvalidRequest when there are more documents or pairs than a request may have."""
+    if options.documents is not None and len(documents) > options.documents:
+        raise too_many(len(documents), options.documents, name)
+
+
+def rank_fields_of(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The keys to rank by, each once: so that no document's text grows by them.
+
+    Raises:
+        InvalidRequest: too many, or one twice.
+    """
+    found = tuple(names or ())
+    if len(found) > _RANK_FIELDS:
+        raise InvalidRequest(
+            f"rank_fields: {len(found)} were sent; the limit is {_RANK_FIELDS}. Send the keys that "
+            "hold text to rank.",
+            param="rank_fields",
+        )
+    for i, name in enumerate(found):
+        refuse(name in found[:i], "rank_fields", f"names {shown(name)!r} twice. Send it once.")
+    return found
+
+
+def shown(text: str) -> str:
+    """What a caller wrote, for a message: its start, when it is long."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def content(value: str | Mapping[str, Any], name: str, rank_fields: Sequence[str] = ()) -> Content:
@@ -154,12 +189,20 @@ def refuse(present: object, name: str, reason: str) -> None:
 
 
 def _deeper_than(value: object, levels: int) -> bool:
-    """Whether JSON nests deeper than what an answer echoes."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inner = cast("dict[str, object] | list[object]", value)
-    children = inner.values() if isinstance(inner, dict) else inner
-    return levels == 0 or any(_deeper_than(child, levels - 1) for child in children)
+    """Whether JSON nests deeper than what an answer echoes: level by level, each value once."""
+    level = [value]
+    for _ in range(levels):
+        level = [child for found in level for child in _in(found)]
+        if not level:
+            return False
+    return any(isinstance(found, (dict, list)) for found in level)
+
+
+def _in(value: object) -> Iterable[object]:
+    """The values of a JSON object or array; none of another value."""
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _ranked_text(value: Mapping[str, Any], name: str, rank_fields: Sequence[str]) -> str:
@@ -167,7 +210,8 @@ def _ranked_text(value: Mapping[str, Any], name: str, rank_fields: Sequence[str]
     present = [(field, value[field]) for field in rank_fields if value.get(field) is not None]
     if not present:
         raise InvalidRequest(
-            f"{name}: has none of the rank_fields {', '.join(rank_fields)}.", param=name
+            f"{name}: has none of the rank_fields {', '.join(map(shown, rank_fields))}.",
+            param=name,
         )
     if len(present) == 1:
         return _as_text(present[0][1])

@@ -108,7 +108,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=None if body.model == _NO_MODEL else body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents),
+        documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=False),
         raw_scores=fields.yes(body.raw_scores, default=False),

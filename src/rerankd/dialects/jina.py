@@ -118,7 +118,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents),
+        documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=True),
         truncation=fields.yes(body.truncation, default=True),

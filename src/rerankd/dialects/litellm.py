@@ -121,11 +121,11 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A LiteLLM body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS)
     vllm.refuse_cuts(body)
-    rank_fields = tuple(body.rank_fields or ())
+    rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents, rank_fields=rank_fields),
+        documents=fields.documents_of(body.documents, options, rank_fields=rank_fields),
         top_n=body.top_n,
         instruction=body.instruction,
         return_documents=fields.echo(body.return_documents, options, default=True),

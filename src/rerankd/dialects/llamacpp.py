@@ -94,7 +94,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents),
+        documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         return_documents=False,
         raw_scores=True,
@@ -118,7 +118,7 @@ def plan_texts(wire: WireRequest, options: Options) -> Plan:
     request = RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.texts, "texts"),
+        documents=fields.documents_of(body.texts, options, "texts"),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_text, options, default=False),
         raw_scores=True,

@@ -85,11 +85,11 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         "rewrite_query",
         "queries are not rewritten here. Send false, or leave it out.",
     )
-    rank_fields = tuple(body.rank_fields or ())
+    rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.input, "input", rank_fields),
+        documents=fields.documents_of(body.input, options, "input", rank_fields),
         top_n=body.top_k,
         return_documents=fields.echo(body.return_input, options, default=False),
         rank_fields=rank_fields,

@@ -96,6 +96,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         raise InvalidRequest(
             f"passages: at least 1 is needed. {_HINTS['passages']}", param="passages"
         )
+    fields.at_most(body.passages, options, "passages")
     return RerankRequest(
         model=body.model or wire.params.get("model"),
         query=fields.query_of(body.query.text, _HINTS["query"]),

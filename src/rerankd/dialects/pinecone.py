@@ -146,13 +146,14 @@ _CODES = {
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Pinecone body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, PineconeBody, _HINTS)
-    rank_fields = tuple(body.rank_fields or ())
+    rank_fields = fields.rank_fields_of(body.rank_fields)
     parameters = body.parameters or PineconeParameters()
+    fields.at_most(body.documents, options, "documents")
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
         documents=fields.documents_of(
-            [_plain(document) for document in body.documents], rank_fields=rank_fields
+            [_plain(document) for document in body.documents], options, rank_fields=rank_fields
         ),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=True),

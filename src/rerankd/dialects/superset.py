@@ -82,11 +82,11 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
 
 def canonical(body: Body, options: Options) -> RerankRequest:
     """The canonical request of a decoded body. Raises InvalidRequest as parse."""
-    rank_fields = tuple(body.rank_fields or ())
+    rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents, rank_fields=rank_fields),
+        documents=fields.documents_of(body.documents, options, rank_fields=rank_fields),
         top_n=fields.first(body.top_n, body.top_k),
         instruction=fields.first(body.instruction, body.instruct or None),
         return_documents=fields.echo(

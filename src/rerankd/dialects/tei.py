@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.errors import InvalidRequest, Overloaded, RateLimited, RerankError
 from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.dialects import failures, fields, upstream
-from rerankd.dialects.base import Dialect, Mark, Plan, Probe, Scoring, ServerFacts
+from rerankd.dialects.base import Dialect, Mark, Plan, Probe, Scoring, ServerFacts, grouped
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -129,7 +129,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         raise NoTexts("`texts` cannot be empty", param="texts")
     return RerankRequest(
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.texts, "texts"),
+        documents=fields.documents_of(body.texts, options, "texts"),
         return_documents=fields.echo(body.return_text, options, default=False),
         truncation=fields.yes(body.truncate, default=True),
         raw_scores=fields.yes(body.raw_scores, default=False),
@@ -146,15 +146,16 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
         )
         for hit in ranking.hits
     ]
+    characters = sum(len(content.value) for content in (request.query, *request.documents))
     return WireAnswer(
         status=200,
         body=msgspec.json.encode(answer),
-        headers=_compute_headers([request], [ranking], envelope),
+        headers=_compute_headers(characters, [ranking], envelope),
     )
 
 
 def plan_pairs(wire: WireRequest, options: Options) -> Plan:
-    """A /predict body as one request per pair. Raises InvalidRequest."""
+    """A /predict body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, TeiPredictBody, fields.HINTS)
     _check_direction(body.truncation_direction)
     several = not isinstance(body.inputs, str) and any(
@@ -163,31 +164,40 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     pairs = body.inputs if several else [body.inputs]
     if not pairs:
         raise NoTexts("`inputs` cannot be empty", param="inputs")
+    fields.at_most(pairs, options, "inputs")
+    said = [_pair(pair, f"inputs[{i}]" if several else "inputs") for i, pair in enumerate(pairs)]
+    members = grouped(query for query, _ in said)
     requests = tuple(
-        _pair(pair, f"inputs[{i}]" if several else "inputs", body) for i, pair in enumerate(pairs)
+        RerankRequest(
+            query=said[places[0]][0],
+            documents=tuple(said[i][1] for i in places),
+            return_documents=False,
+            truncation=fields.yes(body.truncate, default=True),
+            raw_scores=fields.yes(body.raw_scores, default=False),
+        )
+        for places in members
     )
 
     def render_pairs(rankings: Sequence[Ranking], envelope: Envelope) -> WireAnswer:
-        scored = [[TeiPrediction(ranking.hits[0].score, _LABEL)] for ranking in rankings]
+        scores = [0.0] * len(said)
+        for places, ranking in zip(members, rankings, strict=True):
+            for hit in ranking.hits:
+                scores[places[hit.index]] = hit.score
+        scored = [[TeiPrediction(score, _LABEL)] for score in scores]
+        characters = sum(len(query.value) + len(document.value) for query, document in said)
         return WireAnswer(
             status=200,
             body=msgspec.json.encode(scored if several else scored[0]),
-            headers=_compute_headers(requests, rankings, envelope),
+            headers=_compute_headers(characters, rankings, envelope),
         )
 
-    return Plan(requests=requests, render=render_pairs)
+    return Plan(requests=requests, render=render_pairs, places=members)
 
 
-def _pair(pair: object, name: str, body: TeiPredictBody) -> RerankRequest:
+def _pair(pair: object, name: str) -> tuple[Content, Content]:
     match pair:
         case [str(query), str(document)]:
-            return RerankRequest(
-                query=Content(value=query),
-                documents=(Content(value=document),),
-                return_documents=False,
-                truncation=fields.yes(body.truncate, default=True),
-                raw_scores=fields.yes(body.raw_scores, default=False),
-            )
+            return Content(value=query), Content(value=document)
         case _:
             raise InvalidRequest(
                 f"{name}: a reranker scores pairs. Send [query, document].", param=name
@@ -203,12 +213,8 @@ def _check_direction(direction: str | None) -> None:
 
 
 def _compute_headers(
-    requests: Sequence[RerankRequest], rankings: Sequence[Ranking], envelope: Envelope
+    characters: int, rankings: Sequence[Ranking], envelope: Envelope
 ) -> dict[str, str]:
-    characters = sum(
-        len(request.query.value) + sum(len(document.value) for document in request.documents)
-        for request in requests
-    )
     return {
         "x-compute-type": envelope.engine,
         "x-compute-time": _ms(envelope.total_ms),

@@ -102,8 +102,9 @@ def _all_keys(value: Mapping[str, object]) -> tuple[str, ...]:
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Together body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, TogetherBody, fields.HINTS)
-    rank_fields = tuple(body.rank_fields or ())
+    rank_fields = fields.rank_fields_of(body.rank_fields)
     fields.at_least_one(body.documents, "documents")
+    fields.at_most(body.documents, options, "documents")
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),

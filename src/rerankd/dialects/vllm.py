@@ -15,7 +15,7 @@ from msgspec import Meta
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
 from rerankd.core.types import Content, Modality, Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
-from rerankd.dialects.base import Dialect, Plan, Scoring
+from rerankd.dialects.base import Dialect, Plan, Scoring, grouped
 from rerankd.dialects.fields import NotNegative, Object, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -194,7 +194,8 @@ def content(value: One, name: str) -> Content:
 def _part(part: object, name: str) -> tuple[Modality, str]:
     found = cast("Object", part) if isinstance(part, dict) else {}
     kind = found.get("type")
-    inner: Any = found.get(str(kind))
+    kind = kind if isinstance(kind, str) else ""
+    inner: Any = found.get(kind)
     if kind in _PARTS and isinstance(inner, dict):
         inner = cast("Object", inner).get("url")
     if kind not in ("text", *_PARTS) or not isinstance(inner, str):
@@ -206,9 +207,10 @@ def _part(part: object, name: str) -> tuple[Modality, str]:
     return _PARTS.get(kind, "text"), inner
 
 
-def _contents(value: Many, name: str) -> tuple[Content, ...]:
+def _contents(value: Many, options: Options, name: str) -> tuple[Content, ...]:
     values = value if isinstance(value, list) else [value]
     fields.refuse(not values, name, "at least 1 is needed. Send a string, or a list of them.")
+    fields.at_most(values, options, name)
     if not isinstance(value, list):
         return (content(value, name),)
     return tuple(content(found, f"{name}[{i}]") for i, found in enumerate(value))
@@ -223,7 +225,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=body.model,
         query=query,
-        documents=_contents(body.documents, "documents"),
+        documents=_contents(body.documents, options, "documents"),
         top_n=body.top_n or None,
         instruction=fields.first(body.instruction, _instruction(body.chat_template_kwargs)),
         return_documents=True,
@@ -354,16 +356,14 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     """A /score body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS)
     refuse_cuts(body)
-    queries = _named(body, ("text_1", "queries", "data_1"))
-    documents = _named(body, ("text_2", "documents", "items", "data_2"))
+    queries = _named(body, options, ("text_1", "queries", "data_1"))
+    documents = _named(body, options, ("text_2", "documents", "items", "data_2"))
     if len(queries) == 1:
         queries = queries * len(documents)
     if len(queries) != len(documents):
         raise InvalidRequest("Input lengths must be either 1:1, 1:N or N:N", param="text_1")
     instruction = fields.first(body.instruction, _instruction(body.chat_template_kwargs))
-    members: dict[tuple[str, str], list[int]] = {}
-    for i, query in enumerate(queries):
-        members.setdefault((query.modality, query.value), []).append(i)
+    members = grouped(queries)
     requests = tuple(
         RerankRequest(
             model=body.model,
@@ -375,13 +375,13 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
             raw_scores=not fields.yes(body.use_activation, default=True),
             priority=max(body.priority or 0, 0),
         )
-        for places in members.values()
+        for places in members
     )
 
     def render_pairs(rankings: Sequence[Ranking], envelope: Envelope) -> WireAnswer:
         scores = {
             places[hit.index]: hit.score
-            for places, ranking in zip(members.values(), rankings, strict=True)
+            for places, ranking in zip(members, rankings, strict=True)
             for hit in ranking.hits
         }
         tokens = sum(ranking.input_tokens for ranking in rankings)
@@ -395,10 +395,10 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
         )
         return WireAnswer(status=200, body=msgspec.json.encode(answer))
 
-    return Plan(requests=requests, render=render_pairs)
+    return Plan(requests=requests, render=render_pairs, places=members)
 
 
-def _named(body: VllmScoreBody, names: Sequence[str]) -> tuple[Content, ...]:
+def _named(body: VllmScoreBody, options: Options, names: Sequence[str]) -> tuple[Content, ...]:
     """The row that was sent under one of its names. Raises InvalidRequest."""
     sent = [name for name in names if getattr(body, name) is not None]
     if not sent:
@@ -408,7 +408,7 @@ def _named(body: VllmScoreBody, names: Sequence[str]) -> tuple[Content, ...]:
         raise InvalidRequest(
             f"{others[0]}: is the same as {name}. Send one of them.", param=others[0]
         )
-    found = _contents(getattr(body, name), name)
+    found = _contents(getattr(body, name), options, name)
     empty = name in ("text_1", "queries", "data_1") and not all(one.value for one in found)
     fields.refuse(empty, name, "at least 1 character is needed.")
     return found

@@ -15,6 +15,8 @@ class Options:
 
     contact: str | None = None  # whom to ask for more, named in rate limit errors
     return_documents: bool | None = None  # None = each dialect's own default
+    documents: int | None = None  # most documents, or pairs, of a body; None = any number
+    json_values: int | None = None  # most keys and values of a JSON text; None = any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

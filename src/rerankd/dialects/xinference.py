@@ -126,7 +126,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     return RerankRequest(
         model=body.model,
         query=fields.query_of(body.query),
-        documents=fields.documents_of(body.documents),
+        documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         instruction=fields.first(body.instruction, _instruction(body)),
         return_documents=fields.echo(body.return_documents, options, default=False),

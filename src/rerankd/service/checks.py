@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rerankd.core.errors import InvalidRequest
+from rerankd.core.errors import InvalidRequest, too_many
 from rerankd.core.types import Content, RerankRequest
 from rerankd.models import catalog
 from rerankd.models.base import ModelCard
+
+_MOST_BYTES = 4  # of a character in UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +28,7 @@ def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
         InvalidRequest: names the field, the limit, the setting and the way out.
     """
     if len(request.documents) > limits.documents:
-        raise InvalidRequest(
-            f"documents: {len(request.documents)} were sent; the limit is {limits.documents} "
-            "(limits.documents). Send fewer, in several requests: scores do not depend on the "
-            "other documents.",
-            param="documents",
-        )
+        raise too_many(len(request.documents), limits.documents)
     for name, content in request.contents():
         if content.modality == "text":
             which = "query_bytes" if name == "query" else "document_bytes"
@@ -54,7 +51,10 @@ def check_modalities(request: RerankRequest, card: ModelCard) -> None:
 
 
 def _check_bytes(content: Content, name: str, limit: int, setting: str) -> None:
-    size = len(content.value) if content.value.isascii() else _utf8_bytes(content.value)
+    characters = len(content.value)
+    if characters * _MOST_BYTES <= limit:  # whatever they are: most texts need no more than this
+        return
+    size = characters if content.value.isascii() else _utf8_bytes(content.value)
     if size > limit:
         raise InvalidRequest(
             f"{name}: {size} bytes of UTF-8; the limit is {limit} ({setting}). Send less, or "

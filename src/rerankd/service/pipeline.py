@@ -13,13 +13,20 @@ import numpy as np
 
 from rerankd.core.batch import distinct
 from rerankd.core.cascade import Cascade, in_whole_request, joined, kept
-from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
+from rerankd.core.errors import (
+    EngineFailed,
+    InvalidRequest,
+    RerankError,
+    UnknownModel,
+    too_many,
+)
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
 from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
 from rerankd.media.loader import MediaLoader
 from rerankd.models.base import Model
 from rerankd.service.admission import Ticket
+from rerankd.service.bodies import OfRequest, Together, in_body, of_request
 from rerankd.service.checks import RequestLimits, check_limits, check_modalities, readers
 from rerankd.service.pool import Pool, Served
 from rerankd.service.scheduler import Scheduler
@@ -48,21 +55,6 @@ class Trace:
     engine_s: float = 0.0
     until: float | None = None  # its deadline, on time.monotonic()
 
-    def add(self, others: Sequence[Trace]) -> None:
-        """Several rankings for one answer: counts add up, times run side by side."""
-        for other in others:
-            self.model = other.model or self.model
-            self.documents += other.documents
-            self.pairs += other.pairs
-            self.input_tokens += other.input_tokens
-            self.cached_tokens += other.cached_tokens
-            self.media += other.media
-            self.media_bytes += other.media_bytes
-            self.media_s = max(self.media_s, other.media_s)
-            self.prepare_s = max(self.prepare_s, other.prepare_s)
-            self.queue_s = max(self.queue_s, other.queue_s)
-            self.engine_s = max(self.engine_s, other.engine_s)
-
 
 class Pipeline:
     """The service behind every dialect: a canonical request in, a ranking out."""
@@ -90,23 +82,79 @@ class Pipeline:
         Raises:
             InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed.
         """
-        trace.documents = len(request.documents)
-        name = self._answering(request)
+        return (await self.rerank_all((request,), key, trace))[0]
+
+    async def rerank_all(
+        self,
+        requests: Sequence[RerankRequest],
+        key: Key,
+        trace: Trace,
+        places: Sequence[Sequence[int]] = (),
+    ) -> Sequence[Ranking]:
+        """Rank the requests of one body, which name one model: one charge, one admission.
+
+        Limits count all of their documents (pairs) and tokens together.
+
+        Args:
+            requests: at least one.
+            key: who asks.
+            trace: filled on the way.
+            places: places[i][j] = how the body counts requests[i].documents[j]; () = as it is.
+
+        Raises:
+            InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed.
+        """
+        asked = requests[0]
+        trace.documents = sum(len(request.documents) for request in requests)
+        if trace.documents > self.limits.documents:
+            raise too_many(trace.documents, self.limits.documents)
+        name = self._answering(asked)
         trace.model = name
-        asked = request.model
-        key.check_model(name, *([asked] if asked and self.pool.is_served(asked) else []))
+        named = asked.model
+        key.check_model(name, *([named] if named and self.pool.is_served(named) else []))
         served = self.pool.get(name)
-        cascade = self.pool.cascade(request.model)
+        cascade = self.pool.cascade(asked.model)
         charge = self.rates.charge(key)
         try:
             with served.scheduler.hold():
-                if cascade is None or len(request.documents) <= cascade.keep:
-                    return await self._scored(request, served, charge, trace)
-                return await self._cascaded(request, served, cascade, charge, trace)
+                return await self._all(requests, served, cascade, charge, trace)
+        except OfRequest as error:
+            charge.give_back()
+            raise in_body(error, places) from None
         except RerankError as error:
-            if not isinstance(error, EngineFailed):
+            if not isinstance(error, EngineFailed):  # it may have worked for it: that is paid
                 charge.give_back()
             raise
+
+    async def _all(
+        self,
+        requests: Sequence[RerankRequest],
+        served: Served,
+        cascade: Cascade | None,
+        charge: Charge,
+        trace: Trace,
+    ) -> Sequence[Ranking]:
+        """Those with stages one after the other, the others together."""
+        staged = [
+            i
+            for i, request in enumerate(requests)
+            if cascade is not None and len(request.documents) > cascade.keep
+        ]
+        found: dict[int, Ranking] = {}
+        for i in staged:
+            assert cascade is not None  # noqa: S101 - what staged says
+            try:
+                found[i] = await self._cascaded(requests[i], served, cascade, charge, trace)
+            except OfRequest as error:
+                raise OfRequest(i, error.cause) from None
+        alone = [i for i in range(len(requests)) if i not in found]
+        if alone:
+            try:
+                scored = await self._scored([requests[i] for i in alone], served, charge, trace)
+            except OfRequest as error:
+                raise OfRequest(alone[error.index], error.cause) from None
+            found |= dict(zip(alone, scored, strict=True))
+        return [found[i] for i in range(len(requests))]
 
     async def _cascaded(
         self, request: RerankRequest, served: Served, cascade: Cascade, charge: Charge, trace: Trace
@@ -123,13 +171,13 @@ class Pipeline:
         )
         # A full queue refuses before any work; a place once given is kept through the first stage.
         with self._reserved(scheduler, share, charge, trace) as ticket, first.scheduler.hold():
-            before = await self._scored(whole, first, charge, trace)
+            (before,) = await self._scored([whole], first, charge, trace)
         places = kept(request, before.hits, cascade.keep)
         best = replace(request, top_n=None, documents=tuple(request.documents[i] for i in places))
         try:
-            ranking = await self._scored(best, served, charge, trace, ticket)
-        except InvalidRequest as error:
-            raise in_whole_request(error, places) from None
+            (ranking,) = await self._scored([best], served, charge, trace, ticket)
+        except OfRequest as error:
+            raise OfRequest(0, in_whole_request(error.cause, places)) from None
         reranked = [replace(hit, index=places[hit.index]) for hit in ranking.hits]
         return replace(
             ranking,
@@ -142,14 +190,14 @@ class Pipeline:
 
     async def _scored(
         self,
-        request: RerankRequest,
+        requests: Sequence[RerankRequest],
         served: Served,
         charge: Charge,
         trace: Trace,
         ticket: Ticket | None = None,
-    ) -> Ranking:
-        """One model's ranking; counts and times are added to what the trace holds."""
-        async with self._seen(request, served, charge, trace) as seen:
+    ) -> Sequence[Ranking]:
+        """One model's rankings; counts and times are added to what the trace holds."""
+        async with self._seen(requests, served, charge, trace) as seen:
             return await self._scored_seen(seen, served, charge, trace, ticket)
 
     @staticmethod
@@ -163,31 +211,41 @@ class Pipeline:
 
     @asynccontextmanager
     async def _seen(
-        self, request: RerankRequest, served: Served, charge: Charge, trace: Trace
-    ) -> AsyncGenerator[RerankRequest]:
-        """The request with its images and videos decoded, until its answer is made.
+        self, requests: Sequence[RerankRequest], served: Served, charge: Charge, trace: Trace
+    ) -> AsyncGenerator[Sequence[RerankRequest]]:
+        """The requests with their images and videos decoded, until their answer is made.
 
         Only for a model that reads them, and only when its queue has room: a request that would be
         refused anyway causes no fetch.
         """
-        unread = [name for name, content in request.contents() if content.is_unread]
+        unread = [
+            (i, name)
+            for i, request in enumerate(requests)
+            for name, content in request.contents()
+            if content.is_unread
+        ]
         if not unread:
-            yield request
+            yield requests
             return
-        check_limits(request, self.limits)
-        check_modalities(request, served.model.card)
+        for i, request in enumerate(requests):
+            with of_request(i):
+                check_limits(request, self.limits)
+                check_modalities(request, served.model.card)
         if self.media is None:
-            raise InvalidRequest(f"{unread[0]}: only texts are read here.", param=unread[0])
+            i, name = unread[0]
+            raise OfRequest(i, InvalidRequest(f"{name}: only texts are read here.", param=name))
         admission = served.scheduler.admission
-        estimate = admission.estimate(request_bytes(request))
+        estimate = admission.estimate(sum(map(request_bytes, requests)))
         admission.check(estimate, key=charge.key.name, until=trace.until)
         trace.media += len(unread)
         started = time.perf_counter()
+        whole = Together(requests)
+        resolving = self.media.resolve(whole.request, served.model.card.video)
         try:
-            async with self.media.resolve(request, served.model.card.video) as resolved:
+            async with whole.naming(), resolving as resolved:
                 trace.media_s += time.perf_counter() - started
                 trace.media_bytes += _media_bytes(resolved)
-                yield resolved
+                yield whole.apart(resolved)
         except BaseException:
             if not trace.media_bytes:
                 trace.media_s += time.perf_counter() - started
@@ -195,61 +253,71 @@ class Pipeline:
 
     async def _scored_seen(
         self,
-        request: RerankRequest,
+        requests: Sequence[RerankRequest],
         served: Served,
         charge: Charge,
         trace: Trace,
         ticket: Ticket | None,
-    ) -> Ranking:
-        size = request_bytes(request)
+    ) -> Sequence[Ranking]:
+        size = sum(map(request_bytes, requests))
         started = time.perf_counter()
         scheduler = served.scheduler
         with ExitStack() as places:
             if ticket is None:
                 reserved = self._reserved(scheduler, size, charge, trace)
                 ticket = places.enter_context(reserved)
-            prepared, rows, inverse = await self._prepared(request, served, size)
+            all_prepared, rows, inverse = await self._prepared(requests, served, size)
         trace.prepare_s += time.perf_counter() - started
-        trace.pairs += len(prepared.rows)
-        trace.input_tokens += prepared.input_tokens
+        tokens = sum(prepared.input_tokens for prepared in all_prepared)
+        trace.pairs += len(inverse)
+        trace.input_tokens += tokens
 
         # Cached or not: what a key may send must not depend on what others asked before.
-        charge.add(prepared.input_tokens)
+        charge.add(tokens)
         scored = await scheduler.submit(
             rows,
             key=charge.key.name,
-            priority=request.priority,
+            priority=requests[0].priority,
             ticket=ticket,
             until=trace.until,
         )
         trace.queue_s += scored.queue_s
         trace.engine_s += scored.engine_s
-        cached_tokens = sum(scored.cached_tokens[place] for place in inverse)
-        trace.cached_tokens += cached_tokens
-        ranking = rank(request, prepared, scored.logits[inverse], served.model)
-        return replace(ranking, cached_tokens=cached_tokens)
+        rankings: list[Ranking] = []
+        start = 0
+        for request, prepared in zip(requests, all_prepared, strict=True):
+            own = inverse[start : start + len(prepared.rows)]
+            start += len(prepared.rows)
+            cached_tokens = sum(scored.cached_tokens[place] for place in own)
+            trace.cached_tokens += cached_tokens
+            ranking = rank(request, prepared, scored.logits[own], served.model)
+            rankings.append(replace(ranking, cached_tokens=cached_tokens))
+        return rankings
 
     async def _prepared(
-        self, request: RerankRequest, served: Served, size: int
-    ) -> tuple[Prepared, list[Row], list[int]]:
+        self, requests: Sequence[RerankRequest], served: Served, size: int
+    ) -> tuple[Sequence[Prepared], list[Row], list[int]]:
         """Tokenise on a thread; a caller that is cancelled stops it at its next document."""
         meter = Meter(served.scheduler.request_tokens)
-        is_small = size <= _SMALL_BYTES and not _media_bytes(request)
+        is_small = size <= _SMALL_BYTES and not any(map(_media_bytes, requests))
         lane = self.small if is_small else self._large
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(lane, self._prepare, request, served.model, meter)
+            return await loop.run_in_executor(lane, self._prepare, requests, served.model, meter)
         finally:
             meter.cancel()
 
     def _prepare(
-        self, request: RerankRequest, model: Model, meter: Meter
-    ) -> tuple[Prepared, list[Row], list[int]]:
+        self, requests: Sequence[RerankRequest], model: Model, meter: Meter
+    ) -> tuple[Sequence[Prepared], list[Row], list[int]]:
         """What costs CPU before the queue: on a thread, so that the event loop stays free."""
-        check_limits(request, self.limits)
-        check_modalities(request, model.card)
-        prepared = model.prepare(request, meter)
-        return prepared, *distinct(prepared.rows)
+        all_prepared: list[Prepared] = []
+        for i, request in enumerate(requests):
+            with of_request(i):
+                check_limits(request, self.limits)
+                check_modalities(request, model.card)
+                all_prepared.append(model.prepare(request, meter))
+        return all_prepared, *distinct([row for found in all_prepared for row in found.rows])
 
     def _answering(self, request: RerankRequest) -> str:
         try:

@@ -81,7 +81,10 @@ def make_state(
     state = State(
         limits=limits,
         options=Options(
-            contact=settings.server.contact, return_documents=settings.server.return_documents
+            contact=settings.server.contact,
+            return_documents=settings.server.return_documents,
+            documents=limits.documents,
+            json_values=limits.json_values,
         ),
         keys=KeyRing(),
         rates=rates,
@@ -122,6 +125,7 @@ def create_app(
         state.health.close()
         await state.pipeline.pool.close()
         state.pipeline.close()
+        state.threads.close()
 
     async def failed(request: Request, error: Exception) -> Response:
         known = _as_rerank_error(request, error)

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.types import RerankRequest
 from rerankd.dialects.base import Plan
+from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
 from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
 from rerankd.service.pipeline import Trace
@@ -30,7 +31,7 @@ T = TypeVar("T")
 WARNINGS_HEADER = "x-rerankd-warnings"  # a JSON list, for the dialects without a place for them
 _CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
 _CHARACTER_BYTES = 4  # at most, in UTF-8
-_PARSE_INLINE_BYTES = 65_536  # larger bodies are parsed off the event loop
+_BYTES_PER_VALUE = 64  # of memory, that a key or value of JSON takes as an object, about
 
 
 class RerankEndpoint:
@@ -69,7 +70,7 @@ class _Call:
         self._key: Key | None = None
         self._raw = b""  # the body, until it is parsed
         self._body_bytes = 0
-        self._held_bytes = 0  # of the body and of the answer, in `inflight`
+        self._held_bytes = 0  # in `inflight`: the body, what it becomes in memory, the answer
         self._started = time.perf_counter()
 
     async def answer(self, receive: Receive) -> WireAnswer | None:
@@ -111,8 +112,11 @@ class _Call:
         echo_bytes = echoed_bytes(plan.requests, self._body_bytes)
         self._state.inflight.take(echo_bytes, own=self._held_bytes)
         self._held_bytes += echo_bytes
-        rankings = await self._ranked(plan.requests, key)
-        answer = plan.render(rankings, self._timed())
+        rankings = await self._state.pipeline.rerank_all(
+            plan.requests, key, self._trace, plan.places
+        )
+        run = self._state.threads.run
+        answer = await run(self._body_bytes, plan.render, rankings, self._timed())
         warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
         if not warnings:
             return answer
@@ -120,9 +124,13 @@ class _Call:
         return dataclasses.replace(answer, headers={**answer.headers, WARNINGS_HEADER: said})
 
     async def _planned(self) -> Plan:
-        if self._body_bytes <= _PARSE_INLINE_BYTES:
-            return self._parse()
-        return await asyncio.to_thread(self._parse)
+        """The body as requests: what it holds is counted before any of it becomes objects."""
+        run, size = self._state.threads.run, self._body_bytes
+        values = await run(size, count_values, self._raw, self._state.limits.json_values)
+        more = max(values * _BYTES_PER_VALUE - size, 0)
+        self._state.inflight.take(more, own=self._held_bytes)
+        self._held_bytes += more
+        return await run(size, self._parse)
 
     def _parse(self) -> Plan:
         raw = self._raw
@@ -134,24 +142,6 @@ class _Call:
             params=self._scope["path_params"],
         )
         return self._dialect.plan(wire, self._state.options)
-
-    async def _ranked(self, requests: Sequence[RerankRequest], key: Key) -> Sequence[Ranking]:
-        """All of a body's requests; the first that fails ends the others."""
-        rerank = self._state.pipeline.rerank
-        if len(requests) == 1:
-            return [await rerank(requests[0], key, self._trace)]
-        traces = [Trace(until=self._trace.until) for _ in requests]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(rerank(request, key, trace))
-                    for request, trace in zip(requests, traces, strict=True)
-                ]
-        except* RerankError as failed:
-            raise _first_of(failed) from None
-        finally:
-            self._trace.add(traces)
-        return [task.result() for task in tasks]
 
     def _timed(self) -> Envelope:
         """The envelope of an answer: with what is known only now."""
@@ -297,11 +287,6 @@ class Counted(Response):
             await super().__call__(scope, receive, send)
         finally:
             self._inflight.give_back(len(self.body))
-
-
-def _first_of(group: BaseExceptionGroup[RerankError]) -> RerankError:
-    first = group.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _disconnected(receive: Receive) -> None:
