@@ -32,7 +32,7 @@ from rerankd.engines.shared_prefix import Floats, Group, PrefixCache, plan_group
 
 # Padded tokens of one call; the matrix products gain nothing from more.
 MICRO_BATCH_TOKENS: Final = 1024
-# What a slice takes: 0.3 s of one core at 200 GFLOP/s; behind 8000 tokens, some four times as long.
+# What a slice takes: 0.3 s of one core at 200 GFLOP/s; behind 8000 tokens, some five times as long.
 SLICE_FLOPS: Final = 60e9
 # Fewer tokens cost more each: 64 of Qwen3-Reranker-0.6B take a fifth more than 128 do, which take
 # 0.5 s of one core (bench/engine_units.py). Of more, keys and values exist three times for a while.
