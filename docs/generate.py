@@ -88,6 +88,11 @@ before all others of its key. See [the decision](decisions/0014-admission.md).
 `RERANKD_API_KEYS=key1,key2` adds keys without limits. Without any key the server is open, and
 refuses to listen on anything but loopback.
 
+As soon as there are two keys, each has its own part of what is remembered (vectors, word pieces,
+scores): neither `cached_tokens` nor time tells one key what another sent. Where all keys are
+yours, `limits.share_caches = true` joins them again: a document that one key sent is then almost
+free for the next.
+
 A token bucket counts per key: `rpm` requests and `tpm` input tokens, refilled evenly over the
 minute. A request over the whole `tpm` waits for a full bucket. One HTTP request is one for `rpm`,
 also when its body holds many pairs (`/predict`, `/score`, DeepInfra): `limits.documents` bounds the

@@ -100,10 +100,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=0,
-            description="Vectors of documents that `rerankd-mini` keeps for all callers, of one "
-            "long document a quarter of this at most; 0 = none.",
+            description="Vectors of documents that `rerankd-mini` keeps, of one long document a "
+            "quarter of this at most; 0 = none.",
         ),
     ] = VECTOR_CACHE_BYTES
+    share_caches: Annotated[
+        bool, Meta(description="One key's texts may be remembered for another. See Keys, below.")
+    ] = False
     deadline_s: Annotated[
         float, Meta(gt=0, description="Time for one request after its body came. Above: 504.")
     ] = 300.0

@@ -14,6 +14,7 @@ from support import row
 
 from rerankd.core.errors import EngineFailed, Overloaded
 from rerankd.core.types import Logits, Row
+from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
 from rerankd.service.scheduler import Scheduler
 
@@ -59,7 +60,7 @@ def rows(*lengths: int) -> list[Row]:
 
 
 @contextlib.asynccontextmanager
-async def scheduling(engine: FakeEngine) -> AsyncGenerator[Scheduler]:
+async def scheduling(engine: Engine) -> AsyncGenerator[Scheduler]:
     scheduler = Scheduler(engine, request_tokens=100_000, queue_tokens=400_000)
     try:
         yield scheduler
@@ -145,9 +146,19 @@ async def test_a_closed_scheduler_leaves_no_long_row_running() -> None:
     assert len(engine.calls) <= 2
 
 
+class Unsliced:
+    """Says that it has slices, and has none."""
+
+    info = replace(FakeEngine(max_length=None).info, slice_tokens=100)
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        return FakeEngine(max_length=None).forward(batch)
+
+    def close(self) -> None:
+        pass
+
+
 async def test_an_engine_that_names_slices_and_has_none_is_an_error_not_a_hang() -> None:
-    engine = FakeEngine(max_length=None)
-    engine.info = replace(engine.info, slice_tokens=100)
-    async with scheduling(engine) as scheduler:
+    async with scheduling(Unsliced()) as scheduler:
         with pytest.raises(EngineFailed, match="slices"):
             await asyncio.wait_for(scheduler.submit(rows(1000)), 60)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from support import BytesModel, body, real_client, running
+import httpx2
+import pytest
+from support import BytesModel, Json, body, real_client, running
 
 from rerankd.engines.fake import FakeEngine
 
@@ -74,3 +76,42 @@ async def test_the_tokens_of_a_cached_pair_count_for_the_keys_limit() -> None:
         first = await client.post("/v1/rerank", json=body(), headers=headers)
         second = await client.post("/v1/rerank", json=body(), headers=headers)
     assert (first.status_code, second.status_code) == (200, 429)
+
+
+TWO_KEYS = [{"name": "a", "key": "key-of-the-first-team"}, {"name": "b", "key": "key-of-the-other"}]
+
+
+async def cached(client: httpx2.AsyncClient, key: str, asked: Json) -> int:
+    """The cached_tokens that a key is told of."""
+    answer = await client.post("/v1/rerank", json=asked, headers={"authorization": f"Bearer {key}"})
+    assert answer.status_code == 200
+    return answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+@pytest.mark.parametrize("share", [False, True])
+async def test_one_key_is_not_told_what_another_sent_unless_they_share(share: bool) -> None:  # noqa: FBT001 - a case
+    limits = {"score_cache_bytes": 100_000, "share_caches": share}
+    first, other = (key["key"] for key in TWO_KEYS)
+    async with running({"limits": limits, "keys": TWO_KEYS}) as (client, _):
+        assert await cached(client, first, body()) == 0
+        assert (await cached(client, other, body()) > 0) == share
+        assert await cached(client, first, body()) > 0
+        assert await cached(client, other, body()) > 0
+
+
+@pytest.mark.parametrize("share", [False, True])
+async def test_neither_do_remembered_documents_tell(share: bool) -> None:  # noqa: FBT001 - a case
+    values = {"limits": {"share_caches": share}, "keys": TWO_KEYS}
+    asked = body("capital of France", ["Paris is the capital.", "Berlin is a city in Germany."])
+    first, other = (key["key"] for key in TWO_KEYS)
+    async with real_client({}, values=values) as client:
+        assert await cached(client, first, asked) == 0
+        assert (await cached(client, other, asked) > 0) == share
+        assert await cached(client, first, asked) > 0
+
+
+async def test_a_single_key_shares_with_nobody() -> None:
+    values = {"limits": {"score_cache_bytes": 100_000}, "keys": TWO_KEYS[:1]}
+    async with running(values) as (client, state):
+        assert state.pipeline.is_shared
+        assert await cached(client, TWO_KEYS[0]["key"], body()) == 0

@@ -76,7 +76,7 @@ class LateInteractionModel:
         """
         rows = RowCollector(meter)
         check_texts(request, self.card)
-        query = self._texts_of([request.query.value], ["query"], rows.check)[0]
+        query = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
         if query.pieces.size > MAX_QUERY_PIECES:
             raise InvalidRequest(
                 f"query has {query.pieces.size} tokens; {self.card.name} takes at most "
@@ -89,7 +89,8 @@ class LateInteractionModel:
         index, names = 0, document_names(request)
         for part in in_slices([document.value for document in request.documents]):
             rows.check()
-            whole_texts = self._texts_of(part, names[index : index + len(part)], rows.check)
+            part_names = names[index : index + len(part)]
+            whole_texts = self._texts_of(part, part_names, rows.check, request.scope)
             for value, whole in zip(part, whole_texts, strict=True):
                 is_cut = whole.pieces.size > limit
                 document = whole
@@ -107,9 +108,11 @@ class LateInteractionModel:
         """The logistic function of the log-odds."""
         return sigmoid(logit)
 
-    def _texts_of(self, values: Sequence[str], names: Sequence[str], check: Check) -> list[Text]:
-        """Pieces and terms of each text, made once per text while they are remembered."""
-        keys = [_key(value) for value in values]
+    def _texts_of(
+        self, values: Sequence[str], names: Sequence[str], check: Check, scope: bytes
+    ) -> list[Text]:
+        """Pieces and terms of each text, made once per text and scope while remembered."""
+        keys = [_key(value, scope) for value in values]
         with self._lock:
             found = {key: text for key in keys if (text := self._texts.get(key)) is not None}
         missing = {k: i for i, k in enumerate(keys) if k not in found}
@@ -145,7 +148,7 @@ class LateInteractionModel:
             )
         left = self._encoder.covered(value, limit, check)
         terms = self._segmenter.ids(left, check)
-        return Text(whole.pieces[:limit], terms, _key(value, limit))
+        return Text(whole.pieces[:limit], terms, _key(value, request.scope, limit))
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []
@@ -154,6 +157,6 @@ class LateInteractionModel:
         return (*warnings, *cut_warnings(request, truncated))
 
 
-def _key(value: str, limit: int = 0) -> bytes:
-    """Equal for equal texts, cut equally, only, as far as anyone can tell: 128 bits of BLAKE2b."""
-    return blake2b(value.encode(), digest_size=16, salt=limit.to_bytes(8)).digest()
+def _key(value: str, scope: bytes, limit: int = 0) -> bytes:
+    """Equal for equal texts of one scope, cut equally, only: 128 bits of BLAKE2b."""
+    return blake2b(value.encode(), digest_size=16, salt=limit.to_bytes(8), person=scope).digest()

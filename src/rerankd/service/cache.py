@@ -3,7 +3,8 @@
 A cache belongs to one loaded model and goes with it: weights, revision, recipe, engine and
 precision cannot differ between what it holds and what it is asked. Within the model the key is all
 that the engine sees of a row: every token id (query, instruction, template, document) and where
-the second segment begins. Nothing is hashed down to less.
+the second segment begins. Nothing is hashed down to less. Where callers must not learn from it what
+others sent, each has a scope of its own.
 
 Not thread-safe: the scheduler asks it on the event loop.
 """
@@ -28,23 +29,23 @@ class ScoreCache:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
-        self._logits: OrderedDict[tuple[int, bytes], bytes] = OrderedDict()
+        self._logits: OrderedDict[tuple[bytes, int, bytes], bytes] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._logits)
 
-    def get(self, row: Row) -> Logits | None:
-        """The logits of an equal row, shape (K,), bit for bit as the engine gave them."""
-        key = row.key()
+    def get(self, row: Row, scope: bytes = b"") -> Logits | None:
+        """The logits of an equal row of the scope, shape (K,), as the engine gave them."""
+        key = (scope, *row.key())
         found = self._logits.get(key)
         if found is None:
             return None
         self._logits.move_to_end(key)
         return np.frombuffer(found, dtype=np.float32)
 
-    def put(self, row: Row, logits: Logits) -> None:
+    def put(self, row: Row, logits: Logits, scope: bytes = b"") -> None:
         """Keep a row's logits, shape (K,), float32, finite. An entry over the limit is not kept."""
-        key, kept = row.key(), logits.astype(np.float32, copy=False).tobytes()
+        key, kept = (scope, *row.key()), logits.astype(np.float32, copy=False).tobytes()
         size = _size(key, kept)
         if size > self.limit_bytes:
             return
@@ -62,5 +63,5 @@ class ScoreCache:
         self.used_bytes = 0
 
 
-def _size(key: tuple[int, bytes], logits: bytes) -> int:
-    return ENTRY_BYTES + len(key[1]) + len(logits)
+def _size(key: tuple[bytes, int, bytes], logits: bytes) -> int:
+    return ENTRY_BYTES + len(key[2]) + len(logits)

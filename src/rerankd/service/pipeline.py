@@ -71,6 +71,7 @@ class Pipeline:
         self.media = media
         self.limits = limits
         self.rates = rates
+        self.is_shared = True  # whether all keys use one memory of texts and scores
         # Two lanes: large requests wait for each other, never small ones for them.
         self.small = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-small")
         self._large = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-large")
@@ -115,6 +116,8 @@ class Pipeline:
         served = self.pool.get(name)
         cascade = self.pool.cascade(asked.model)
         charge = self.rates.charge(key)
+        if not self.is_shared:
+            request = replace(request, scope=key.digest[:16])
         try:
             with served.scheduler.hold():
                 return await self._all(requests, served, cascade, charge, trace)
@@ -280,6 +283,7 @@ class Pipeline:
             priority=requests[0].priority,
             ticket=ticket,
             until=trace.until,
+            scope=request.scope,
         )
         trace.queue_s += scored.queue_s
         trace.engine_s += scored.engine_s

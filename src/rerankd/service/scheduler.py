@@ -116,6 +116,7 @@ class Scheduler:
         priority: int = 0,
         ticket: Ticket | None = None,
         until: float | None = None,
+        scope: bytes = b"",
     ) -> Scored:
         """Score B rows. The whole request is admitted, or none of it.
 
@@ -128,25 +129,27 @@ class Scheduler:
             priority: lower goes first among the requests of the key.
             ticket: a place that was reserved for it.
             until: its deadline, on the clock.
+            scope: whose part of the score cache it uses.
 
         Raises:
             InvalidRequest, Overloaded, DeadlineExceeded: as Admission.check.
             EngineFailed: the engine could not answer.
         """
         costs = self._costs(rows)
-        known = [self._known(row) for row in rows]
+        known = [self._known(row, scope) for row in rows]
         missing = [i for i, logits in enumerate(known) if logits is None]
         tokens = sum(costs[i] for i in missing)
         if missing or self.admission.closed:
             self.admission.check_counted(tokens, ticket, key=key, until=until)
-        work = self._work(rows, known, costs, until)
+        work = self._work(rows, known, costs)
+        work.until, work.scope = until, scope
         if not missing:
             return work.scored(self._clock())
         return await self._queued(work, missing, key, priority, self.admission.start_by(tokens))
 
     async def probe(self, rows: Sequence[Row]) -> Logits:
         """Score rows on the way that every request's take, first in line and without admission."""
-        work = self._work(rows, [None] * len(rows), [row.tokens for row in rows], None)
+        work = self._work(rows, [None] * len(rows), [row.tokens for row in rows])
         scored = await self._queued(work, range(len(rows)), _PROBE_KEY, 0, -1e9)
         return scored.logits
 
@@ -179,13 +182,7 @@ class Scheduler:
             for row, known in zip(rows, remembered, strict=True)
         ]
 
-    def _work(
-        self,
-        rows: Sequence[Row],
-        known: list[Logits | None],
-        costs: Sequence[int],
-        until: float | None,
-    ) -> Work:
+    def _work(self, rows: Sequence[Row], known: list[Logits | None], costs: Sequence[int]) -> Work:
         return Work(
             rows=rows,
             pieces=cut(rows, costs, self.engine.info.slice_tokens),
@@ -196,7 +193,6 @@ class Scheduler:
                 0 if logits is None else row.tokens for row, logits in zip(rows, known, strict=True)
             ],
             remaining=sum(logits is None for logits in known),
-            until=until,
         )
 
     async def _queued(
@@ -295,7 +291,7 @@ class Scheduler:
 
     async def _score_whole(self, batch: Sequence[tuple[Work, int]]) -> None:
         rows = [work.rows[i] for work, i in batch]
-        known = [self._known(row) for row in rows]
+        known = [self._known(row, work.scope) for row, (work, _) in zip(rows, batch, strict=True)]
         missing, inverse = distinct(
             [row for row, out in zip(rows, known, strict=True) if out is None]
         )
@@ -306,6 +302,7 @@ class Scheduler:
             if out is None:
                 place = next(fresh)
                 work.store(i, logits[place], cached_tokens=remembered[place], now=now)
+                self._remember(row, logits[place], work.scope)
             else:
                 work.store(i, out, cached_tokens=row.tokens, now=now)
 
@@ -317,7 +314,7 @@ class Scheduler:
             logits = await self._on_thread(self._step, work, i)
             if logits is not None:
                 checked = self._checked(logits[None, :], 1)
-                self._remember([work.rows[i]], checked)
+                self._remember(work.rows[i], checked[0], work.scope)
                 work.store(i, checked[0], cached_tokens=0, now=self._clock())
             if not is_last:
                 return
@@ -340,7 +337,7 @@ class Scheduler:
         return None
 
     async def _forward(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
-        """Logits (B, K) of B rows, checked and cached, and what the engine remembered, (B,).
+        """Logits (B, K) of B rows, checked, and what the engine remembered, (B,).
 
         Without rows only a turn passes.
 
@@ -351,8 +348,7 @@ class Scheduler:
             await asyncio.sleep(0)  # a queue full of cached rows must not hold the event loop
             return np.empty((0, 0), dtype=np.float32), ()
         logits, remembered = await self._on_thread(self._run_engine, rows)
-        self._remember(rows, self._checked(logits, len(rows)))
-        return logits, remembered
+        return self._checked(logits, len(rows)), remembered
 
     async def _on_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         self._running_since = self._clock()
@@ -377,14 +373,13 @@ class Scheduler:
         remembered = engine.remembered_tokens(rows) if remembering else [0] * len(rows)
         return engine.forward(rows), remembered
 
-    def _remember(self, rows: Sequence[Row], logits: Logits) -> None:
+    def _remember(self, row: Row, logits: Logits, scope: bytes) -> None:
         if self.cache is not None and not self.admission.closed:
-            for row, out in zip(rows, logits, strict=True):
-                self.cache.put(row, out)
+            self.cache.put(row, logits, scope)
 
-    def _known(self, row: Row) -> Logits | None:
+    def _known(self, row: Row, scope: bytes) -> Logits | None:
         """The logits (K,) of a row that was scored before, if they are kept."""
-        return None if self.cache is None else self.cache.get(row)
+        return None if self.cache is None else self.cache.get(row, scope)
 
     def _fail(self, job: Job[Work], cause: Exception) -> None:
         error = cause if isinstance(cause, RerankError) else EngineFailed("The engine failed.")

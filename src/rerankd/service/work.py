@@ -47,6 +47,7 @@ class Work:
     cached_tokens: list[int]
     remaining: int  # rows
     until: float | None = None  # deadline
+    scope: bytes = b""  # of the score cache
     started_at: float | None = None
     slices: dict[int, Generator[int, None, Logits]] = field(
         default_factory=dict[int, Generator[int, None, Logits]]

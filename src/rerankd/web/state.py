@@ -91,6 +91,7 @@ class State:
         keys = [key_of(key) for key in settings.keys]
         self.keys = KeyRing(keys)
         self.rates.keep(keys)
+        self.pipeline.is_shared = len(keys) < 2 or self.limits.share_caches
 
     def waiting_tokens(self) -> Mapping[str, int]:
         """Tokens that wait, by model."""
