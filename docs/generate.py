@@ -83,6 +83,16 @@ burst may fill the queue up to `wait_s`; a queue that stays is shortened, to a f
 after 1.6 times `wait_s`. What is taken is answered: a request that has waited for `wait_s` goes
 before all others of its key. See [the decision](decisions/0014-admission.md).
 
+## Long texts
+
+A long text is tokenised in parts, which give the tokens of the whole; work that nobody waits for
+any more ends between two of them. Over 131,072 characters two kinds of text are refused with 400: a
+run that the model's tokenizer does not take apart (to a byte-level one: a single word, or nothing
+but spaces; to XLM-R's: no space or line break, where its vocabulary reaches across every place),
+and any text for a `tokenizer.json` of a form that rerankd does not know: the log and
+`rerankd doctor` say so when the model is loaded. `python bench/units.py` measures the longest call
+for each kind of tokenizer.
+
 ## Keys
 
 `RERANKD_API_KEYS=key1,key2` adds keys without limits. Without any key the server is open, and

@@ -162,6 +162,7 @@ WORST: Final = {
     "Thai": "ภาษาไทยเป็นภาษาที่" * 10_000,
     "marks": "a\u0301" * 90_000,
     "English": "the quick brown fox " * 10_000,
+    "lines": "0123456789abcdef\n" * 12_000,
     "JSON": '{"key":[1,2.5,"value"],' * 9_000,
 }
 
@@ -187,7 +188,7 @@ def test_no_part_is_long_whatever_the_text(name: str, worst: str) -> None:
     ("name", "worst"),
     [
         *(("mini", worst) for worst in WORST),
-        *(("deberta", worst) for worst in ("Chinese", "spaces", "English", "JSON")),
+        *(("deberta", worst) for worst in ("Chinese", "spaces", "lines", "English", "JSON")),
         *(("qwen", worst) for worst in ("Chinese", "English", "numbers", "JSON")),
         *(("modernbert", worst) for worst in ("Chinese", "English", "numbers", "JSON")),
     ],

@@ -40,6 +40,7 @@ _BOUNDARIES: Final = {
     "bytes with a space": rf"[{_LETTER}0-9](?=\ )",
     "words": rf"[{_ASCII}{_LETTER}](?=[\t\n\r ][{_ASCII}{_LETTER}])",
     "pieces": rf"[!-~{_LETTER}](?=\ [!-~{_LETTER}])",
+    "pieces and lines": rf"[!-~{_LETTER}](?=[\ \n][!-~{_LETTER}])",
     "bert": rf"[{_ASCII}{_LETTER}](?=[\t\n\r {_SIGN}])|[\t\n\r {_SIGN}](?=[{_ASCII}{_LETTER}])",
 }
 _AROUND_CHINESE: Final = (
@@ -78,7 +79,9 @@ class Seams:
     def __init__(self, parts: Parts, tokenizer: Tokenizer) -> None:
         self.expands = parts.expands  # one character may become 18
         self._normalizer: Any = tokenizer.normalizer
-        name = "bytes with a space" if parts.prefixes_space else parts.splitter
+        name: str = "bytes with a space" if parts.prefixes_space else parts.splitter
+        if name == "pieces" and self._normal("a\nb") == "a b":
+            name = "pieces and lines"
         chinese = _AROUND_CHINESE if parts.splits_chinese and name == "bert" else ""
         self._boundary = regex.compile(f"(?r){_BOUNDARIES[name]}{chinese}")
         self._inside = regex.compile(_INSIDE)
