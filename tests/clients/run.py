@@ -39,7 +39,7 @@ class Client:
     """A script, the environment that it runs in, and the path that its base URL has."""
 
     name: str
-    environment: str  # of pins/, or "javascript"
+    environment: str  # of pins/, or "javascript", or "java"
     script: str
     prefix: str  # "" = the server's root
     arguments: tuple[str, ...] = ()
@@ -121,6 +121,10 @@ CLIENTS = [
             ("langchain-cohere", "/cohere"),
         ]
     ),
+    *(
+        Client(f"java HttpClient, {form}", "java", "HttpClientDefault.java", "", (form,))
+        for form in ("length", "chunks")
+    ),
 ]
 
 
@@ -132,6 +136,8 @@ def outcome(client: Client, base: str, cache: Path) -> dict[str, str]:
     environment = kept | {"RERANKD_CLIENT": json.dumps(given), "PYTHONPATH": str(HERE)}
     if client.environment == "javascript":
         command = ["node", str(cache / "javascript" / client.script)]
+    elif client.environment == "java":
+        command = ["java", "-Dfile.encoding=UTF-8", str(HERE / "java" / client.script)]
     else:
         python = cache / client.environment / "bin" / "python"
         command = [str(python), "-P", str(HERE / "python" / client.script)]

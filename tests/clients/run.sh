@@ -28,4 +28,11 @@ if ! cmp -s "$here/pins/package.json" "$cache/javascript/pins.json"; then
 fi
 cp "$here"/judge.mjs "$here"/javascript/*.mjs "$cache/javascript/"
 
+# The JDK's own client, with its defaults: any JDK, for the source is run as it is.
+if ! command -v javac >/dev/null; then
+  as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+  $as_root apt-get update -qq
+  $as_root apt-get install -y -qq --no-install-recommends default-jdk-headless >/dev/null
+fi
+
 exec "$python" "$here/run.py" "$cache" "$@"

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from edge import post, read_all, read_until
 from processes import PATIENCE_S, Server, serving
 from support import settings
 
@@ -77,6 +78,40 @@ def test_what_does_not_end_within_drain_s_gets_a_503() -> None:
 
 
 LONG = {"RERANKD_LIMITS_DRAIN_S": "3600", "RERANKD_LIMITS_BODY_S": "3600"}  # PATIENCE_S ends first
+
+
+def test_while_draining_every_answer_ends_its_connection(server: Server) -> None:
+    """A client that keeps connections alive sends nothing into one that the exit closes."""
+    small = post("/v1/rerank", json.dumps(body(25)).encode())
+    with connect(server) as running, connect(server) as idle, connect(server) as later:
+        for client in (running, idle, later):  # all three keep their connections
+            client.sendall(small)
+            assert b"connection: close" not in read_until(client, b'"relevance_score"')
+        running.sendall(post("/v1/rerank", json.dumps(body(300)).encode()))
+        until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
+        later.sendall(small[:30])
+        assert httpx2.get(f"{server.url}/ready").status_code == 200  # the server has read that
+        server.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b""
+        later.sendall(small[30:])
+        with connect(server) as fresh:
+            fresh.sendall(small)
+            for client in (later, fresh):
+                refused = read_all(client).lower()
+                assert refused.startswith(b"http/1.1 503")
+                assert b"\r\nconnection: close\r\n" in refused
+                assert b"\r\nretry-after: " in refused
+        for path in ("/ready", "/health", "/metrics", "/v1/models", "/nowhere"):
+            assert httpx2.get(f"{server.url}{path}").headers["connection"] == "close"
+        answer = read_all(running)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.count(b'"relevance_score"') == 12
+    assert server.process.wait(PATIENCE_S) == 0
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
 
 
 def test_an_idle_server_stops_at_once() -> None:

@@ -13,7 +13,7 @@ from rerankd.core.errors import BodyTimeout, BodyTooLarge, InvalidRequest, Overl
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _PACKED_BYTES = 4096  # unpacked at once: what follows one of many members is copied each time
-_UNPACKED_BYTES = 1_048_576  # at most, before the room for them is asked for
+_UNPACKED_BYTES = 262_144  # at most, before the room for them is asked for
 _SMALL_BYTES = 65_536  # a request that holds no more may use all of the room
 _KEPT_FREE = 8  # the part of the room (1/8) that is kept for such requests
 
@@ -28,6 +28,7 @@ class InflightBytes:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.used = 0
+        self.unpacking = asyncio.Lock()  # one piece of one body in a turn of the loop
 
     def take(self, size: int, *, own: int) -> None:
         """Reserve room beside the `own` bytes that the request holds already.
@@ -109,7 +110,7 @@ async def read_body(
     """
     packed = headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
     chunks = _chunks(receive)
-    parts = _unpack(chunks, limit_bytes) if packed else chunks
+    parts = _unpack(chunks, limit_bytes, inflight.unpacking) if packed else chunks
     body = io.BytesIO()
     size = 0
     try:
@@ -141,7 +142,9 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def _unpack(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+async def _unpack(
+    chunks: AsyncIterator[bytes], limit_bytes: int, unpacking: asyncio.Lock
+) -> AsyncIterator[bytes]:
     """gunzip, a piece at a time: a bomb stops where the limit is, and others run in between."""
     unpacker = zlib.decompressobj(_GZIP_WINDOW)
     packed = 0
@@ -154,9 +157,11 @@ async def _unpack(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterat
                 while waiting:
                     if unpacker.eof:  # a gzip file may have several members
                         unpacker = zlib.decompressobj(_GZIP_WINDOW)
-                    yield unpacker.decompress(waiting, _UNPACKED_BYTES)
+                    async with unpacking:
+                        part = unpacker.decompress(waiting, _UNPACKED_BYTES)
+                        await asyncio.sleep(0)
+                    yield part
                     waiting = unpacker.unconsumed_tail or unpacker.unused_data
-                await asyncio.sleep(0)
         if not unpacker.eof:
             raise InvalidRequest("The body is not valid gzip: it is cut off.")
     except zlib.error as error:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import heapq
 import time
+import traceback
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -81,11 +82,15 @@ class _Call:
             self._record(_CLIENT_GONE, "client_gone")
             return None
         except RerankError as error:
-            return self.refused(error)
+            answer = self.refused(error)
+            forget_frames(error)
+            return answer
         except Exception as error:  # noqa: BLE001 - the last line before the caller: never internals
             failed = EngineFailed("Internal error.")
             failed.__cause__ = error
-            return self.refused(failed)
+            answer = self.refused(failed)
+            forget_frames(error)
+            return answer
         self._record(200, "")
         return answer
 
@@ -287,6 +292,25 @@ class Counted(Response):
             await super().__call__(scope, receive, send)
         finally:
             self._inflight.give_back(len(self.body))
+
+
+def forget_frames(error: BaseException) -> None:
+    """Free what the functions that an error went through still hold: bodies, documents, rows.
+
+    Tasks and exception groups refer to errors, which refer to their frames and these to the
+    tasks: without this, all of it stays until the garbage collector comes by.
+    """
+    known: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        found = todo.pop()
+        if found is None or id(found) in known:
+            continue
+        known.add(id(found))
+        traceback.clear_frames(found.__traceback__)
+        todo += [found.__cause__, found.__context__]
+        if isinstance(found, BaseExceptionGroup):
+            todo += found.exceptions  # pyright: ignore[reportUnknownMemberType] - any error
 
 
 async def _disconnected(receive: Receive) -> None:

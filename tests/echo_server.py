@@ -1,0 +1,42 @@
+"""`rerankd serve` with a model for which a document of any length costs next to nothing.
+
+Run by tests as a process of its own: python echo_server.py
+"""
+
+from __future__ import annotations
+
+import os
+
+from slow_server import announce
+from support import BytesModel, row
+
+from rerankd.core.meter import Meter
+from rerankd.core.types import Prepared, RerankRequest
+from rerankd.models.load import Loaded, Spec
+from rerankd.settings import load as load_settings
+from rerankd.web.server import serve
+
+
+class ShortModel(BytesModel):
+    """Three tokens per document, whatever its length."""
+
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
+        """One row per document."""
+        rows = tuple(row(0, 1, 2 + len(d.value) % 250) for d in request.documents)
+        (meter or Meter()).add(sum(r.tokens for r in rows))
+        return Prepared(rows=rows, owners=tuple(range(len(rows))))
+
+
+def load(spec: Spec) -> Loaded:
+    """The model under the name that was asked for."""
+    return Loaded(model=ShortModel(spec.name), warnings=())
+
+
+def main() -> None:
+    """Serve on a free port."""
+    flags = {("server", "port"): 0, ("server", "log"): "json"}
+    serve(lambda: load_settings(None, os.environ, flags).settings, announce, load=load)
+
+
+if __name__ == "__main__":
+    main()
