@@ -21,9 +21,7 @@ from processes import PATIENCE_S, Server, serving
 from support import body, running
 
 from rerankd.core.errors import Overloaded
-from rerankd.core.types import Content, Ranking, RerankRequest
-from rerankd.service.pipeline import Trace
-from rerankd.store.keys import Key
+from rerankd.core.types import Content, RerankRequest
 from rerankd.web.body import InflightBytes
 from rerankd.web.endpoints import echoed_bytes
 
@@ -105,13 +103,13 @@ async def test_an_answer_counts_until_it_is_read(monkeypatch: pytest.MonkeyPatch
     """The body's bytes, then with them the echo's, then the answer's alone, then none."""
     seen: list[int] = []
     async with running({"limits": {"inflight_bytes": 100_000}}) as (client, state):
-        real = state.pipeline.rerank
+        real = state.pipeline.rerank_all
 
-        async def watched(request: RerankRequest, key: Key, trace: Trace) -> Ranking:
+        async def watched(*given: Any) -> Any:
             seen.append(state.inflight.used)
-            return await real(request, key, trace)
+            return await real(*given)
 
-        monkeypatch.setattr(state.pipeline, "rerank", watched)
+        monkeypatch.setattr(state.pipeline, "rerank_all", watched)
         posted = body(documents=["x" * 5000, "y" * 5000], return_documents=True)
         answer = await client.post("/v1/rerank", json=posted)
         sent = len(answer.request.content)
