@@ -36,7 +36,7 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec
 from rerankd.models.load import load as load_really
-from rerankd.settings import Settings
+from rerankd.settings import Effective, Settings
 from rerankd.web import server
 
 STORE = "127.0.0.2"
@@ -81,7 +81,7 @@ def serve(settings: Settings, ready: Any) -> None:
     def load(spec: Spec) -> Loaded:
         return load_really(spec) if settings.models else Loaded(model=StandIn(), warnings=())
 
-    server.serve(lambda: settings, lambda _, url: ready.send(url), load=load)
+    server.serve(lambda: Effective(settings), lambda _, url: ready.send(url), load=load)
 
 
 def picture(args: argparse.Namespace, seed: int) -> bytes:

@@ -13,8 +13,8 @@ HEAD = """\
 
 One TOML file (`rerankd serve --config FILE`, or `RERANKD_CONFIG`), environment variables, flags;
 later wins: default, file, environment, flag. `rerankd config` shows what is in force and where each
-value came from. SIGHUP reads the file again: keys, models and aliases change without a restart;
-`[server]`, `[limits]` and `[media]` need one.
+value came from, then what running servers of the same user have otherwise. SIGHUP reads the file
+again, see [below](#reload).
 
 This page is made by `uv run python docs/generate.py`; a test fails when it is stale.
 
@@ -93,10 +93,39 @@ and any text for a `tokenizer.json` of a form that rerankd does not know: the lo
 `rerankd doctor` say so when the model is loaded. `python bench/units.py` measures the longest call
 for each kind of tokenizer.
 
+## Reload
+
+```sh
+mv rerankd.toml.new rerankd.toml && kill -HUP PID   # in one step: never a half-written file
+rerankd config --config rerankd.toml                # what the running server has otherwise
+```
+
+| changed | taken over |
+|---|---|
+| `[[keys]]` | at once, before any model is loaded |
+| `models`, `aliases`, `[model."NAME"]` | when all new models are loaded; if one fails, none |
+| `[server]`, `[limits]`, `[media]` | at a restart; the log names each, running and new value |
+| environment, flags | at a restart |
+| weights in a folder that is served | at a restart, or under another path or name |
+
+A revoked key gets 401 from then on; its running requests end. When new models fail to load, the new
+keys stay in force.
+
+Nothing at all changes when the file is missing, cannot be read, is not TOML, has a wrong setting or
+none any more, or when the server has keys and would have none: a reload never opens a server, only
+a restart does. The log says why. A key that names a model that nobody serves is a warning, at the
+start too. A file that was cut where it is still valid cannot be told from one that is meant so:
+move it into place.
+
+`rerankd config` asks running servers over a socket in `server.control`, a folder that only the
+server's own user may enter (0700). It shows no key, and compares keys by name and limits. Run it as
+that user, with the same TMPDIR or `server.control`; in a container:
+`docker exec NAME rerankd config`.
+
 ## Keys
 
-`RERANKD_API_KEYS=key1,key2` adds keys without limits. Without any key the server is open, and
-refuses to listen on anything but loopback.
+`RERANKD_API_KEYS=key1,key2` adds keys without limits; set but empty, it is an error. Without any
+key the server is open, and refuses to listen on anything but loopback.
 
 As soon as there are two keys, each has its own part of what is remembered (vectors, word pieces,
 scores): neither `cached_tokens` nor time tells one key what another sent. Where all keys are

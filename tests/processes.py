@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -47,22 +48,41 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    command: Sequence[str], *, env: dict[str, str] | None = None, log: Path | None = None
+    command: Sequence[str],
+    *,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+    program: Sequence[str] = (sys.executable,),
 ) -> Generator[Server]:
-    """A server process, killed at the end if the test did not stop it."""
+    """A server process that said its URL, killed at the end if the test did not stop it."""
+    with starting(command, env=env, log=log, program=program) as process:
+        yield Server(process)
+
+
+@contextlib.contextmanager
+def starting(
+    command: Sequence[str],
+    *,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+    program: Sequence[str] = (sys.executable,),
+) -> Generator[subprocess.Popen[str]]:
+    """A process in a group of its own, which is killed at the end with all that it started."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RERANKD_")}
     errors = log.open("w") if log else None
     process = subprocess.Popen(
-        [sys.executable, *command],
+        [*program, *command],
         stdout=subprocess.PIPE,
         stderr=errors or subprocess.DEVNULL,
         text=True,
         env=environment | {"PYTHONUNBUFFERED": "1"} | (env or {}),
+        start_new_session=True,
     )
     try:
-        yield Server(process)
+        yield process
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if process.stdout:
             process.stdout.close()

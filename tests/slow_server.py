@@ -1,6 +1,8 @@
 """`rerankd serve` with a slow fake model: one document of N bytes takes N/100 seconds.
 
 Run by tests as a process of its own: python slow_server.py [CONFIG.toml]
+A model folder says how its load goes: with a file `waits` it ends when there is a file `go`; a file
+`raises` has the name of what it then raises (RAISES).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from support import BytesModel
 
+from rerankd.core.errors import StartError
 from rerankd.core.types import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
@@ -29,8 +32,28 @@ class SlowEngine(FakeEngine):
         return super().forward(batch)
 
 
+class Panic(BaseException):
+    """As a panic in a Rust library: no Exception."""
+
+
+RAISES: dict[str, BaseException] = {
+    "OSError": OSError(5, "Input/output error", "/models/x/model.safetensors"),
+    "PermissionError": PermissionError(13, "Permission denied", "/models/x/model.safetensors"),
+    "MemoryError": MemoryError(),
+    "StopIteration": StopIteration("no more"),
+    "SystemExit": SystemExit(7),
+    "Panic": Panic("index out of bounds"),
+    "StartError": StartError("The model is of an unsupported kind."),
+}
+
+
 def load(spec: Spec) -> Loaded:
-    """The slow model under the name that was asked for."""
+    """The slow model under the name that was asked for, if its folder lets it."""
+    if spec.folder is not None:
+        while (spec.folder / "waits").exists() and not (spec.folder / "go").exists():
+            time.sleep(0.02)
+        if (spec.folder / "raises").exists():
+            raise RAISES[(spec.folder / "raises").read_text()]
     engine = SlowEngine(max_length=None, batch_tokens=32)
     return Loaded(model=BytesModel(spec.name, engine), warnings=())
 
@@ -42,10 +65,16 @@ def announce(_: State, url: str) -> None:
 
 
 def main() -> None:
-    """Serve on a free port."""
+    """Serve on a free port, or the one in SLOW_SERVER_PORT."""
     config = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    flags = {("server", "port"): 0, ("server", "log"): "json"}
-    serve(lambda: load_settings(config, os.environ, flags).settings, announce, load=load)
+    flags = {
+        ("server", "port"): int(os.environ.get("SLOW_SERVER_PORT", "0")),
+        ("server", "log"): "json",
+    }
+    try:
+        serve(lambda: load_settings(config, os.environ, flags), announce, load=load)
+    except StartError as error:
+        sys.exit(f"rerankd: {error}")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "json", "console"],
         Meta(description="Log format on stderr; auto = console on a terminal, else JSON."),
     ] = "auto"
+    control: Annotated[
+        str | None,
+        Meta(
+            description="Folder of the socket that `rerankd config` asks a running server by; "
+            "unset = rerankd-UID in the temporary folder."
+        ),
+    ] = None
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -264,7 +271,9 @@ class Effective(msgspec.Struct, frozen=True):
     """The settings in force and where each value came from, by dotted name."""
 
     settings: Settings
-    sources: dict[str, str]
+    sources: dict[str, str] = {}
+    file: Path | None = None
+    file_has_settings: bool = False  # false for one that is empty, or only comments
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -275,6 +284,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
 _TOP_LEVEL = ("models", "aliases")
 _LISTS = ("models", "cors_origins", "allow", "ports")  # in a variable: separated by commas
 _API_KEYS = "RERANKD_API_KEYS"
+_HASHES_OF_NOTHING = [sha256(nothing).hexdigest() for nothing in (b"", b"\n")]
 _STRUCTS = {"": Settings, **_SECTIONS, "keys": KeySettings, "model": ModelSettings}
 _UNKNOWN = re.compile("Object contains unknown field `(.*)`")  # msgspec's sentence
 _PREFIXES = tuple(f"RERANKD_{section.upper()}_" for section in _SECTIONS)
@@ -303,13 +313,13 @@ def load(
         flags: path of a setting -> value, for flags that were given.
 
     Raises:
-        StartError: the file is missing or not TOML, a name is unknown, a value is of the wrong
-            type or out of range; the message names the file or variable and the setting.
+        StartError: the file cannot be read or is not TOML, a name is unknown, a value is of the
+            wrong type or out of range; the message names the file or variable and the setting.
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    if config is not None:
-        _merge(merged, sources, _read_toml(config), str(config))
+    written = {} if config is None else _read_toml(config)
+    _merge(merged, sources, written, str(config))
     known = variables()
     for name in env:
         if name.startswith(_PREFIXES) and name not in known:
@@ -317,8 +327,13 @@ def load(
     for name, path in known.items():
         if name in env:
             _set(merged, sources, path, _from_text(path, env[name], name), name)
-    if env.get(_API_KEYS, "").strip():
+    if _API_KEYS in env:
         listed = [key.strip() for key in env[_API_KEYS].split(",") if key.strip()]
+        if not listed:
+            raise StartError(
+                f"{_API_KEYS} is set, but holds no key. Unset it to run without keys, or give it "
+                "some: key1,key2."
+            )
         keys = [{"name": f"env-{n}", "key": key} for n, key in enumerate(listed, 1)]
         _set(merged, sources, ("keys",), [*merged.get("keys", []), *keys], _API_KEYS)
     for path, value in flags.items():
@@ -329,7 +344,13 @@ def load(
     except msgspec.ValidationError as error:
         raise StartError(_explain(str(error), sources)) from None
     _check_keys(settings.keys)
-    return Effective(settings, sources)
+    return Effective(settings, sources, config, bool(written))
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """The same with keys that have names and limits only."""
+    keys = (msgspec.structs.replace(key, key=None, sha256=None) for key in settings.keys)
+    return msgspec.structs.replace(settings, keys=tuple(keys))
 
 
 def dotted(settings: Settings) -> Iterator[tuple[str, object]]:
@@ -397,8 +418,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise StartError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StartError(f"{path} is not TOML: {error}.") from None
 
 
@@ -484,6 +505,11 @@ def _check_keys(keys: tuple[KeySettings, ...]) -> None:
             raise StartError(f"keys: {key.name!r} has an empty key.")
         if key.sha256 is not None and not _is_sha256(key.sha256):
             raise StartError(f"keys: sha256 of {key.name!r} is not 64 hexadecimal digits.")
+        if key.sha256 is not None and key.sha256.lower() in _HASHES_OF_NOTHING:
+            raise StartError(
+                f"keys: sha256 of {key.name!r} is that of an empty key. Was the variable that was "
+                "hashed empty?"
+            )
         hashed = key.sha256 or sha256(str(key.key).strip().encode()).hexdigest()
         twin = hashes.setdefault(hashed.lower(), key.name)
         if twin != key.name:

@@ -239,6 +239,11 @@ def log_event(event: str, **fields: object) -> None:
     structlog.get_logger().info(event, **fields)
 
 
-def log_refusal(event: str, reason: str) -> None:
+def log_refusal(event: str, reason: str, **fields: object) -> None:
     """Something that the operator asked for and does not get."""
-    structlog.get_logger().warning(event, reason=reason)
+    structlog.get_logger().warning(event, reason=reason, **fields)
+
+
+def log_failed_task(task: str, error: BaseException) -> None:
+    """Something in the background ended that should not have."""
+    structlog.get_logger().error("background task failed", task=task, exc_info=error)

@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,39 +14,18 @@ from typing import Any
 import httpx2
 import pytest
 from edge import post, read_all, read_until
+from live import SLOW, body, metric, until
 from processes import PATIENCE_S, Server, serving
 from support import settings
 
-from rerankd.core.errors import StartError
-from rerankd.web.server import plan_of
-
-SLOW = str(Path(__file__).parents[1] / "slow_server.py")
-
-
-def body(tokens: int, mark: str = "x") -> dict[str, Any]:
-    """A request that takes about tokens / 100 seconds, in steps of a quarter of a second."""
-    documents = [f"{mark}{n:03}".ljust(25, ".") for n in range(max(1, tokens // 25))]
-    return {"query": "q", "documents": documents}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from rerankd.web.reload import plan_of, unserved
+from rerankd.web.stopping import SAME_SIGNAL_S
 
 
 @pytest.fixture
 def server() -> Generator[Server]:
     with serving([SLOW]) as started:
         yield started
-
-
-def metric(url: str, name: str) -> float:
-    for line in httpx2.get(f"{url}/metrics", timeout=PATIENCE_S).text.splitlines():
-        if line.startswith(name):
-            return float(line.rpartition(" ")[2])
-    return 0.0
 
 
 def test_sigterm_lets_running_requests_end_and_refuses_new_ones(server: Server) -> None:
@@ -249,7 +228,7 @@ def test_sighup_takes_over_new_keys_and_models(tmp_path: Path) -> None:
         assert status("sk-new") == 200
 
 
-def test_a_second_signal_stops_without_waiting() -> None:
+def test_a_second_signal_that_is_no_echo_of_the_first_stops_without_waiting() -> None:
     raw = json.dumps(body(25_000)).encode()  # four minutes of work
     head = f"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
     with (
@@ -260,8 +239,10 @@ def test_a_second_signal_stops_without_waiting() -> None:
         until(lambda: metric(server.url, "rerankd_requests_in_flight") == 1)
         server.process.send_signal(signal.SIGTERM)
         until(lambda: httpx2.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 503)
+        time.sleep(SAME_SIGNAL_S)
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(PATIENCE_S)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+        assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_many_idle_connections_do_not_stop_an_answer(server: Server) -> None:
@@ -344,10 +325,15 @@ def test_clients_that_leave_while_their_text_is_tokenised_do_not_stop_others(
         assert server.stop() == 0
 
 
-def test_a_key_for_a_model_that_is_not_served_stops_the_start() -> None:
+def test_a_key_for_a_model_that_nobody_serves_is_named_and_does_not_stop_the_start() -> None:
     aliases = {"fast": "rerankd-lexical"}
-    good = [{"name": "search", "key": "k", "models": ["rerankd-lexical", "fast"]}]
-    assert plan_of(settings(models=["rerankd-lexical"], aliases=aliases, keys=good))
-    bad = [{"name": "search", "key": "k", "models": ["rerankd-lexical", "nosuch"]}]
-    with pytest.raises(StartError, match=r'keys "search": models names nosuch, which is not'):
-        plan_of(settings(models=["rerankd-lexical"], aliases=aliases, keys=bad))
+    keys = [
+        {"name": "good", "key": "k", "models": ["rerankd-lexical", "fast"]},
+        {"name": "all", "key": "l"},
+        {"name": "search", "key": "m", "models": ["rerankd-lexical", "nosuch"]},
+    ]
+    made = settings(models=["rerankd-lexical"], aliases=aliases, keys=keys)
+    plan = plan_of(made)
+    said = list(unserved(made.keys, {*(spec.name for spec in plan.specs), *plan.aliases}))
+    assert len(said) == 1
+    assert said[0].startswith('keys "search": models names nosuch, which nobody serves here')

@@ -42,7 +42,8 @@ app.command(
 )
 app.command(
     "rerankd.cli.config:config",
-    help="Show the settings in force and where each one comes from. Keys are never shown.",
+    help="Show the settings in force and where each one comes from. Keys are never shown.\n\n"
+    "Then what running servers of this user have otherwise: a change needs SIGHUP or a restart.",
 )
 
 
@@ -53,5 +54,7 @@ def main() -> None:
     except (StartError, InvalidRequest) as error:
         print(f"rerankd: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell counts it: 128 + SIGINT
     except BrokenPipeError:  # `rerankd rank … | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+from rich.console import Console
 from rich.table import Table
 
 from rerankd.cli.options import AliasFlag, ModelFlag, effective
 from rerankd.cli.terminal import console
-from rerankd.settings import dotted
+from rerankd.settings import Settings, dotted
+from rerankd.web.control import Report, folder_of, running
+from rerankd.web.reload import needs_restart
 
 
 def config(
@@ -20,6 +24,8 @@ def config(
     alias: AliasFlag = None,
 ) -> None:
     """Show the settings in force and where each one comes from. Keys are never shown.
+
+    Then what running servers of this user have otherwise: a change needs SIGHUP or a restart.
 
     Parameters
     ----------
@@ -35,13 +41,43 @@ def config(
         As for `rerankd serve`.
     """
     found = effective(config=config, host=host, port=port, model=model, alias=alias)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "value", "from"):
-        table.add_column(heading, overflow="fold")
+    table = _table("setting", "value", "from")
     for name, value in dotted(found.settings):
         parent = name.split(".")[0]
         source = found.sources.get(name) or found.sources.get(parent)
         inner = [source for path, source in found.sources.items() if path.startswith(f"{name}.")]
         source = ", ".join(dict.fromkeys([*([source] if source else []), *inner])) or "default"
         table.add_row(name, str(value), source)
-    console().print(table)
+    out = console()
+    out.print(table)
+    folder = folder_of(found.settings)
+    reports = list(running(folder))
+    if not reports:
+        out.print(f"\nNo running server of this user answers in {folder}.")
+    for report in reports:
+        _compare(out, report, found.settings)
+
+
+def _compare(out: Console, report: Report, here: Settings) -> None:
+    """What a running server has otherwise, and how it would take it over."""
+    file = f", {report.file}" if report.file else ""
+    who = f"\nRunning: {report.url} (process {report.pid}, since {report.started}{file})"
+    theirs = dict(report.settings)
+    ours = msgspec.json.decode(msgspec.json.encode(dict(dotted(here))), type=dict[str, object])
+    names = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
+    if not names:
+        out.print(f"{who} has these settings; keys were compared by name and limits.")
+        return
+    out.print(f"{who} has others:")
+    table = _table("setting", "running", "above", "taken over by")
+    for name in names:
+        how = "a restart" if needs_restart(name) else "SIGHUP"
+        table.add_row(name, str(theirs.get(name, "-")), str(ours.get(name, "-")), how)
+    out.print(table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

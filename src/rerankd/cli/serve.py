@@ -40,7 +40,7 @@ def serve(
         TOML file, see `rerankd config`. SIGHUP reads it again: keys and models change.
     """
     run_server(
-        lambda: effective(config=config, host=host, port=port, model=model, alias=alias).settings,
+        lambda: effective(config=config, host=host, port=port, model=model, alias=alias),
         _announce,
     )
 

@@ -12,6 +12,7 @@ from rerankd.core.errors import Overloaded, StartError, UnknownModel
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog
 from rerankd.models.base import Model
+from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load, resolve
 from rerankd.service.cache import ScoreCache
 from rerankd.service.scheduler import Scheduler
@@ -201,17 +202,27 @@ class Pool:
         Raises:
             StartError: a new model cannot be loaded; what was served stays.
         """
+        await self.retire(await self.replace(wanted))
+
+    async def replace(self, wanted: Plan) -> tuple[Served, ...]:
+        """Serve another plan from here on; returns what is gone, for `retire`.
+
+        Raises:
+            StartError: a new model cannot be loaded; what was served stays.
+        """
         known = {spec.name: spec for spec in self._plan.specs}
         fresh = [spec for spec in wanted.specs if known.get(spec.name) != spec]
-        loaded = [(spec.name, await self._opened(spec)) for spec in fresh]
+        loaded = await self._all_opened(fresh)
         kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
-        gone = [served for name, served in self._served.items() if name not in kept]
+        gone = tuple(served for name, served in self._served.items() if name not in kept)
         self._served = {n: s for n, s in self._served.items() if n in kept}
         self._served |= {name: self._serve(model) for name, model in loaded}
         self._plan = wanted
-        for served in gone:
-            await served.scheduler.finish()
-            await served.scheduler.close()
+        return gone
+
+    async def retire(self, gone: Sequence[Served]) -> None:
+        """Free models that are served no more, each when its last request is answered."""
+        await asyncio.gather(*(_retire(served.scheduler) for served in gone))
 
     def answering(self, name: str | None) -> str:
         """The name of the model that answers a requested name; None = the default.
@@ -280,7 +291,24 @@ class Pool:
 
     async def _opened(self, spec: Spec) -> Loaded:
         limited = replace(spec, vector_cache_bytes=self.vector_cache_bytes)
-        return await asyncio.to_thread(self._load_spec, limited)
+        return await asyncio.to_thread(self._load_explained, limited)
+
+    def _load_explained(self, spec: Spec) -> Loaded:
+        """On the thread: there are exceptions that no future brings back from there."""
+        with explained(f"Model {spec.name}"):
+            return self._load_spec(spec)
+
+    async def _all_opened(self, specs: Sequence[Spec]) -> list[tuple[str, Loaded]]:
+        """Every one, or none: those before one that fails are freed again."""
+        loaded: list[tuple[str, Loaded]] = []
+        try:
+            for spec in specs:
+                loaded.append((spec.name, await self._opened(spec)))  # noqa: PERF401 - kept if it fails
+        except BaseException:
+            for _, opened in loaded:
+                await asyncio.to_thread(opened.model.engine.close)
+            raise
+        return loaded
 
     def _serve(self, loaded: Loaded) -> Served:
         scheduler = Scheduler(
@@ -292,3 +320,8 @@ class Pool:
         )
         scheduler.admission.lag_s = self.lag_s
         return Served(loaded.model, scheduler, loaded.warnings)
+
+
+async def _retire(scheduler: Scheduler) -> None:
+    await scheduler.finish()
+    await scheduler.close()

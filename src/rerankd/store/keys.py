@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rerankd.core.errors import Forbidden, Unauthorized
@@ -51,6 +51,9 @@ class KeyRing:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
 
     def authenticate(self, presented: bytes | None) -> Key:
         """The key that was presented. Every stored digest is compared, whichever matches.

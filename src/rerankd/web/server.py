@@ -5,34 +5,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import uvicorn
 
 from rerankd.core.errors import StartError
-from rerankd.core.options import BY_THE_CARD
+from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
-from rerankd.service.pool import Plan, plan
-from rerankd.settings import Limits, Settings
-from rerankd.telemetry import configure_logging, log_event, log_failure, log_refusal
+from rerankd.service.pool import Plan, Served
+from rerankd.settings import Effective, Limits, Settings
+from rerankd.telemetry import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app, make_state
+from rerankd.web.control import control_of
 from rerankd.web.protocol import Bounds, bounded, close_idle
+from rerankd.web.reload import Reads, Reloader, plan_of, unserved
 from rerankd.web.state import State
+from rerankd.web.stopping import Meaning, Stopping
 
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_GOODBYE_S: Final = 5.0  # for clients to take their last bytes, then for models to be freed
+_FORCED_S: Final = 1.0  # the same when a signal forces: for the 503s to be sent
+_TICK_S: Final = 0.02
 _KEEP_ALIVE_S = 75  # longer than the usual proxies', so that they close first
 
 
 def serve(
-    read_settings: Callable[[], Settings],
+    read_settings: Callable[[], Effective],
     announce: Callable[[State, str], None],
     *,
     load: Callable[[Spec], Loaded] = load,
-) -> None:
-    """Serve until SIGTERM or SIGINT.
+) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, then end the process with status 0.
 
     Args:
         read_settings: reads file, environment and flags; called again on SIGHUP.
@@ -42,36 +52,39 @@ def serve(
     Raises:
         StartError: settings, models or the address are unusable; nothing is served.
     """
-    settings = read_settings()
+    started = read_settings()
+    settings = started.settings
     configure_logging(settings.server.log)
     check_exposure(settings.server.host, settings)
     wanted = plan_of(settings)
+    for sentence in unserved(
+        settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases}
+    ):
+        log_refusal("a key names a model that nobody serves", sentence)
     listener = bind(settings.server.host, settings.server.port)
     state = make_state(settings, load=load)
     app = create_app(state, wanted, cors_origins=settings.server.cors_origins)
     config = uvicorn.Config(
         app,
+        lifespan="off",  # startup() and shutdown() of the server do it
         log_level="warning",
         access_log=False,
         server_header=False,
         http=bounded(bounds_of(settings.limits)),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=5,  # by then only idle connections are left
     )
-    url, host = base_url(listener), str(listener.getsockname()[0])
-    server = _Server(config, state, read_settings, lambda: announce(state, url), host)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop can take it
+    url = base_url(listener)
+    server = _Server(
+        config, state, wanted, Reads(started, read_settings), url, lambda: announce(state, url)
+    )
     try:
         server.run(sockets=[listener])
-    except SystemExit:  # uvicorn's way out when the lifespan fails
-        if state.failure is None:
-            raise
     finally:
         listener.close()
     if state.failure is not None:
         raise state.failure
+    _leave()
 
 
 def bounds_of(limits: Limits) -> Bounds:
@@ -79,36 +92,8 @@ def bounds_of(limits: Limits) -> Bounds:
     return Bounds(body_s=limits.body_s, body_bytes=limits.body_bytes, write_s=limits.write_s)
 
 
-def plan_of(settings: Settings) -> Plan:
-    """The models that the settings ask for.
-
-    Raises:
-        StartError: one cannot be served as asked, or a key may use one that is not served.
-    """
-    stages = {name: model.stages for name, model in settings.model.items() if model.stages}
-    options = {
-        name: model.load_options()
-        for name, model in settings.model.items()
-        if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
-    }
-    found = plan(settings.models, settings.aliases, options, stages)
-    served = {*(spec.name for spec in found.specs), *found.aliases}
-    for key in settings.keys:
-        unknown = set(key.models or ()) - served
-        if unknown:
-            raise StartError(
-                f'keys "{key.name}": models names {min(unknown)}, which is not served; served are '
-                f"{', '.join(sorted(served))}."
-            )
-    return found
-
-
 def check_exposure(host: str, settings: Settings) -> None:
-    """Without keys, only this machine may call.
-
-    Args:
-        host: where the server listens, which a reload does not change.
-        settings: the ones to come.
+    """Without keys, only this machine may call. A reload cannot take the last key away.
 
     Raises:
         StartError: no keys and an address that others can reach.
@@ -162,66 +147,154 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         state: State,
-        read_settings: Callable[[], Settings],
+        wanted: Plan,
+        reads: Reads,
+        url: str,
         announce: Callable[[], None],
-        host: str,
     ) -> None:
         super().__init__(config)
         self._state = state
-        self._read_settings = read_settings
+        self._wanted = wanted
         self._announce = announce
-        self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
+        self._signals = Stopping()
         self._stopping = False
-        self._reloading = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hangups = 0  # SIGHUPs before the loop could take them
+        self._reloader = Reloader(state, reads, self._retire)
+        self._control = control_of(reads.started, url, lambda: self._reloader.running)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._hang_up)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but it does not wait for threads that work for nobody any more."""
+        loop = (self.config.get_loop_factory() or asyncio.new_event_loop)()
+        self._loop = loop
+        loop.run_until_complete(self.serve(sockets))
+        if not self.force_exit:
+            loop.run_until_complete(_end_tasks())
+            loop.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Load what ships inside, open the port, then load the checkpoints behind it."""
+        try:
+            with explained("What ships with rerankd"):
+                await self._state.pipeline.pool.start(self._wanted)
+        except StartError as error:
+            self._state.failure = error
+            self.should_exit = True
+        if self.should_exit:  # it failed, or a signal came; no connection was accepted yet
+            return
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(
-                signal.SIGHUP, lambda: self._spawn(self._reload)
-            )
-        self._spawn(self._load)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        await self._open_control()
+        self._spawn("load", self._load())
+        if self._hangups:
+            self._reload()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """All is answered, or a signal forces: say goodbye to connections, free the models."""
+        self._control.close()
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        started = time.monotonic()
+        while self._has_callers() and time.monotonic() - started < self._patience_s():  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_TICK_S)
+        if not self.force_exit:
+            with contextlib.suppress(TimeoutError):  # a thread that still works is left behind
+                async with asyncio.timeout(_GOODBYE_S):
+                    await self._state.pipeline.pool.close()
+            self._state.pipeline.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """As uvicorn's, but our exit status after a drain is 0, not death by the signal."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in signals}
+        """As uvicorn's, but our exit status after a drain is 0, not death by the signal.
+
+        From the end on signals are ignored: the process ends, and one that is repeated now must not
+        make it end otherwise.
+        """
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self.handle_exit)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number in _STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain, then stop. Second: stop now."""
-        if self._stopping:
+        """Drain; then, for a signal that is not the first one repeated, stop now."""
+        meaning = self._signals.signal()
+        if meaning == "force":
             self.should_exit = self.force_exit = True
-            return
-        self._stopping = True
-        if self.started:
-            self.servers[0].get_loop().call_soon_threadsafe(self._spawn, self._drain)
-        else:
+            self._soon(self._state.drain.expired.set)
+        elif meaning == "drain" and not self.started:
             self.should_exit = True
+        self._soon(self._signalled, meaning)
 
-    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.ensure_future(work())
+    def _soon(self, call: Callable[..., object], *args: object) -> None:
+        """Run something in the loop, from a signal handler."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _signalled(self, meaning: Meaning) -> None:
+        if meaning == "drain":
+            self._stop()
+        else:
+            ignored = "a signal within 5 s of the first is the same one; later it stops at once"
+            running = self._state.drain.running
+            if meaning == "again":
+                log_event("signal repeated", running=running, note=ignored)
+            else:
+                log_event("stopping at once", running=running)
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._spawn("drain", self._drain())
+
+    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+        self._hangups += 1
+
+    def _reload(self) -> None:
+        self._spawn("reload", self._reloader.reload())
+
+    def _retire(self, gone: tuple[Served, ...]) -> None:
+        if gone:
+            self._spawn("free a model", self._state.pipeline.pool.retire(gone))
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log_failed_task(task.get_name(), error)
 
     async def _load(self) -> None:
         pool = self._state.pipeline.pool
-        async with self._reloading:  # a reload that comes now waits for the first load
+        async with self._reloader.loading:  # new models of a reload wait for the first ones
             if missing := [name for name in pool.names if name not in pool.served]:
                 log_event("loading", models=missing)
             try:
-                await pool.load()
+                with explained("The models"):
+                    await pool.load()
             except StartError as error:
-                self._give_up(error)
+                self._state.failure = error
+                self._stop()  # what was accepted for a model that is there is still answered
                 return
         self._announce()
+
+    async def _open_control(self) -> None:
+        try:
+            await self._control.open()
+        except (OSError, NotImplementedError) as error:  # the latter: Windows
+            log_refusal("no control socket", f"`rerankd config` cannot ask this server: {error}.")
 
     async def _drain(self) -> None:
         log_event("draining", running=self._state.drain.running)
@@ -229,24 +302,27 @@ class _Server(uvicorn.Server):
         await self._state.drain.wait(self._state.limits.drain_s)
         self.should_exit = True
 
-    async def _reload(self) -> None:
-        """Take over keys and models from the settings as they are now; keep what is bad out."""
-        async with self._reloading:
-            try:
-                settings = self._read_settings()
-                check_exposure(self._host, settings)
-                await self._state.pipeline.pool.swap(plan_of(settings))
-            except StartError as error:
-                log_refusal("reload refused", str(error))
-                return
-            except Exception as error:  # noqa: BLE001 - what was served must go on being served
-                log_failure("reload", error)
-                return
-            self._state.use_keys(settings)
-            log_event(
-                "reloaded", models=self._state.pipeline.pool.names, keys=len(self._state.keys)
-            )
+    def _patience_s(self) -> float:
+        return _FORCED_S if self.force_exit else _GOODBYE_S
 
-    def _give_up(self, error: StartError) -> None:
-        self._state.failure = error
-        self.should_exit = True
+    def _has_callers(self) -> bool:
+        return bool(self.server_state.connections or self.server_state.tasks)
+
+
+async def _end_tasks() -> None:
+    """Cancel what is left, so that nothing complains of it when the process ends."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_FORCED_S)
+
+
+def _leave() -> NoReturn:
+    """End the process with status 0, whatever its threads do: all is answered and told.
+
+    A thread inside a library cannot be stopped, and Python would wait for it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,200 @@
+"""SIGHUP: the settings are read again. Keys change first and at once, models when they are loaded.
+
+What is wrong is kept out: a file that cannot be used changes nothing, and no reload opens a server
+that had keys. The log says what was taken, what was not, and what needs a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rerankd.core.errors import StartError
+from rerankd.core.options import BY_THE_CARD
+from rerankd.models.cause import explained
+from rerankd.service.pool import Plan, Served, plan
+from rerankd.settings import Effective, KeySettings, Settings, dotted, without_secrets
+from rerankd.store.keys import Key
+from rerankd.telemetry import log_event, log_refusal
+from rerankd.web.state import State
+
+_AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
+_READ_AT_START = ("server", "limits", "media")
+_TO_OPEN = "To run an open server, start it again without keys"
+
+
+def plan_of(settings: Settings) -> Plan:
+    """The models that the settings ask for.
+
+    Raises:
+        StartError: one cannot be served as asked.
+    """
+    stages = {name: model.stages for name, model in settings.model.items() if model.stages}
+    options = {
+        name: model.load_options()
+        for name, model in settings.model.items()
+        if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
+    }
+    return plan(settings.models, settings.aliases, options, stages)
+
+
+def unserved(keys: tuple[KeySettings, ...], served: set[str]) -> Iterator[str]:
+    """One sentence for each key that names a model which nobody serves."""
+    for key in keys:
+        if unknown := sorted(set(key.models or ()) - served):
+            yield (
+                f'keys "{key.name}": models names {", ".join(unknown)}, which nobody serves here; '
+                f"served are {', '.join(sorted(served))}."
+            )
+
+
+def needs_restart(name: str) -> bool:
+    """Whether a setting, by dotted name, is read at the start only."""
+    return name.partition(".")[0] in _READ_AT_START
+
+
+def changed_at_restart(running: Settings, new: Settings) -> list[dict[str, object]]:
+    """What differs and is read at the start only: path, running value and new value of each."""
+    after = dict(dotted(new))
+    return [
+        {"setting": name, "running": value, "new": after[name]}
+        for name, value in dotted(running)
+        if needs_restart(name) and after[name] != value
+    ]
+
+
+class Reads(NamedTuple):
+    """Settings, and how to read file, environment and flags again."""
+
+    started: Effective
+    again: Callable[[], Effective]
+
+
+class Reloader:
+    """Takes over new settings in a server that runs; knows which are in force."""
+
+    def __init__(
+        self,
+        state: State,
+        reads: Reads,
+        retire: Callable[[tuple[Served, ...]], None],
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            state: of the server.
+            reads: the settings of the start, and how to read them again.
+            retire: told of models that answer their last requests.
+        """
+        self.loading = asyncio.Lock()  # one load of models at a time, the first one included
+        self._state = state
+        self._started = reads.started.settings
+        self._read = reads.again
+        self._retire = retire
+        self._running = without_secrets(self._started)
+        self._had_file = reads.started.file_has_settings
+        self._reading = asyncio.Lock()
+        self._wanted = self._started
+
+    @property
+    def running(self) -> Settings:
+        """What is in force now, without the keys themselves."""
+        return self._running
+
+    async def reload(self) -> None:
+        """Read the settings again and take over what can be; never raises."""
+        if self._state.drain.draining:
+            log_refusal("reload refused", "The server is shutting down.")
+            return
+        async with self._reading:
+            settings = await self._guarded(self._usable)
+            if settings is None:
+                return
+            self._take_keys(settings)
+            self._wanted = settings
+        if differing := changed_at_restart(self._started, settings):
+            log_refusal(
+                "needs a restart",
+                "These settings are not taken over by a reload; the running values stay.",
+                settings=differing,
+            )
+        async with self.loading:
+            if self._wanted is settings:  # else a later reload has come, and takes its own
+                await self._take_models(settings)
+
+    async def _guarded(self, read: Callable[[], Awaitable[Settings]]) -> Settings | None:
+        try:
+            with explained("The new configuration"):
+                return await read()
+        except StartError as error:
+            log_refusal("reload refused", f"{error} {_AGAIN}", taken=[], kept=["keys", "models"])
+            return None
+
+    async def _usable(self) -> Settings:
+        """The new settings, if they may be taken at all.
+
+        Raises:
+            StartError: the file cannot be used, or the server would be open that had keys.
+        """
+        found = await asyncio.to_thread(self._read_explained)
+        if self._had_file and not found.file_has_settings:
+            raise StartError(
+                f"{found.file} has no settings any more: it is empty, or was read while it was "
+                "being written. To run without it, start the server again."
+            )
+        if not self._state.keys.is_open and not found.settings.keys:
+            raise StartError(
+                "In the new settings no API key is configured, and the server has "
+                f"{len(self._state.keys)} now: it would be open. {_TO_OPEN}."
+            )
+        self._had_file = found.file_has_settings
+        return found.settings
+
+    def _read_explained(self) -> Effective:
+        with explained("The new configuration"):
+            return self._read()
+
+    def _take_keys(self, settings: Settings) -> None:
+        before = {key.name: key for key in self._state.keys}
+        self._state.use_keys(settings)
+        after = {key.name: key for key in self._state.keys}
+        self._running = msgspec.structs.replace(self._running, keys=without_secrets(settings).keys)
+        log_event("keys taken", keys=len(after), **_differences(before, after))
+
+    async def _take_models(self, settings: Settings) -> None:
+        pool = self._state.pipeline.pool
+        try:
+            with explained("The new models"):
+                wanted = await asyncio.to_thread(plan_of, settings)
+                gone = await pool.replace(wanted)
+        except StartError as error:
+            log_refusal(
+                "reload refused",
+                f"{error} The new keys are in force; models and aliases stay as they were. "
+                "Correct it and send SIGHUP again.",
+                taken=["keys"],
+                kept=["models"],
+            )
+        else:
+            self._retire(gone)
+            self._running = msgspec.structs.replace(
+                self._running,
+                models=settings.models,
+                aliases=settings.aliases,
+                model=settings.model,
+            )
+            log_event("reloaded", models=pool.names, keys=len(self._state.keys))
+        for sentence in unserved(self._wanted.keys, {*pool.names, *pool.aliases}):
+            log_refusal("a key names a model that nobody serves", sentence)
+
+
+def _differences(before: dict[str, Key], after: dict[str, Key]) -> dict[str, Any]:
+    """Names of keys only: what came, what went, what may do something else now."""
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "revoked": sorted(before.keys() - after.keys()),
+        "changed": sorted(n for n in after.keys() & before.keys() if after[n] != before[n]),
+    }
