@@ -117,10 +117,9 @@ a restart does. The log says why. A key that names a model that nobody serves is
 start too. A file that was cut where it is still valid cannot be told from one that is meant so:
 move it into place.
 
-`rerankd config` asks running servers over a socket in `server.control`, a folder that only the
-server's own user may enter (0700). It shows no key, and compares keys by name and limits. Run it as
-that user, with the same TMPDIR or `server.control`; in a container:
-`docker exec NAME rerankd config`.
+`rerankd config` asks running servers over an abstract Unix socket (Linux), which answers the
+server's own user and root only, in the same network namespace: in a container,
+`docker exec NAME rerankd config`. It shows no key, and compares keys by name and limits.
 
 ## Keys
 

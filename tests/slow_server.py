@@ -2,7 +2,7 @@
 
 Run by tests as a process of its own: python slow_server.py [CONFIG.toml]
 A model folder says how its load goes: with a file `waits` it ends when there is a file `go`; a file
-`raises` has the name of what it then raises (RAISES).
+`raises` has the name of what it then raises (RAISES). With a file `holds` its batches end then.
 """
 
 from __future__ import annotations
@@ -24,10 +24,19 @@ from rerankd.web.server import serve
 from rerankd.web.state import State
 
 
+def wait_for_go(folder: Path | None, reason: str) -> None:
+    """Return when the folder has no file of that name, or one named go."""
+    while folder is not None and (folder / reason).exists() and not (folder / "go").exists():
+        time.sleep(0.02)
+
+
 class SlowEngine(FakeEngine):
-    """Sleeps 10 ms per token of the document."""
+    """Sleeps 10 ms per token of the document; or until its folder lets it go."""
+
+    folder: Path | None = None
 
     def forward(self, batch: Sequence[Row]) -> Logits:
+        wait_for_go(self.folder, "holds")
         time.sleep(sum(row.tokens - row.second - 1 for row in batch) / 100)
         return super().forward(batch)
 
@@ -49,12 +58,11 @@ RAISES: dict[str, BaseException] = {
 
 def load(spec: Spec) -> Loaded:
     """The slow model under the name that was asked for, if its folder lets it."""
-    if spec.folder is not None:
-        while (spec.folder / "waits").exists() and not (spec.folder / "go").exists():
-            time.sleep(0.02)
-        if (spec.folder / "raises").exists():
-            raise RAISES[(spec.folder / "raises").read_text()]
+    wait_for_go(spec.folder, "waits")
+    if spec.folder is not None and (spec.folder / "raises").exists():
+        raise RAISES[(spec.folder / "raises").read_text()]
     engine = SlowEngine(max_length=None, batch_tokens=32)
+    engine.folder = spec.folder
     return Loaded(model=BytesModel(spec.name, engine), warnings=())
 
 

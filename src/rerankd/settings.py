@@ -57,13 +57,6 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "json", "console"],
         Meta(description="Log format on stderr; auto = console on a terminal, else JSON."),
     ] = "auto"
-    control: Annotated[
-        str | None,
-        Meta(
-            description="Folder of the socket that `rerankd config` asks a running server by; "
-            "unset = rerankd-UID in the temporary folder."
-        ),
-    ] = None
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rerankd.cli.options import AliasFlag, ModelFlag, effective
 from rerankd.cli.terminal import console
 from rerankd.settings import Settings, dotted
-from rerankd.web.control import Report, folder_of, running
+from rerankd.web.control import Report, is_possible, running
 from rerankd.web.reload import needs_restart
 
 
@@ -50,10 +50,12 @@ def config(
         table.add_row(name, str(value), source)
     out = console()
     out.print(table)
-    folder = folder_of(found.settings)
-    reports = list(running(folder))
+    reports = list(running())
     if not reports:
-        out.print(f"\nNo running server of this user answers in {folder}.")
+        found_none = "No server of this user runs here."
+        out.print(
+            f"\n{found_none if is_possible() else 'Running servers are found on Linux only.'}"
+        )
     for report in reports:
         _compare(out, report, found.settings)
 

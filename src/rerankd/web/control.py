@@ -1,20 +1,20 @@
-"""Where `rerankd config` asks a running server which settings it has: a socket in a closed folder.
+"""Where `rerankd config` asks a running server which settings it has.
 
-Only the server's own user (and root) can connect: the folder is 0700 and theirs, or it is not used.
-There is one socket per process, made at the start and removed at the end; who connects is sent one
-JSON object and nothing is read from him. A server that cannot make it says so and serves all the
-same. Not on Windows.
+An abstract Unix socket per process (Linux): it is no file, so nothing is left behind by a process
+that is killed, and needs no folder that both sides agree on. The kernel says who is at the other
+end: the server answers its own user and root only, and `rerankd config` believes servers of its own
+user only, root those of all. Who connects is sent one JSON object; nothing is read from him.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
-import stat
-import tempfile
-import time
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +23,13 @@ from typing import Any, Final
 import msgspec
 
 from rerankd import __version__
-from rerankd.core.errors import StartError
 from rerankd.settings import Effective, Settings, dotted
 
-_STALE_S: Final = 60.0  # a socket that is older and refuses belongs to a process that was killed
+_PREFIX: Final = "rerankd-control/"
+_SOCKETS: Final = Path("/proc/net/unix")
 _ANSWER_S: Final = 5.0
 _ANSWER_BYTES: Final = 16_777_216
+_BACKLOG: Final = 16
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -42,98 +43,93 @@ class Report(msgspec.Struct, frozen=True):
     settings: list[tuple[str, Any]]  # dotted name, value; never a key
 
 
-def folder_of(settings: Settings) -> Path:
-    """Where the sockets are: as set, or one folder per user."""
-    if settings.server.control:
-        return Path(settings.server.control).expanduser()
-    user = os.geteuid() if hasattr(os, "geteuid") else "user"
-    return Path(tempfile.gettempdir()) / f"rerankd-{user}"
-
-
 class Control:
-    """The server's end."""
+    """The server's end; on systems without abstract sockets it does nothing."""
 
-    def __init__(self, folder: Path, report: Callable[[], Report]) -> None:
-        self._folder = folder
+    def __init__(self, report: Callable[[], Report]) -> None:
         self._report = report
-        self._path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
 
-    async def open(self) -> None:
-        """Answer from here on.
+    def open(self) -> None:
+        """Answer from here on, in the running event loop.
 
         Raises:
-            OSError: the folder cannot be made, is somebody else's or open to others, or its path is
-                too long for a socket.
+            OSError: the system gives no socket.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_folder(self._folder)
-        _sweep(self._folder)
-        self._server = await asyncio.start_unix_server(self._answer, path=self._path)
+        if not is_possible():
+            return
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            listener.setblocking(False)
+            listener.bind(f"\0{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def close(self) -> None:
-        """Leave nothing behind."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
+        """Answer no more."""
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
-    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            async with asyncio.timeout(_ANSWER_S):
-                writer.write(msgspec.json.encode(self._report(), enc_hook=str))
-                await writer.drain()
-        except (OSError, TimeoutError):
-            pass  # nobody waits for it
-        finally:
-            writer.close()
+            asked, _ = listener.accept()
+        except OSError:  # gone already
+            return
+        if peer_user(asked) not in (os.geteuid(), 0):
+            asked.close()
+            return
+        answer = msgspec.json.encode(self._report(), enc_hook=str)
+        # a thread: a reader that is slow, or stops, must not hold up the event loop
+        threading.Thread(target=_send, args=(asked, answer), daemon=True).start()
 
 
 def control_of(started: Effective, url: str, settings: Callable[[], Settings]) -> Control:
     """The control of one server; `settings` says what is in force whenever it is asked."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
     file = None if started.file is None else str(started.file.absolute())
-
-    def report() -> Report:
-        shown = [(name, value) for name, value in dotted(settings())]
-        return Report(os.getpid(), url, __version__, since, file, shown)
-
-    return Control(folder_of(started.settings), report)
+    return Control(
+        lambda: Report(os.getpid(), url, __version__, since, file, list(dotted(settings())))
+    )
 
 
-def check_folder(folder: Path) -> None:
-    """Raises OSError unless it is a real folder of this user's that nobody else may enter."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(f"{folder} is not a folder")
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise PermissionError(f"{folder} is not this user's alone (chmod 700)")
+def is_possible() -> bool:
+    """Whether this system has such sockets, and says which there are."""
+    return hasattr(socket, "SO_PEERCRED") and _SOCKETS.exists()
 
 
-def running(folder: Path) -> Iterator[Report]:
-    """The servers of this user that answer now.
-
-    Raises:
-        StartError: the folder is there, but somebody else could have put a socket into it.
-    """
-    if not hasattr(socket, "AF_UNIX") or not folder.exists():
+def running() -> Iterator[Report]:
+    """The servers of this user that answer now; for root those of every user."""
+    if not is_possible():
         return
-    try:
-        check_folder(folder)
-    except OSError as error:
-        raise StartError(f"Cannot ask running servers: {error}.") from None
-    for path in sorted(folder.glob("*.sock")):
-        report = _asked(path)
+    marker = f" @{_PREFIX}"
+    lines = _SOCKETS.read_text(errors="replace").splitlines()
+    for name in sorted({_PREFIX + line.partition(marker)[2] for line in lines if marker in line}):
+        report = _asked(name)
         if report is not None:
             yield report
 
 
-def _asked(path: Path) -> Report | None:
-    """What the process behind a socket answers; None when it is gone, or does not answer."""
+def peer_user(connection: socket.socket) -> int:
+    """The user id at the other end, from the kernel."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return struct.unpack("3i", raw)[1]
+
+
+def _asked(name: str) -> Report | None:
+    """What the process behind a socket answers; None when it is gone or somebody else's."""
     received = b""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_ANSWER_S)
-            connection.connect(str(path))
+            connection.connect(f"\0{name}")
+            if os.geteuid() not in (peer_user(connection), 0):
+                return None
             while len(received) < _ANSWER_BYTES and (part := connection.recv(65_536)):
                 received += part
         return msgspec.json.decode(received, type=Report)
@@ -141,16 +137,7 @@ def _asked(path: Path) -> Report | None:
         return None
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left."""
-    for path in folder.glob("*.sock"):
-        try:
-            if time.time() - path.lstat().st_mtime < _STALE_S:
-                continue
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.setblocking(False)
-                connection.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except OSError:
-            continue
+def _send(asked: socket.socket, answer: bytes) -> None:
+    with asked, contextlib.suppress(OSError):
+        asked.settimeout(_ANSWER_S)
+        asked.sendall(answer)

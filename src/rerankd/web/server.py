@@ -188,7 +188,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        await self._open_control()
+        self._open_control()
         self._spawn("load", self._load())
         if self._hangups:
             self._reload()
@@ -290,10 +290,10 @@ class _Server(uvicorn.Server):
                 return
         self._announce()
 
-    async def _open_control(self) -> None:
+    def _open_control(self) -> None:
         try:
-            await self._control.open()
-        except (OSError, NotImplementedError) as error:  # the latter: Windows
+            self._control.open()
+        except OSError as error:
             log_refusal("no control socket", f"`rerankd config` cannot ask this server: {error}.")
 
     async def _drain(self) -> None:
