@@ -48,4 +48,4 @@ def announce(_: State, url: str) -> None:
 
 if __name__ == "__main__":
     flags = {("server", "port"): 0, ("server", "log"): "json"}
-    serve(lambda: load_settings(None, os.environ, flags).settings, announce, load=load)
+    serve(lambda: load_settings(None, os.environ, flags), announce, load=load)
