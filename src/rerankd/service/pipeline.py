@@ -117,7 +117,7 @@ class Pipeline:
         cascade = self.pool.cascade(asked.model)
         charge = self.rates.charge(key)
         if not self.is_shared:
-            request = replace(request, scope=key.digest[:16])
+            requests = [replace(request, scope=key.digest[:16]) for request in requests]
         try:
             with served.scheduler.hold():
                 return await self._all(requests, served, cascade, charge, trace)
@@ -283,7 +283,7 @@ class Pipeline:
             priority=requests[0].priority,
             ticket=ticket,
             until=trace.until,
-            scope=request.scope,
+            scope=requests[0].scope,
         )
         trace.queue_s += scored.queue_s
         trace.engine_s += scored.engine_s
