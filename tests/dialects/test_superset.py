@@ -132,7 +132,7 @@ BAD_FIELDS: list[tuple[Json, str, str]] = [
     ({"documents": [{"a": "x"}], "rank_fields": ["b"]}, "documents[0]", "rank_fields b"),
     ({"top_n": 0}, "top_n", "int >= 1"),
     ({"top_n": -1}, "top_n", "int >= 1"),
-    ({"top_n": "3"}, "top_n", "got string"),
+    ({"top_n": "three"}, "top_n", "got string"),
     ({"top_n": 1.5}, "top_n", "got float"),
     ({"top_n": True}, "top_n", "got bool"),
     ({"top_k": 0}, "top_k", "int >= 1"),

@@ -32,16 +32,25 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", ""])
 @pytest.mark.parametrize("key", ["sk-all", "sk-hashed"])
-async def test_a_good_key_is_let_in(key: str) -> None:
+async def test_a_good_key_is_let_in(key: str, scheme: str) -> None:
+    headers = {"authorization": scheme + key}
     async with running(KEYS) as (client, _):
-        answer = await client.post("/v1/rerank", json=body(), headers=bearer(key))
+        answer = await client.post("/v1/rerank", json=body(), headers=headers)
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, bearer("sk-wrong"), bearer(""), {"authorization": "sk-all"}, {"authorization": "Bearer"}],
+    [
+        {},
+        bearer("sk-wrong"),
+        bearer(""),
+        {"authorization": "sk-wrong"},
+        {"authorization": "Basic sk-all"},
+        {"authorization": "Bearer"},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("content", [b"not json", b'{"query":"q","documents":["a"]}'])

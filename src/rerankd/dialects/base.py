@@ -239,7 +239,7 @@ def grouped(queries: Iterable[Content]) -> tuple[tuple[int, ...], ...]:
 
 
 def presented_key(headers: Mapping[str, str], names: Sequence[str]) -> bytes | None:
-    """The key in the first of these headers that has one; `authorization` means Bearer.
+    """The key in the first of these headers that has one; `authorization`: Bearer, or no scheme.
 
     Args:
         headers: lower-case names, latin-1 values as ASGI frameworks give them.
@@ -248,8 +248,9 @@ def presented_key(headers: Mapping[str, str], names: Sequence[str]) -> bytes | N
     for name in names:
         value = headers.get(name, "")
         if name == "authorization":
-            scheme, _, value = value.partition(" ")
-            value = value if scheme.lower() == "bearer" else ""
+            scheme, _, rest = value.strip().partition(" ")
+            bare = not rest and scheme.lower() not in ("bearer", "basic")
+            value = scheme if bare else rest if scheme.lower() == "bearer" else ""
         if value.strip():
             return value.strip().encode("latin-1")
     return None

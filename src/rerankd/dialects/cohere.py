@@ -141,7 +141,7 @@ def parse_v2(wire: WireRequest, options: Options) -> RerankRequest:
     fields.refuse(body.relevant_spans, "relevant_spans", "not supported here; leave it out.")
     documents = fields.documents_of(body.documents, options)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=tuple(Content(modality=d.modality, value=d.value) for d in documents),
         top_n=body.top_n,
@@ -156,7 +156,7 @@ def parse_v1(wire: WireRequest, options: Options) -> RerankRequest:
     body = fields.decode_body(wire.body, CohereV1Body, fields.HINTS)
     rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options, rank_fields=rank_fields),
         top_n=body.top_n,

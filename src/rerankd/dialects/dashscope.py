@@ -143,7 +143,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         "the model says which frames of a video it reads. Send 1.0, or leave it out.",
     )
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.input.query),
         documents=fields.documents_of(body.input.documents, options),
         top_n=said.top_n,
@@ -156,7 +156,7 @@ def parse_flat(wire: WireRequest, options: Options) -> RerankRequest:
     """A compatible body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, DashScopeFlatBody, fields.HINTS)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,

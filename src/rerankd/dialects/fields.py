@@ -14,6 +14,8 @@ from msgspec import Meta
 
 from rerankd.core.errors import InvalidRequest, too_many
 from rerankd.core.types import Content, Modality
+from rerankd.dialects import json_numbers
+from rerankd.dialects.json_mend import SURROGATE, LoneSurrogate
 from rerankd.dialects.wire import Options
 
 B = TypeVar("B")
@@ -222,27 +224,38 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def decode_body(raw: bytes, kind: type[B], hints: Mapping[str, str]) -> B:
+def decode_body(
+    raw: bytes, kind: type[B], hints: Mapping[str, str], *, reads_digits: bool = False
+) -> B:
     """JSON bytes as a msgspec struct.
 
     Args:
         raw: the request body, unpacked.
         kind: the struct; unknown keys are ignored.
         hints: field name -> one sentence with the way out, added to the error of that field.
+        reads_digits: whether the provider's server takes "3" for 3; 3.0 is 3 everywhere.
 
     Raises:
         InvalidRequest: not JSON, not UTF-8, a lone surrogate, NaN, nested too deep, a field
             missing, of the wrong type or out of range; the message names the field.
     """
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=kind)
+        try:
+            return json_numbers.decode(raw, kind)
+        except msgspec.ValidationError as error:
+            if json_numbers.WANTED not in str(error):
+                raise
+            return json_numbers.decode_mended(raw, kind, digits=reads_digits)
     except msgspec.ValidationError as error:
         raise _explain(str(error), hints) from None
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")
+        if SURROGATE in reason:
+            raise LoneSurrogate(f"The body is not valid JSON: {reason}.") from None
         raise InvalidRequest(f"The body is not valid JSON: {reason}.") from None
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The body is not UTF-8: {error.reason}.") from None
+        raise LoneSurrogate(f"The body is not UTF-8: {error.reason}.") from None
     except RecursionError:
         raise InvalidRequest("The body is not valid JSON here: nested too deep.") from None
 

@@ -90,7 +90,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Fireworks body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, FireworksBody, fields.HINTS)
     return RerankRequest(
-        model=body.model.removeprefix(_OWN) if body.model else body.model,
+        model=(body.model or "").removeprefix(_OWN) or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,

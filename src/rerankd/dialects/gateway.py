@@ -36,7 +36,7 @@ class GatewayAnswer(superset_schema.Answer):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """As the superset; `top_n: 0` is all documents. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, GatewayBody, fields.HINTS)
+    body = fields.decode_body(wire.body, GatewayBody, fields.HINTS, reads_digits=True)
     body.top_n, body.top_k = body.top_n or None, body.top_k or None
     return superset.canonical(body, options)
 

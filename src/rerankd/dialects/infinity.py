@@ -104,9 +104,9 @@ class InfinityHealth(msgspec.Struct):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """An Infinity body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, InfinityBody, fields.HINTS)
+    body = fields.decode_body(wire.body, InfinityBody, fields.HINTS, reads_digits=True)
     return RerankRequest(
-        model=None if body.model == _NO_MODEL else body.model,
+        model=None if body.model == _NO_MODEL else body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,

@@ -109,14 +109,14 @@ _NO_MODEL = "INPUT_MODEL_NOT_FOUND"
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Jina body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, JinaBody, fields.HINTS)
+    body = fields.decode_body(wire.body, JinaBody, fields.HINTS, reads_digits=True)
     fields.refuse(
         fields.yes(body.return_embeddings, default=False),
         "return_embeddings",
         "a reranker here gives scores, no embeddings. Leave it out.",
     )
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,

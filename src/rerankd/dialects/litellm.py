@@ -119,11 +119,11 @@ _KINDS = {
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A LiteLLM body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS)
+    body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS, reads_digits=True)
     vllm.refuse_cuts(body)
     rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options, rank_fields=rank_fields),
         top_n=body.top_n,

@@ -92,7 +92,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A llama.cpp body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LlamaCppBody, fields.HINTS)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
@@ -116,7 +116,7 @@ def plan_texts(wire: WireRequest, options: Options) -> Plan:
     """A body with `texts`; its answer is a bare array. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LlamaCppTextsBody, fields.HINTS)
     request = RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.texts, options, "texts"),
         top_n=body.top_n,

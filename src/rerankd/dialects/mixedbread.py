@@ -79,7 +79,7 @@ class _ReadAnswer(msgspec.Struct):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Mixedbread body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, MixedbreadBody, fields.HINTS)
+    body = fields.decode_body(wire.body, MixedbreadBody, fields.HINTS, reads_digits=True)
     fields.refuse(
         fields.yes(body.rewrite_query, default=False),
         "rewrite_query",
@@ -87,7 +87,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     )
     rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.input, options, "input", rank_fields),
         top_n=body.top_k,

@@ -150,7 +150,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     parameters = body.parameters or PineconeParameters()
     fields.at_most(body.documents, options, "documents")
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(
             [_plain(document) for document in body.documents], options, rank_fields=rank_fields

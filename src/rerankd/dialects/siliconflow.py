@@ -84,7 +84,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A SiliconFlow body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, SiliconFlowBody, fields.HINTS)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,

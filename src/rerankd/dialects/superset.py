@@ -77,14 +77,14 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     Raises:
         InvalidRequest: the message names the field, the limit and the way out.
     """
-    return canonical(fields.decode_body(wire.body, Body, fields.HINTS), options)
+    return canonical(fields.decode_body(wire.body, Body, fields.HINTS, reads_digits=True), options)
 
 
 def canonical(body: Body, options: Options) -> RerankRequest:
     """The canonical request of a decoded body. Raises InvalidRequest as parse."""
     rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options, rank_fields=rank_fields),
         top_n=fields.first(body.top_n, body.top_k),

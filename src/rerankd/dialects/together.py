@@ -106,7 +106,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     fields.at_least_one(body.documents, "documents")
     fields.at_most(body.documents, options, "documents")
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=tuple(
             _document(value, f"documents[{i}]", rank_fields)

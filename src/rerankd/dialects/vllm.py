@@ -218,12 +218,12 @@ def _contents(value: Many, options: Options, name: str) -> tuple[Content, ...]:
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A vLLM body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, VllmBody, fields.HINTS)
+    body = fields.decode_body(wire.body, VllmBody, fields.HINTS, reads_digits=True)
     refuse_cuts(body)
     query = content(body.query, "query")
     fields.refuse(not query.value, "query", "at least 1 character is needed.")
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=query,
         documents=_contents(body.documents, options, "documents"),
         top_n=body.top_n or None,
@@ -354,7 +354,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 
 def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     """A /score body as one request for each distinct query. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS)
+    body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS, reads_digits=True)
     refuse_cuts(body)
     queries = _named(body, options, ("text_1", "queries", "data_1"))
     documents = _named(body, options, ("text_2", "documents", "items", "data_2"))
@@ -366,7 +366,7 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     members = grouped(queries)
     requests = tuple(
         RerankRequest(
-            model=body.model,
+            model=body.model or None,
             query=queries[places[0]],
             documents=tuple(documents[i] for i in places),
             instruction=instruction,

@@ -14,10 +14,11 @@ from msgspec import Meta
 
 from rerankd.core.errors import InvalidRequest, Overloaded, RerankError, UnknownModel
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects import failures, fields, json_numbers, upstream
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
+from rerankd.dialects.json_size import count_values
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
 _CHUNKS = RerankRequest.__dataclass_fields__["max_chunks_per_doc"].default
@@ -122,19 +123,19 @@ class _ReadAnswer(msgspec.Struct):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """An Xinference body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, XinferenceBody, fields.HINTS)
+    body = fields.decode_body(wire.body, XinferenceBody, fields.HINTS, reads_digits=True)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
-        instruction=fields.first(body.instruction, _instruction(body)),
+        instruction=fields.first(body.instruction, _instruction(body, options)),
         return_documents=fields.echo(body.return_documents, options, default=False),
         max_chunks_per_doc=body.max_chunks_per_doc or _CHUNKS,
     )
 
 
-def _instruction(body: XinferenceBody) -> str | None:
+def _instruction(body: XinferenceBody, options: Options) -> str | None:
     """What `kwargs` adds: an instruction. Its client sends all of it as fields of the body too.
 
     Raises:
@@ -142,18 +143,24 @@ def _instruction(body: XinferenceBody) -> str | None:
     """
     if not body.kwargs:
         return None
+    raw = body.kwargs.encode()
+    if options.json_values is not None:
+        count_values(raw, options.json_values)
     try:
-        found: Any = msgspec.json.decode(body.kwargs)
-    except msgspec.DecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise InvalidRequest("kwargs: a string with a JSON object is expected.", param="kwargs")
-    said = {key: value for key, value in cast("Object", found).items() if value is not None}
-    instruction = said.pop("instruction", None)
-    unsaid = [key for key, value in said.items() if getattr(body, key, None) != value]
+        found: Any = json_numbers.decode(raw, object)
+        if not isinstance(found, dict):
+            raise InvalidRequest("kwargs: a string with a JSON object is expected.", param="kwargs")
+        said = {key: value for key, value in cast("Object", found).items() if value is not None}
+        instruction = said.pop("instruction", None)
+        unsaid = [key for key, value in said.items() if getattr(body, key, None) != value]
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest(
+            "kwargs: a string with a JSON object is expected.", param="kwargs"
+        ) from None
     if unsaid:
         raise InvalidRequest(
-            f"kwargs: {unsaid[0]!r} is not supported here. Send it as a field, if it is one.",
+            f"kwargs: {fields.shown(unsaid[0])!r} is not supported here. Send it as a field, if it "
+            "is one.",
             param="kwargs",
         )
     if not (instruction is None or (isinstance(instruction, str) and instruction)):

@@ -60,9 +60,9 @@ _HINTS = fields.HINTS | {"latency": "Send fast or slow, or leave it out."}
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A ZeroEntropy body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, ZeroEntropyBody, _HINTS)
+    body = fields.decode_body(wire.body, ZeroEntropyBody, _HINTS, reads_digits=True)
     return RerankRequest(
-        model=body.model,
+        model=body.model or None,
         query=fields.query_of(body.query),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.types import RerankRequest
 from rerankd.dialects.base import Plan
+from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
 from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
@@ -70,6 +71,7 @@ class _Call:
         self._trace = Trace()
         self._key: Key | None = None
         self._raw = b""  # the body, until it is parsed
+        self._warnings: tuple[str, ...] = ()
         self._body_bytes = 0
         self._held_bytes = 0  # in `inflight`: the body, what it becomes in memory, the answer
         self._started = time.perf_counter()
@@ -120,6 +122,10 @@ class _Call:
         rankings = await self._state.pipeline.rerank_all(
             plan.requests, key, self._trace, plan.places
         )
+        if self._warnings:  # of how the body was read
+            first, *others = rankings
+            said = self._warnings + first.warnings
+            rankings = [dataclasses.replace(first, warnings=said), *others]
         run = self._state.threads.run
         answer = await run(self._body_bytes, plan.render, rankings, self._timed())
         warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
@@ -146,7 +152,13 @@ class _Call:
             headers=self._headers,
             params=self._scope["path_params"],
         )
-        return self._dialect.plan(wire, self._state.options)
+        try:
+            return self._dialect.plan(wire, self._state.options)
+        except LoneSurrogate:
+            raw, warning = mended(raw)
+        self._warnings = (warning,)
+        self._dialect = self._route.by_body(self._headers, raw)
+        return self._dialect.plan(dataclasses.replace(wire, body=raw), self._state.options)
 
     def _timed(self) -> Envelope:
         """The envelope of an answer: with what is known only now."""
