@@ -35,7 +35,7 @@ def load(spec: Spec) -> Loaded:
 def main() -> None:
     """Serve on a free port."""
     flags = {("server", "port"): 0, ("server", "log"): "json"}
-    serve(lambda: load_settings(None, os.environ, flags).settings, announce, load=load)
+    serve(lambda: load_settings(None, os.environ, flags), announce, load=load)
 
 
 if __name__ == "__main__":
