@@ -39,6 +39,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: Annotated[
         tuple[str, ...], Meta(description='Browser origins that may call, ["*"] for all.')
     ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses and networks whose X-Forwarded-For is believed; for the log."),
+    ] = ()
     contact: Annotated[
         str | None, Meta(description="Whom to ask for more; named in rate limit errors.")
     ] = None
@@ -275,7 +279,13 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "media": MediaSettings,
 }
 _TOP_LEVEL = ("models", "aliases")
-_LISTS = ("models", "cors_origins", "allow", "ports")  # in a variable: separated by commas
+_LISTS = (
+    "models",
+    "cors_origins",
+    "trusted_proxies",
+    "allow",
+    "ports",
+)  # in a variable: separated by commas
 _API_KEYS = "RERANKD_API_KEYS"
 _HASHES_OF_NOTHING = [sha256(nothing).hexdigest() for nothing in (b"", b"\n")]
 _STRUCTS = {"": Settings, **_SECTIONS, "keys": KeySettings, "model": ModelSettings}

@@ -29,8 +29,12 @@ class RequestRecord:
     """What happened to one rerank request."""
 
     request_id: str
+    path: str
+    client: str  # network of the caller, see web.client; "" when it is not known
+    agent: str  # as the client names itself
     dialect: str
     key: str  # name of the key, "" when the server is open
+    asked: str  # the model's name in the request, "" = the default
     model: str  # who answered or would have, "" when that was never known
     status: int
     error: str  # kind of the error, "" on success
@@ -59,6 +63,12 @@ class Metrics:
             "rerankd_requests_total",
             "Rerank requests by outcome.",
             ("dialect", "model", "status"),
+            registry=registry,
+        )
+        self._unrouted = Counter(
+            "rerankd_unrouted_total",
+            "Requests for a path, or by a method, that is not served: often a wrong base URL.",
+            ("status",),
             registry=registry,
         )
         self._documents = Counter(
@@ -166,6 +176,10 @@ class Metrics:
                 self._media_seconds.labels(record.model).observe(record.media_ms / 1000)
             self._queue_seconds.labels(record.model).observe(record.queue_ms / 1000)
             self._engine_seconds.labels(record.model).observe(record.engine_ms / 1000)
+
+    def unrouted(self, status: int) -> None:
+        """Count one 404 or 405."""
+        self._unrouted.labels(str(status)).inc()
 
     def lagged(self, seconds: float) -> None:
         """Count one measurement of the event loop's lag."""

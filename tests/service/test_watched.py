@@ -26,10 +26,10 @@ class BadCache:
         self.left = times
         self.used_bytes = 0
 
-    def get(self, row: Row) -> Logits | None:
+    def get(self, row: Row, scope: bytes) -> Logits | None:
         return None
 
-    def put(self, row: Row, logits: Logits) -> None:
+    def put(self, row: Row, logits: Logits, scope: bytes) -> None:
         if self.left:
             self.left -= 1
             raise MemoryError

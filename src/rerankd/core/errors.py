@@ -27,6 +27,9 @@ class RerankError(Exception):
     status: ClassVar[int]
     kind: ClassVar[str]  # short and stable, for logs, metrics and `error.type`
 
+    reason: str | None = None  # one word for programs, where the status alone does not tell
+    is_final: bool = False  # the same request cannot succeed: do not send it again
+
     @property
     def message(self) -> str:
         """The sentence for the caller: what, the limit, the way out."""
@@ -71,6 +74,7 @@ class Forbidden(RerankError):
     """The key is good, but not for this model."""
 
     status, kind = 403, "forbidden"
+    reason = "model_not_allowed"
 
 
 class UnknownPath(RerankError):
@@ -99,6 +103,7 @@ class BodyTooLarge(RerankError):
     """The body, unpacked, is over limits.body_bytes."""
 
     status, kind = 413, "body_too_large"
+    is_final = True
 
 
 class RateLimited(RerankError):
@@ -109,6 +114,7 @@ class RateLimited(RerankError):
     def __init__(self, limit: Literal["RPM", "TPM"], *, retry_after_s: float) -> None:
         super().__init__(f"{limit} limit reached; try again in {retry_after_s:.0f} s.")
         self.limit: Literal["RPM", "TPM"] = limit
+        self.reason = limit.lower()
         self.retry_after_s = retry_after_s
 
 
@@ -126,6 +132,11 @@ class DeadlineExceeded(RerankError):
     """The request was not answered within limits.deadline_s."""
 
     status, kind = 504, "deadline_exceeded"
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        """Final: the request alone takes that long; else it was waiting for others."""
+        super().__init__(message)
+        self.is_final = is_final
 
 
 class EngineFailed(RerankError):

@@ -27,7 +27,11 @@ _MOST_CHARACTERS = 1000  # of a provider's message that are passed on
 
 
 def error_headers(error: RerankError) -> dict[str, str]:
-    """`retry-after` in whole seconds, `www-authenticate`, `allow`: where the error has them."""
+    """`retry-after` in whole seconds, `www-authenticate`, `allow`: where the error has them.
+
+    `x-rerankd-reason` says in one word why a 403 or 429, `x-should-retry: false` (which several
+    providers' SDKs read) that the same request cannot succeed.
+    """
     headers: dict[str, str] = {}
     wait_s: float | None = getattr(error, "retry_after_s", None)
     if wait_s is not None:
@@ -37,6 +41,10 @@ def error_headers(error: RerankError) -> dict[str, str]:
     allow = getattr(error, "allow", None)
     if allow is not None:
         headers["allow"] = allow
+    if error.reason is not None:
+        headers["x-rerankd-reason"] = error.reason
+    if error.is_final:
+        headers["x-should-retry"] = "false"
     return headers
 
 

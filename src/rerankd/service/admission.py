@@ -200,5 +200,6 @@ def _too_late(tokens: int, wait: float, own: float, left: float) -> RerankError:
         )
     return DeadlineExceeded(
         f"The request has about {tokens} tokens, which would take {own:.1f} s; its deadline is in "
-        f"{left:.1f} s (limits.deadline_s). Send fewer or shorter documents."
+        f"{left:.1f} s (limits.deadline_s). Send fewer or shorter documents.",
+        is_final=True,
     )

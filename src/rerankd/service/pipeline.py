@@ -54,6 +54,8 @@ class Trace:
     queue_s: float = 0.0
     engine_s: float = 0.0
     until: float | None = None  # its deadline, on time.monotonic()
+    asked: str = ""  # the model's name in the request
+    own_s: float = 0.0  # about how long its rows take when nothing else runs
 
 
 class Pipeline:
@@ -112,6 +114,7 @@ class Pipeline:
         name = self._answering(asked)
         trace.model = name
         named = asked.model
+        trace.asked = named or ""
         key.check_model(name, *([named] if named and self.pool.is_served(named) else []))
         served = self.pool.get(name)
         cascade = self.pool.cascade(asked.model)
@@ -274,6 +277,7 @@ class Pipeline:
         tokens = sum(prepared.input_tokens for prepared in all_prepared)
         trace.pairs += len(inverse)
         trace.input_tokens += tokens
+        trace.own_s += scheduler.admission.pace.seconds(sum(row.tokens for row in rows))
 
         # Cached or not: what a key may send must not depend on what others asked before.
         charge.add(tokens)

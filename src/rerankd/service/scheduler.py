@@ -301,8 +301,8 @@ class Scheduler:
         for (work, i), row, out in zip(batch, rows, known, strict=True):
             if out is None:
                 place = next(fresh)
-                work.store(i, logits[place], cached_tokens=remembered[place], now=now)
                 self._remember(row, logits[place], work.scope)
+                work.store(i, logits[place], cached_tokens=remembered[place], now=now)
             else:
                 work.store(i, out, cached_tokens=row.tokens, now=now)
 

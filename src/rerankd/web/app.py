@@ -32,13 +32,17 @@ from rerankd.service.pool import Plan, Pool
 from rerankd.settings import Settings
 from rerankd.store.keys import KeyRing
 from rerankd.store.limits import RateLimits
-from rerankd.telemetry import Metrics
+from rerankd.telemetry import Metrics, log_event
 from rerankd.web import paths
 from rerankd.web.body import InflightBytes
-from rerankd.web.endpoints import RerankEndpoint, envelope_of, response_of
+from rerankd.web.client import LOGGED_CHARACTERS, network_of, networks
+from rerankd.web.endpoints import WARNINGS_HEADER, RerankEndpoint, envelope_of, response_of
+from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
 from rerankd.web.operations import Operations
 from rerankd.web.state import State
+
+HINT_HEADER = "x-rerankd-hint"  # on a 404 or 405: the path that may have been meant
 
 
 def make_state(
@@ -94,6 +98,7 @@ def make_state(
         metrics=metrics,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
+        trusted=networks(settings.server.trusted_proxies),
     )
     state.use_keys(settings)
     return state
@@ -127,10 +132,16 @@ def create_app(
         state.pipeline.close()
         state.threads.close()
 
+    hints = Hints(route.path for route in registry.routes)
+
     async def failed(request: Request, error: Exception) -> Response:
         known = _as_rerank_error(request, error)
         dialect = registry.speaker(request.url.path, request.headers)
-        return response_of(dialect.render_error(known, envelope_of(request.scope), state.options))
+        answer = dialect.render_error(known, envelope_of(request.scope), state.options)
+        response = response_of(answer)
+        if known.status in (404, 405):
+            _hint(request, response, hints.right_path(request.url.path), state)
+        return response
 
     app = Starlette(
         routes=_routes(state, registry),
@@ -187,9 +198,33 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
         allow_origins=list(origins),
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
-        expose_headers=[*TRACE_HEADERS, "retry-after"],
+        expose_headers=[
+            *TRACE_HEADERS,
+            "retry-after",
+            "x-should-retry",
+            "x-rerankd-reason",
+            HINT_HEADER,
+            WARNINGS_HEADER,
+        ],
+        allow_private_network=True,  # for the origins above
     )
     return [cors]
+
+
+def _hint(request: Request, response: Response, right: str | None, state: State) -> None:
+    """Say what the caller may have meant, in a header and in the log; the body stays."""
+    if right is not None:
+        response.headers[HINT_HEADER] = f"POST {right}"
+    state.metrics.unrouted(response.status_code)
+    log_event(
+        "not served",
+        status=response.status_code,
+        method=request.method,
+        path=request.url.path[:LOGGED_CHARACTERS],
+        hint=right,
+        client=network_of(request.scope, state.trusted),
+        agent=request.headers.get("user-agent", "")[:LOGGED_CHARACTERS],
+    )
 
 
 def _as_rerank_error(request: Request, error: Exception) -> RerankError:

@@ -26,6 +26,7 @@ from rerankd.service.pipeline import Trace
 from rerankd.store.keys import Key
 from rerankd.telemetry import RequestRecord, log_failure, log_request
 from rerankd.web.body import ClientGone, InflightBytes, check_headers, read_body
+from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.state import State, shutting_down
 
 T = TypeVar("T")
@@ -203,7 +204,8 @@ class _Call:
                 raise ClientGone
             raise DeadlineExceeded(
                 f"The request was not answered within {deadline_s:g} s (limits.deadline_s). Send "
-                "fewer or shorter documents, or try again later."
+                "fewer or shorter documents, or try again later.",
+                is_final=self._trace.own_s > deadline_s / 2,
             )
         finally:
             for task in tasks:
@@ -236,8 +238,12 @@ class _Call:
         trace = self._trace
         record = RequestRecord(
             request_id=self._envelope.request_id,
+            path=self._scope["path"][:LOGGED_CHARACTERS],
+            client=network_of(self._scope, self._state.trusted),
+            agent=self._headers.get("user-agent", "")[:LOGGED_CHARACTERS],
             dialect=self._dialect.name,
             key=self._key.name if self._key else "",
+            asked=trace.asked[:LOGGED_CHARACTERS],
             model=trace.model,
             status=status,
             error=error,

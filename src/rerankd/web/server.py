@@ -70,6 +70,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # web.client reads them, from trusted proxies only
         http=bounded(bounds_of(settings.limits)),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
