@@ -21,8 +21,17 @@ from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
 from rerankd.models.deberta_fields import DebertaFields, deberta_config
 from rerankd.models.flash_names import plain_names
 from rerankd.models.folder_file import read_json, shown
+from rerankd.models.label_names import relevant_label
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
+from rerankd.models.pair_template import derive_template
 from rerankd.models.sizes import Layers, Positive, Size
+from rerankd.models.tokenizer_config import (
+    TokenizerConfig,
+    follow_config,
+    passes_token_types,
+    read_tokenizer_config,
+    unclear_token_types,
+)
 from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
@@ -79,12 +88,6 @@ class _Config(msgspec.Struct):
     num_labels: Size | None = None
 
 
-class _TokenizerConfig(msgspec.Struct):
-    """The one field of tokenizer_config.json that is used."""
-
-    model_max_length: float | None = None  # absent, or about 1e30, when nobody set it
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """An opened folder; tensors are still on disk."""
@@ -94,6 +97,8 @@ class Checkpoint:
     tokenizer: Tokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
+    token_types: int = 1  # that the tokenizer tells apart
+    relevant: int = 1  # of two labels, the one that speaks for a document
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -116,28 +121,37 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     else:
         config = _encoder_config(read_json(path, _Config), family.architecture, folder)
         shapes = tensor_shapes(config)
+    said = read_tokenizer_config(folder)
     tokenizer = read_tokenizer(folder, config.vocab)
+    follow_config(tokenizer, said, family.model_type, folder)
+    types = _token_types(tokenizer, config.token_types, said, family.model_type, folder)
     weights = SafetensorsFolder(folder, prefix=family.prefix, rename=family.rename)
     weights.require(shapes, unread=family.unread)
     return Checkpoint(
         folder=folder,
         config=config,
         tokenizer=tokenizer,
-        model_max_length=read_model_max_length(folder),
+        model_max_length=said.window_tokens,
         weights=weights,
+        token_types=types,
+        relevant=relevant_label(path),
     )
 
 
-def read_model_max_length(folder: Path) -> int | None:
-    """The tokenizer's own limit in tokens, when it is a real one.
+def _token_types(
+    tokenizer: Tokenizer, known: int, said: TokenizerConfig, model_type: str, folder: Path
+) -> int:
+    """How many token types rows are made with: the model's, or one if it is not told of them.
 
     Raises:
-        StartError: tokenizer_config.json is there and damaged.
+        StartError: the tokenizer makes two, and whether they are passed is not clear.
     """
-    if not (folder / "tokenizer_config.json").exists():
-        return None
-    declared = read_json(folder / "tokenizer_config.json", _TokenizerConfig).model_max_length
-    return int(declared) if declared is not None and 0 < declared <= 1e9 else None
+    if known < 2 or derive_template(tokenizer, token_types=known).second_at is None:
+        return 1
+    passes = passes_token_types(said, model_type)
+    if passes is None:
+        raise unclear_token_types(said, model_type, folder)
+    return known if passes else 1
 
 
 def _family(raw: _Kind, folder: Path) -> _Family:

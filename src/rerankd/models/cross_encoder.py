@@ -47,6 +47,8 @@ class CrossEncoder:
         encoder: TextEncoder,
         template: PairTemplate,
         chunk_rule: ChunkRule = "bce",
+        *,
+        relevant: int = 1,
     ) -> None:
         """Put the parts together.
 
@@ -56,6 +58,7 @@ class CrossEncoder:
             encoder: of texts.
             template: of its tokenizer.
             chunk_rule: where the last chunk of a long document lies.
+            relevant: of two labels, the index of the one that speaks for a document.
         """
         if card.window_tokens is None:
             raise StartError(f"{card.name}: a cross-encoder needs a window.")
@@ -65,11 +68,19 @@ class CrossEncoder:
         self._template = template
         self._chunk_rule: ChunkRule = chunk_rule
         self._window = card.window_tokens
+        self._relevant = relevant
 
     def with_window(self, window_tokens: int) -> CrossEncoder:
         """The same model and engine with another window."""
         card = dataclasses.replace(self.card, window_tokens=window_tokens)
-        return CrossEncoder(card, self.engine, self._encoder, self._template, self._chunk_rule)
+        return CrossEncoder(
+            card,
+            self.engine,
+            self._encoder,
+            self._template,
+            self._chunk_rule,
+            relevant=self._relevant,
+        )
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode the query once and every document, and cut the documents into chunks."""
@@ -90,7 +101,9 @@ class CrossEncoder:
     def logit(self, logits: Logits) -> Scores:
         """K = 1: the logit; K = 2: relevant minus irrelevant, so that sigmoid is the softmax."""
         wide = logits.astype(np.float64)
-        return wide[:, 0] if logits.shape[1] == 1 else wide[:, 1] - wide[:, 0]
+        if logits.shape[1] == 1:
+            return wide[:, 0]
+        return wide[:, self._relevant] - wide[:, 1 - self._relevant]
 
     def relevance(self, logit: float) -> float:
         """The sigmoid of the logit."""
@@ -234,7 +247,7 @@ def load_cross_encoder(
     """
     checkpoint = open_checkpoint(folder)
     window = window_of(checkpoint, options.window_tokens)
-    template = derive_template(checkpoint.tokenizer, token_types=checkpoint.config.token_types)
+    template = derive_template(checkpoint.tokenizer, token_types=checkpoint.token_types)
     encoder = TextEncoder(checkpoint.tokenizer)
     card = ModelCard(
         name=name,
@@ -245,4 +258,11 @@ def load_cross_encoder(
         notes=encoder.notes,
     )
     engine = encoder_engine(checkpoint.config, checkpoint.weights, options.engine)
-    return CrossEncoder(card, engine, encoder, template, chunk_rule)
+    return CrossEncoder(
+        card,
+        engine,
+        encoder,
+        template,
+        chunk_rule,
+        relevant=checkpoint.relevant,
+    )

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
-from rerankd.models.checkpoint import read_model_max_length
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.sizes import Layers, Positive, Size
+from rerankd.models.tokenizer_config import read_tokenizer_config
 from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
@@ -99,7 +99,7 @@ def open_decoder(folder: Path) -> DecoderCheckpoint:
         folder=folder,
         config=config,
         tokenizer=read_tokenizer(folder, config.vocab),
-        model_max_length=read_model_max_length(folder),
+        model_max_length=read_tokenizer_config(folder).window_tokens,
         weights=weights,
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 from rerankd.core.errors import StartError
 from rerankd.models.cause import unreadable
 
-Fields = TypeVar("Fields", bound=msgspec.Struct)
+Fields = TypeVar("Fields")
 
 MAX_JSON_BYTES: Final = 4 << 20  # the largest known, a tokenizer_config.json, has 1.2 MB
 MAX_JSON_DEPTH: Final = 64  # config.json of vision models has 5

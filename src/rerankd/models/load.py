@@ -11,6 +11,7 @@ from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog, hub
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
+from rerankd.models.folder_recipe import check_recipe
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
@@ -119,9 +120,11 @@ def load(spec: Spec) -> Loaded:
             fit into memory, or its scores are wrong; whatever a library raised, with its cause.
     """
     with explained(f"Model {spec.name}"):
+        # a catalog name says how its weights are scored: the card's recipe
+        said = check_recipe(spec.folder) if spec.folder and not spec.named_by_catalog else ()
         model = _open(spec)
         try:
-            warnings = self_check(model)
+            warnings = (*said, *self_check(model))
             examples = check_examples(model, spec.examples)
         except BaseException:
             model.engine.close()

@@ -13,6 +13,7 @@ from typing import Final
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
+from rerankd.models.conversion import how_to_convert
 from rerankd.models.folder_file import failing_as, json_text, read_bytes
 from rerankd.models.tokenizer_limits import MAX_TOKENIZER_BYTES, Parts, looked_at
 from rerankd.models.tokenizer_patterns import try_patterns
@@ -39,8 +40,7 @@ def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.exists():
         raise StartError(
-            f"{path} is missing; rerankd reads only that form. With transformers: "
-            f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it."
+            f"{path} is missing; rerankd reads only that form. {how_to_convert(folder)}"
         )
     data = json_text(path, read_bytes(path, MAX_TOKENIZER_BYTES))
     parts = looked_at(path, data, vocab)

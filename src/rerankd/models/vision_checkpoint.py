@@ -20,9 +20,9 @@ from rerankd.engines.vision_config import (
     VisionDecoderConfig,
     tensor_shapes,
 )
-from rerankd.models.checkpoint import read_model_max_length
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.sizes import Layers, OptionalSize, Positive, Size, TokenId
+from rerankd.models.tokenizer_config import read_tokenizer_config
 from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.vision_pixels import FACTOR
@@ -148,7 +148,7 @@ def open_vision(folder: Path) -> VisionCheckpoint:
         config=config,
         tokens=tokens,
         tokenizer=tokenizer,
-        model_max_length=read_model_max_length(folder),
+        model_max_length=read_tokenizer_config(folder).window_tokens,
         weights=weights,
     )
 

@@ -33,6 +33,7 @@ from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
 from rerankd.models.cause import unreadable
+from rerankd.models.conversion import how_to_convert
 from rerankd.models.folder_file import printable, read_json, shown, text_fault
 
 SINGLE = "model.safetensors"
@@ -267,8 +268,7 @@ def _files(folder: Path) -> dict[Path, list[str] | None]:
         raise StartError(
             f"{folder} holds {shown(pickle)[1:-1]}, but no {SINGLE}. A .bin file is a "
             "Python pickle, which can run code, so rerankd never opens one. Use a revision that "
-            "has safetensors, or, if you trust the file, convert it with transformers: "
-            "AutoModelForSequenceClassification.from_pretrained(FOLDER).save_pretrained(NEW)."
+            f"has safetensors, or, if you trust the file, convert it. {how_to_convert(folder)}"
         )
     raise StartError(f"{folder} has no weights: {SINGLE} or {INDEX} is needed.")
 

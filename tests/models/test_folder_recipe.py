@@ -1,0 +1,241 @@
+"""A folder that says in other files how it is scored is followed, or refused by file and key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rerankd.core.errors import StartError
+from rerankd.models.folder_recipe import check_recipe
+from rerankd.models.load import Loaded, Spec, load
+from tests.reference import make_checkpoints as bert
+from tests.reference import make_decoder_checkpoints as decoder
+
+ST = "sentence_transformers"
+SETTINGS = "config_sentence_transformers.json"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return bert.write(tmp_path / "mine", bert.TINY_BERT)
+
+
+def put(folder: Path, name: str, content: object) -> None:
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def modules(folder: Path, *types: str) -> None:
+    entries = [
+        {"idx": i, "path": f"{i}_{kind.rpartition('.')[2]}" if i else "", "type": kind}
+        for i, kind in enumerate(types)
+    ]
+    put(folder, "modules.json", entries)
+
+
+def config(folder: Path, **change: Any) -> None:
+    path = folder / "config.json"
+    put(folder, "config.json", json.loads(path.read_text(encoding="utf-8")) | change)
+
+
+def opened(folder: Path, **spec: Any) -> Loaded:
+    loaded = load(Spec(name="mine", folder=folder, **spec))
+    loaded.model.engine.close()
+    return loaded
+
+
+def refused(folder: Path, *says: str) -> None:
+    with pytest.raises(StartError) as caught:
+        opened(folder)
+    assert all(word in str(caught.value) for word in says), caught.value
+
+
+# modules.json
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["models.Transformer", "base.models.Transformer", "models.Transformer.Transformer"],
+)
+def test_an_ordinary_folder_with_one_module_loads_as_before(folder: Path, kind: str) -> None:
+    before = opened(folder).warnings
+    modules(folder, f"{ST}.{kind}")
+    put(folder, SETTINGS, {"model_type": "CrossEncoder", "prompts": {}, "activation_fn": None})
+    assert opened(folder).warnings == before
+
+
+def test_an_embedding_model_is_called_one(folder: Path) -> None:
+    modules(folder, f"{ST}.models.Transformer", f"{ST}.models.Pooling", f"{ST}.models.Normalize")
+    refused(folder, "modules.json", "Transformer, Pooling, Normalize", "embedding model")
+
+
+def test_an_embedding_decoder_is_called_one(tmp_path: Path) -> None:
+    made = decoder.write(tmp_path, decoder.TINY_QWEN3)
+    modules(made, f"{ST}.models.Transformer", f"{ST}.models.Pooling", f"{ST}.models.Normalize")
+    put(made, SETTINGS, {"prompts": {"query": "Instruct: "}, "default_prompt_name": None})
+    refused(made, "modules.json", "embedding model")
+
+
+def test_an_embedding_model_of_one_module_is_called_one(folder: Path) -> None:
+    modules(folder, f"{ST}.models.Transformer")
+    put(folder, SETTINGS, {"model_type": "SentenceTransformer"})
+    refused(folder, SETTINGS, "model_type 'SentenceTransformer'")
+
+
+def test_a_cross_encoder_of_other_modules_is_refused_by_their_names(folder: Path) -> None:
+    names = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dense")
+    modules(folder, *[f"{ST}.base.models.{name}" for name in names])
+    put(folder, SETTINGS, {"model_type": "CrossEncoder"})
+    refused(folder, "modules.json", "cross-encoder of the modules", ", ".join(names))
+
+
+@pytest.mark.parametrize("name", ["LogitScore", "CausalScoreHead"])
+def test_a_head_of_tokens_is_refused_by_its_folder(tmp_path: Path, name: str) -> None:
+    made = decoder.write(tmp_path, decoder.TINY_QWEN3)
+    modules(made, f"{ST}.base.models.Transformer", f"{ST}.cross_encoder.modules.{name}")
+    put(made, SETTINGS, {"model_type": "CrossEncoder", "activation_fn": "torch.nn.Identity"})
+    refused(made, "modules.json", f"1_{name}", "chat_template.jinja")
+
+
+def test_a_static_embedding_is_called_one(tmp_path: Path) -> None:
+    modules(tmp_path, f"{ST}.models.StaticEmbedding", f"{ST}.models.Normalize")
+    refused(tmp_path, "modules.json", "StaticEmbedding", "embedding model")
+
+
+def test_a_model2vec_folder_is_called_one(tmp_path: Path) -> None:
+    put(tmp_path, "config.json", {"model_type": "model2vec", "architectures": ["StaticModel"]})
+    refused(tmp_path, "config.json", "model2vec")
+
+
+@pytest.mark.parametrize(
+    ("settings", "kinds", "says"),
+    [
+        ({"model_type": "ColBERT"}, ("Transformer",), "model_type 'ColBERT'"),
+        ({"query_prefix": "[Q] "}, ("Transformer", "Dense"), "query_prefix"),
+        ({}, ("Transformer", "pylate.models.Dense.Dense"), "pylate.models.Dense.Dense"),
+    ],
+    ids=["model_type", "prefix", "module"],
+)
+def test_a_colbert_folder_is_called_one(
+    folder: Path, settings: dict[str, str], kinds: tuple[str, ...], says: str
+) -> None:
+    config(folder, architectures=["BertModel"])
+    modules(folder, *kinds)
+    put(folder, SETTINGS, settings)
+    refused(folder, says, "ColBERT")
+
+
+def test_a_colbert_checkpoint_of_its_first_form_is_called_one(folder: Path) -> None:
+    config(folder, architectures=["HF_ColBERT"])
+    refused(folder, "config.json: HF_ColBERT", "ColBERT")
+
+
+def test_a_module_that_nobody_knows_is_named(folder: Path) -> None:
+    modules(folder, f"{ST}.base.models.Transformer", "somebody.Head")
+    put(folder, SETTINGS, {"model_type": "CrossEncoder"})
+    refused(folder, "modules.json", "Transformer, Head")
+
+
+@pytest.mark.parametrize("content", [{}, [{"type": 3}], "x", [{}]], ids=str)
+def test_a_damaged_modules_file_is_named(folder: Path, content: object) -> None:
+    put(folder, "modules.json", content)
+    refused(folder, "modules.json cannot be used")
+
+
+# prompts
+
+
+def test_a_default_prompt_is_refused_by_its_key(folder: Path) -> None:
+    prompts = {"query": "Represent this: ", "other": ""}
+    put(folder, SETTINGS, {"prompts": prompts, "default_prompt_name": "query"})
+    refused(folder, SETTINGS, "default_prompt_name 'query'", "'Represent this: '")
+
+
+def test_a_default_prompt_that_is_not_there_is_refused(folder: Path) -> None:
+    put(folder, SETTINGS, {"prompts": {}, "default_prompt_name": "query"})
+    refused(folder, SETTINGS, "(missing)")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompts": {"query": "Represent this: "}, "default_prompt_name": None},
+        {"prompts": {"query": ""}, "default_prompt_name": "query"},
+        {"prompts": None},
+    ],
+    ids=["no default", "empty", "null"],
+)
+def test_prompts_that_nobody_asks_for_change_nothing(
+    folder: Path, settings: dict[str, Any]
+) -> None:
+    put(folder, SETTINGS, settings)
+    opened(folder)
+
+
+# activation
+
+
+def say_newest(folder: Path, name: str) -> None:
+    put(folder, SETTINGS, {"activation_fn": name})
+
+
+def say_newer(folder: Path, name: str) -> None:
+    config(folder, sentence_transformers={"activation_fn": name, "version": "5.0"})
+
+
+def say_oldest(folder: Path, name: str) -> None:
+    config(folder, sbert_ce_default_activation_function=name)
+
+
+PLACES = {
+    "activation_fn": say_newest,
+    "sentence_transformers.activation_fn": say_newer,
+    "sbert_ce_default_activation_function": say_oldest,
+}
+
+
+@pytest.mark.parametrize("key", list(PLACES))
+def test_the_sigmoid_is_followed(folder: Path, key: str) -> None:
+    PLACES[key](folder, "torch.nn.modules.activation.Sigmoid")
+    assert check_recipe(folder) == ()
+
+
+@pytest.mark.parametrize("key", list(PLACES))
+@pytest.mark.parametrize("name", ["torch.nn.modules.activation.Tanh", "mine.Scale"])
+def test_another_activation_is_refused_by_its_key(folder: Path, key: str, name: str) -> None:
+    PLACES[key](folder, name)
+    refused(folder, key, name, "json")
+
+
+@pytest.mark.parametrize("key", list(PLACES))
+def test_identity_is_said_at_start(folder: Path, key: str) -> None:
+    """As the most used cross-encoders have it: raw_scores are the folder's, the order is too."""
+    PLACES[key](folder, "torch.nn.modules.linear.Identity")
+    said = opened(folder).warnings
+    assert any(key in each and "raw_scores" in each for each in said)
+
+
+def test_two_labels_have_the_softmax(folder: Path) -> None:
+    config(folder, id2label={"0": "a", "1": "b"})
+    put(folder, SETTINGS, {"activation_fn": "torch.nn.modules.activation.Softmax"})
+    assert check_recipe(folder) == ()
+    config(folder, id2label={"0": "a"})
+    with pytest.raises(StartError, match="Softmax"):
+        check_recipe(folder)
+
+
+def test_the_newest_place_wins(folder: Path) -> None:
+    say_oldest(folder, "torch.nn.modules.activation.Tanh")
+    say_newest(folder, "torch.nn.modules.activation.Sigmoid")
+    assert check_recipe(folder) == ()
+
+
+def test_a_catalog_name_has_the_recipe_of_its_card(tmp_path: Path) -> None:
+    made = decoder.write(tmp_path, decoder.TINY_QWEN3)
+    modules(made, f"{ST}.base.models.Transformer", f"{ST}.cross_encoder.modules.LogitScore")
+    with pytest.raises(StartError) as caught:
+        opened(made, named_by_catalog=True)  # random weights: the probes are what it fails
+    assert "modules.json" not in str(caught.value)
+    assert "weights are not those of this model" in str(caught.value)
