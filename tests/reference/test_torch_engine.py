@@ -19,6 +19,7 @@ import pytest
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.options import EngineOptions, LoadOptions, Precision
 from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.engines.base import Sliced
 from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
@@ -124,6 +125,32 @@ def test_every_pair_scores_as_transformers_scores_it(scored: Scored) -> None:
     assert np.abs(scored.logits - scored.golden).max() < TOLERANCE
     info = scored.model.engine.info
     assert (info.name, info.device, info.precision) == ("torch", "cpu", "fp32")
+
+
+@pytest.mark.parametrize("name", list(decoders.GOLDEN_SHAPES))
+def test_a_row_of_a_decoder_in_slices_scores_as_in_one_call(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load_causal_yes_no(write(name, tmp_path), name=name, options=options()).engine
+    ids = (np.arange(3000, dtype=np.int64) ** 2 % 1000).astype(np.int32)
+    row, short = Row(ids, 3000), Row(ids[:70], 70)
+    at_once, beside = engine.forward([row]), engine.forward([short])
+    assert isinstance(engine, Sliced)
+    assert engine.info.slice_tokens == 512
+    monkeypatch.setattr(engine, "_slice_tokens", 128)
+    steps = engine.slices(row)
+    for _ in range(24):
+        assert next(steps) == 125
+        assert np.abs(engine.forward([short]) - beside).max() < INDEPENDENCE
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value.shape == (1,)
+    assert np.abs(end.value.value - at_once[0]).max() < INDEPENDENCE
+    left = engine.slices(row)
+    next(left)
+    engine.close()
+    with pytest.raises(EngineFailed):
+        next(left)
 
 
 def test_logits_do_not_depend_on_batch_mates_or_their_order(scored: Scored) -> None:

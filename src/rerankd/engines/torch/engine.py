@@ -4,12 +4,14 @@ fp32 is exact fp32: no TF32. With bf16 or fp16 weights and activations, sums are
 kernels, and so are the final norm, the head and the logits.
 
 Memory beside the weights: the activations of one call (CALL_TOKENS); where they do not fit, the
-rows are split and run again, down to one row.
+rows are split and run again, down to one row. A long row of a text decoder runs as slices, each
+behind the keys and values of those before it, which are held until it ends. Of every other family
+one row, at most the model's window, is the longest call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 import numpy as np
@@ -35,7 +37,7 @@ from rerankd.engines.torch.device import (
 from rerankd.engines.torch.layers import Loader, Network
 from rerankd.engines.torch.modernbert import ModernBert
 from rerankd.engines.torch.plan import plan_calls
-from rerankd.engines.torch.qwen import Qwen
+from rerankd.engines.torch.qwen import Past, Qwen
 from rerankd.engines.torch.qwen_vl import QwenVl
 from rerankd.engines.vision_config import VisionDecoderConfig
 from rerankd.engines.visuals import marked, misplaced
@@ -43,6 +45,8 @@ from rerankd.engines.visuals import marked, misplaced
 # Tokens of one call. A GPU needs thousands of rows in a matrix product to be busy; a CPU does not.
 CALL_TOKENS_CPU: Final = 1024
 CALL_TOKENS_GPU: Final = 16_384
+# A slice of a longer row of a decoder on the CPU; shorter rows share their prefixes within a batch.
+SLICE_TOKENS_CPU: Final = 512
 MAX_ROWS: Final = 256  # planned together (engines.shared_prefix)
 
 AnyConfig = EncoderConfig | ModernBertConfig | DecoderConfig | VisionDecoderConfig
@@ -81,6 +85,7 @@ class TorchEngine:
         is_decoder = isinstance(config, DecoderConfig | VisionDecoderConfig)
         self._labels = 1 if is_decoder else config.labels
         self._call_tokens = CALL_TOKENS_CPU if is_cpu else CALL_TOKENS_GPU
+        self._slice_tokens = SLICE_TOKENS_CPU if is_cpu else CALL_TOKENS_GPU
         load = Loader(weights, device, DTYPES[precision])
         try:
             self._network: Network | None = _network(config, load, yes_no)
@@ -96,6 +101,7 @@ class TorchEngine:
             precision=precision,
             max_length=config.max_length,
             batch_tokens=2 * self._call_tokens if is_cpu else self._call_tokens,
+            slice_tokens=self._slice_tokens if isinstance(self._network, Qwen) else None,
         )
 
     @property
@@ -120,6 +126,32 @@ class TorchEngine:
         except Exception as error:
             raise EngineFailed(f"torch could not run the batch: {error}") from error
         return logits
+
+    def slices(self, row: Row) -> Generator[int, None, Logits]:
+        """Logits (1,) of one row of a decoder of texts; see engines.base.Sliced."""
+        try:
+            self._check([row])
+            steps = -(-row.tokens // self._slice_tokens)
+            past: Past | None = None
+            logits = np.empty((1, 1), dtype=np.float32)
+            for step in range(steps):
+                network = self._sliced()
+                ids = row.ids[step * row.tokens // steps : (step + 1) * row.tokens // steps]
+                with torch.inference_mode(), exact_fp32():  # not across yield: others run there
+                    past = past or network.past(row.tokens)
+                    logits = network.slice(ids, past).float().cpu().numpy()
+                yield ids.size
+            return logits[0]
+        except EngineFailed:
+            raise
+        except Exception as error:
+            raise EngineFailed(f"torch could not run the row: {error}") from error
+
+    def _sliced(self) -> Qwen:
+        """The network of an open engine whose rows are cut."""
+        if not isinstance(self._network, Qwen):
+            raise EngineFailed("the engine is closed, or does not cut rows")
+        return self._network
 
     def close(self) -> None:
         """Drop the weights and give the device's memory back."""

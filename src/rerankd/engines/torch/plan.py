@@ -106,6 +106,20 @@ def causal(rows: Sequence[Row], groups: Sequence[Group]) -> Causal:
     )
 
 
+def causal_slice(ids: Array, past_tokens: int) -> Causal:
+    """The next tokens of one row, which see themselves and so many before them."""
+    asked = np.array([ids.size], dtype=np.int32)
+    seen = asked + np.int32(past_tokens)
+    return Causal(
+        ids=ids.astype(np.int32),
+        positions=np.arange(past_tokens, past_tokens + ids.size, dtype=np.int32),
+        owners=np.zeros_like(ids),
+        last=asked - 1,
+        every=View(asked, seen, None, causal=True),
+        ends=View(np.ones_like(asked), seen, None, causal=True),
+    )
+
+
 def plan_calls(
     groups: Sequence[Group], lengths: Sequence[int], *, max_tokens: int
 ) -> list[list[Group]]:

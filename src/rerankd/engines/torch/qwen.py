@@ -21,11 +21,12 @@ from torch.nn import functional
 
 from rerankd.core.types import Row
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, yes_no_row
+from rerankd.engines.pack import Array
 from rerankd.engines.rotary import rotations
 from rerankd.engines.shared_prefix import Group
 from rerankd.engines.torch.attention import Attend
 from rerankd.engines.torch.layers import Linear, Loader, RmsNorm, heads_of, rotate
-from rerankd.engines.torch.plan import Causal, causal
+from rerankd.engines.torch.plan import Causal, causal, causal_slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +47,26 @@ class _Layer:
         return x + self.down(functional.silu(gate) * up)
 
 
+class Past:
+    """Keys and values of the tokens of one row that have run."""
+
+    def __init__(self, room: Tensor) -> None:
+        """Nothing yet.
+
+        Args:
+            room: for all tokens of the row, (layers, 2, P, k, d).
+        """
+        self._held = room
+        self.tokens = 0
+
+    def joined(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one layer with those of the next tokens, (T, k, d) -> (P + T, k, d), kept."""
+        end = self.tokens + k.shape[0]
+        held = self._held[layer]
+        held[0, self.tokens : end], held[1, self.tokens : end] = k, v
+        return held[0, :end], held[1, :end]
+
+
 class Decoder:
     """The layers and the head, behind whatever the tokens were made of."""
 
@@ -63,6 +84,7 @@ class Decoder:
         x: Tensor,
         angles: Sequence[Tensor],
         added: Callable[[int, Tensor], Tensor] | None = None,
+        past: Past | None = None,
     ) -> Tensor:
         """Logits (B, 1).
 
@@ -71,6 +93,7 @@ class Decoder:
             x: the tokens, (T, h).
             angles: cosine and sine of their positions, (T, 1, d / 2) each.
             added: what becomes of the tokens after a layer, by its index; for all but the last.
+            past: what they see beside themselves; it gets their keys and values.
         """
         config, load = self._config, self._load
         last = load.array(packed.last)
@@ -82,20 +105,29 @@ class Decoder:
             qkv = heads_of(layer.qkv(y), config.head_dim)
             q, k, v = torch.tensor_split(qkv, ends, dim=1)
             q, k = _turned(q, layer.q_norm, angles), _turned(k, layer.k_norm, angles)
+            if past is not None:
+                k, v = past.joined(i, k, v)
             x = layer.finish(every(q, k, v).flatten(1), x)
             if added is not None:
                 x = added(i, x)
-        x = self._last_layer(x, angles, last, attend_last)
+        x = self._last_layer(x, angles, last, attend_last, past)
         return self._head(self._norm(x.float()))
 
     def _last_layer(
-        self, x: Tensor, angles: Sequence[Tensor], last: Tensor, attend: Attend
+        self,
+        x: Tensor,
+        angles: Sequence[Tensor],
+        last: Tensor,
+        attend: Attend,
+        past: Past | None,
     ) -> Tensor:
         """(T, h) -> (B, h): keys and values of every token, the rest of the last ones."""
         layer, width, head_dim = self._layers[-1], self._config.query_width, self._config.head_dim
         y = layer.norm(x)
         k, v = (heads_of(part, head_dim) for part in layer.qkv.part(width)(y).chunk(2, dim=1))
         k = _turned(k, layer.k_norm, angles)
+        if past is not None:
+            k, v = past.joined(len(self._layers) - 1, k, v)
         q = heads_of(layer.qkv.part(0, width)(y[last]), head_dim)
         q = _turned(q, layer.q_norm, [table[last] for table in angles])
         return layer.finish(attend(q, k, v).flatten(1), x[last])
@@ -106,6 +138,7 @@ class Qwen:
 
     def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int) -> None:
         self._load = load
+        self._config = config
         self._decoder = Decoder(config, load, yes=yes, no=no)
         places = np.arange(config.max_length, dtype=np.int32)
         tables = rotations(places, config.head_dim, config.rope_theta)
@@ -113,10 +146,24 @@ class Qwen:
 
     def __call__(self, rows: Sequence[Row], groups: Sequence[Group]) -> Tensor:
         """Logits (B, 1)."""
-        packed = causal(rows, groups)
+        return self._run(causal(rows, groups), None)
+
+    def past(self, tokens: int) -> Past:
+        """Room for a row of so many tokens."""
+        config, load = self._config, self._load
+        shape = (config.layers, 2, tokens, config.kv_heads, config.head_dim)
+        return Past(torch.empty(shape, dtype=load.dtype, device=load.device))
+
+    def slice(self, ids: Array, past: Past) -> Tensor:
+        """Logits (1, 1) after the next tokens of a row, whose keys and values `past` gets."""
+        logits = self._run(causal_slice(ids, past.tokens), past)
+        past.tokens += ids.size
+        return logits
+
+    def _run(self, packed: Causal, past: Past | None) -> Tensor:
         places = self._load.array(packed.positions)
         x = self._decoder.words[self._load.array(packed.ids)]
-        return self._decoder(packed, x, [table[places] for table in self._angles])
+        return self._decoder(packed, x, [table[places] for table in self._angles], past=past)
 
 
 def _turned(x: Tensor, norm: RmsNorm | None, angles: Sequence[Tensor]) -> Tensor:
