@@ -7,7 +7,6 @@ body is sent. Each case has a server of its own; it ends with SIGTERM while a lo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import time
 from collections.abc import Sequence
@@ -139,7 +138,6 @@ async def measure(
     told: dict[str, Any] = {}
     for name in LONG:
         if only is None or only in name:
-            with contextlib.suppress(ProcessLookupError):
-                told[name] = await _case(command, model, name, seconds)
-                print(f"  {model}, {name}: {told[name]}", flush=True)
+            told[name] = await _case(command, model, name, seconds)
+            print(f"  {model}, {name}: {told[name]}", flush=True)
     return told

@@ -22,8 +22,8 @@ from .texts import Texts
 
 DOCUMENTS, WORDS = 20, 100
 GIVE_UP_S = 30.0
-CLIENTS = 8  # of the closed loop
-_PROBE_SHARE = 0.2  # probes a second, of saturation
+CLIENTS = 4  # of the closed loop; few enough that nobody is refused
+_PROBE_SHARE = 0.5  # probes a second, of saturation
 _PROBE_FROM_S = 2.0
 _RECOVERED_S = 2.0  # a small probe is well when it takes its own time and this
 _STAYS_S = 3.0

@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def test_kill_9_leaves_nothing_and_the_next_start_serves(tmp_path: Path) -> None
             assert post(server.url, "a").status_code == 200
             before = files(tmp_path)
             busy = [sent_long(server) for _ in range(3)]
-            until_in_flight(server, 3)
+            until_engine_works(server)
             children = children_of(server.process.pid)
             server.process.kill()
             assert server.process.wait(PATIENCE_S) == -signal.SIGKILL
@@ -100,22 +100,31 @@ def sent_long(server: Server) -> socket.socket:
     return made
 
 
-def in_flight(server: Server) -> float:
+def metric(server: Server, name: str) -> float:
     page = httpx2.get(f"{server.url}/metrics", timeout=PATIENCE_S).text
-    name = "rerankd_requests_in_flight "
-    return next(float(line[len(name) :]) for line in page.splitlines() if line.startswith(name))
+    found = [line for line in page.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
 
 
-def until_in_flight(server: Server, count: int) -> None:
+def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_S
-    while in_flight(server) != count:
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
+def until_in_flight(server: Server, count: int) -> None:
+    until(lambda: metric(server, "rerankd_requests_in_flight") == count)
+
+
+def until_engine_works(server: Server) -> None:
+    """The long document is tokenised: a part of it runs, parts of it wait."""
+    until(lambda: metric(server, "rerankd_queue_tokens") > 0)
+
+
 def test_a_small_request_is_answered_while_a_long_document_runs(mini: Server) -> None:
     with sent_long(mini) as long:
-        until_in_flight(mini, 1)
+        until_engine_works(mini)
         for n in range(5):
             assert post(mini.url, f"small {n}", "b").status_code == 200
             assert httpx2.get(f"{mini.url}/health", timeout=PATIENCE_S).status_code == 200
@@ -126,14 +135,14 @@ def test_a_small_request_is_answered_while_a_long_document_runs(mini: Server) ->
 
 def test_sigterm_does_not_wait_for_the_document_of_a_client_that_left(mini: Server) -> None:
     with sent_long(mini):
-        until_in_flight(mini, 1)
+        until_engine_works(mini)
     assert mini.stop() == 0
 
 
 def test_sigterm_ends_a_long_document_when_the_drain_is_over() -> None:
     env = PATIENT | {"RERANKD_LIMITS_DRAIN_S": "0.5"}
     with serving(SERVE, env=env) as server, sent_long(server) as long:
-        until_in_flight(server, 1)
+        until_engine_works(server)
         server.process.terminate()
         answer: list[bytes] = []
         while part := long.recv(65536):
@@ -147,7 +156,7 @@ def test_the_same_server_serves_after_the_worst(mini: Server) -> None:
     first: Any = post(mini.url, "Paris is in France", "Bananas are yellow").json()["results"]
     for _ in range(3):
         with sent_long(mini):
-            until_in_flight(mini, 1)
+            until_engine_works(mini)
         with socket.create_connection(("127.0.0.1", mini.port), timeout=PATIENCE_S) as odd:
             odd.sendall(b"\x16\x03\x01 not HTTP\r\n\r\n")
             assert odd.recv(65536).startswith(b"HTTP/1.1 400")
