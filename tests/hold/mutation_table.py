@@ -207,7 +207,7 @@ MUTATIONS = (
         f"{SERVICE}/admission.py",
         "now + wait + own > until",
         "False",
-        OVERLOAD,
+        ("tests/hold/test_admission.py",),
     ),
     Mutation(
         "a burst may not fill the queue",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support import BytesModel
+from support import BytesModel, row
 
 from rerankd.core.types import Logits, Row
 from rerankd.engines.fake import FakeEngine
@@ -83,3 +84,39 @@ async def test_a_model_that_is_not_loaded_is_not_healthy() -> None:
     pool = Pool(request_tokens=1000, queue_tokens=4000)
     health = Health(pool)
     assert not (await health.check()).ok
+
+
+class Stuck(FakeEngine):
+    """Its calls end when they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=None)
+        self.go, self.entered = threading.Event(), threading.Event()
+
+    def forward(self, batch: Sequence[Row]) -> Logits:
+        self.entered.set()
+        assert self.go.wait(200)
+        return super().forward(batch)
+
+
+async def test_a_call_that_has_been_running_for_long_is_told_at_the_first_question() -> None:
+    """Not only when a probe has waited behind it as long again."""
+    engine, clock = Stuck(), Clock()
+
+    def load(_: Spec) -> Loaded:
+        return Loaded(model=BytesModel(engine=engine), warnings=())
+
+    pool = Pool(request_tokens=1000, queue_tokens=4000, load=load)
+    await pool.start(Plan(specs=(Spec(name="fake-model"),), aliases={}))
+    scheduler = pool.served["fake-model"].scheduler
+    scheduler._clock = clock  # pyright: ignore[reportPrivateUsage]
+    health = Health(pool, clock=clock, moment_s=0.05)
+    running = asyncio.create_task(scheduler.submit([row(1, 2)]))
+    assert await asyncio.to_thread(engine.entered.wait, 60)
+    clock.now += health.patience_s + 1
+    said = (await health.check()).models["fake-model"]
+    engine.go.set()
+    await running
+    assert "one call into the engine has been running" in said
+    health.close()
+    await pool.close()
