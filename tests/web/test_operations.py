@@ -170,3 +170,26 @@ async def test_the_pages_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         for path in ("/docs", "/openapi.json", "/docs", "/openapi.json"):
             tasks.create_task(client.get(path))
     assert made == [False], "once, and not on the event loop's thread"
+
+
+@pytest.mark.parametrize("start", ["", "/siliconflow"])
+async def test_siliconflows_questions_beside_the_endpoint(start: str) -> None:
+    async with running(KEYS) as (client, _):
+        refused = await client.get(f"{start}/v1/user/info")
+        user = (await client.get(f"{start}/v1/user/info", headers=GOOD)).json()
+        found: dict[str, list[str]] = {}
+        for asked in ("", "?sub_type=reranker", "?type=text", "?sub_type=embedding", "?type=image"):
+            listed = (await client.get(f"{start}/v1/models{asked}", headers=GOOD)).json()
+            assert listed["object"] == "list"
+            found[asked] = [model["id"] for model in listed["data"]]
+    assert (refused.status_code, refused.text) == (401, '"Invalid token"')
+    assert (user["code"], user["status"], user["message"]) == (20000, True, "OK")
+    assert (user["data"]["id"], user["data"]["status"]) == ("all", "normal")
+    assert "balance" not in user["data"]  # what is not known is not 0
+    assert found == {
+        "": ["fake-model"],
+        "?sub_type=reranker": ["fake-model"],
+        "?type=text": ["fake-model"],
+        "?sub_type=embedding": [],
+        "?type=image": [],
+    }

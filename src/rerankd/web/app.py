@@ -173,6 +173,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
         ("/openapi.json", operations.openapi),
         ("/docs", operations.docs),
         *((path, operations.health) for path in paths.healths(registry)),
+        *((path, operations.user) for path in paths.user_infos(registry)),
     ):
         routes.append(Route(path, get, methods=["GET"]))
     for path in paths.model_lists(registry):

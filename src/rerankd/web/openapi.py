@@ -14,7 +14,7 @@ from rerankd.dialects.base import Probe, Served
 from rerankd.dialects.registry import Registry, Route
 from rerankd.dialects.wire import JSON, Envelope, Options
 from rerankd.web import paths
-from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
+from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport, UserInfo
 
 _REF = "#/components/schemas/{name}"
 _ENVELOPE = Envelope(request_id="", created=0)
@@ -56,7 +56,7 @@ class _Writer:
         self._registry = registry
         self._needs_key = needs_key
         bodies: list[Any] = [dialect.body for dialect in registry.served]
-        answers: list[Any] = [HealthReport, ReadyReport, ModelList, ModelInfo]
+        answers: list[Any] = [HealthReport, ReadyReport, ModelList, ModelInfo, UserInfo]
         for dialect in registry.served:
             answers += [dialect.answer, *dialect.errors.values()]
             answers += [probe.answer for probe in dialect.probes]
@@ -82,6 +82,11 @@ class _Writer:
             add(path, self._models(path, "What is served, default first.", ModelList, speaker))
             one = path + "/{name}"
             add(one, self._models(one, "One served name.", ModelInfo, speaker))
+        for path, speaker in paths.user_infos(self._registry).items():
+            add(
+                path,
+                self._models(path, "Whose key this is, as SiliconFlow says it.", UserInfo, speaker),
+            )
         for path in paths.healths(self._registry):
             add(path, self._public(path, "Does every model really score?", HealthReport))
         add("/ready", self._public("/ready", "Send requests here?", ReadyReport))

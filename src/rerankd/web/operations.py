@@ -22,7 +22,14 @@ from rerankd.dialects.wire import WireAnswer
 from rerankd.store.keys import Key
 from rerankd.web import docs, openapi
 from rerankd.web.endpoints import Counted, envelope_of, response_of
-from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport
+from rerankd.web.reports import (
+    HealthReport,
+    ModelInfo,
+    ModelList,
+    ReadyReport,
+    UserData,
+    UserInfo,
+)
 from rerankd.web.state import State
 
 _JSON = "application/json"
@@ -79,9 +86,18 @@ class Operations:
         return self._counted(Response(body, headers={"content-type": content_type}))
 
     async def models(self, request: Request) -> Response:
-        """The served names that the caller's key may use, default first, aliases last."""
+        """The served names that the caller's key may use, default first, aliases last.
+
+        SiliconFlow's `type` and `sub_type` choose among them: all are rerankers, and of text.
+        """
         key = self._authenticate(request)
-        return _json(ModelList("list", self._infos(key)))
+        wanted = (request.query_params.get("type"), request.query_params.get("sub_type"))
+        infos = self._infos(key) if _are_meant(*wanted) else []
+        return _json(ModelList("list", infos))
+
+    async def user(self, request: Request) -> Response:
+        """SiliconFlow's "user info": who the key is; there are no accounts, hence no balance."""
+        return _json(UserInfo(UserData(id=self._authenticate(request).name)))
 
     async def model(self, request: Request) -> Response:
         """One served name; 400 as a request with that model would be."""
@@ -210,6 +226,11 @@ class Operations:
             engine=served.model.engine.info.name if served else None,
             default=name == pool.names[0],
         )
+
+
+def _are_meant(kind: str | None, sub_kind: str | None) -> bool:
+    """Whether a list of SiliconFlow's `type` and `sub_type` holds rerankers."""
+    return kind in (None, "", "text") and sub_kind in (None, "", "reranker")
 
 
 def _json(content: msgspec.Struct, *, status: int = 200) -> Response:

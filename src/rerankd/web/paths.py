@@ -18,6 +18,13 @@ def model_lists(registry: Registry) -> dict[str, Served]:
     }
 
 
+def user_infos(registry: Registry) -> dict[str, Served]:
+    """Paths of SiliconFlow's question who a key is, and who speaks there."""
+    starts = _starts(registry)
+    asked = {start: starts[start] for start in ("", "/siliconflow") if start in starts}
+    return {f"{start}/v1/user/info": speaker for start, speaker in asked.items()}
+
+
 def healths(registry: Registry) -> tuple[str, ...]:
     """Paths of the health report."""
     return tuple(f"{start}/health" for start in _starts(registry))

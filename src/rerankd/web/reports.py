@@ -27,6 +27,28 @@ class ModelList(msgspec.Struct):
     data: list[ModelInfo]
 
 
+class UserData(msgspec.Struct):
+    """What is known of the caller without accounts: the key's name. No balance: none is kept."""
+
+    id: str  # name of the key, "" on an open server
+    name: str = ""
+    image: str = ""
+    email: str = ""
+    isAdmin: bool = False  # noqa: N815 - SiliconFlow's name
+    status: str = "normal"
+    introduction: str = ""
+    role: str = ""
+
+
+class UserInfo(msgspec.Struct):
+    """SiliconFlow's answer about a key."""
+
+    data: UserData
+    code: int = 20000
+    message: str = "OK"
+    status: bool = True
+
+
 class HealthReport(msgspec.Struct):
     """Whether each model really scores."""
 
