@@ -123,8 +123,10 @@ server's own user and root only, in the same network namespace: in a container,
 
 ## Keys
 
-`RERANKD_API_KEYS=key1,key2` adds keys without limits; set but empty, it is an error. Without any
-key the server is open, and refuses to listen on anything but loopback.
+`RERANKD_API_KEYS=KEY1,KEY2` adds keys without limits; set but empty, it is an error. Without any
+key the server is open, and refuses to listen on anything but loopback. A key of fewer than 16
+characters can be guessed: on loopback it is a warning, elsewhere the server does not start (a
+reload is refused). Make one with `openssl rand -hex 24`.
 
 As soon as there are two keys, each has its own part of what is remembered (vectors, word pieces,
 scores): neither `cached_tokens` nor time tells one key what another sent. Where all keys are

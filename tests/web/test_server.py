@@ -290,7 +290,7 @@ def test_what_is_not_http_gets_a_trace_id_and_an_error_body(
 
 def test_a_reload_cannot_open_a_server_that_others_can_reach(tmp_path: Path) -> None:
     config = tmp_path / "rerankd.toml"
-    keys = CONFIG.format(name="a", key="sk-a")
+    keys = CONFIG.format(name="a", key="sk-a-long-enough-to-be-a-key")
     config.write_text('[server]\nhost = "0.0.0.0"\n' + keys)
     with serving([SLOW, str(config)], log=tmp_path / "log") as server:
         url = f"http://127.0.0.1:{server.port}/v1/models"

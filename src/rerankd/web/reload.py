@@ -19,6 +19,7 @@ from rerankd.service.pool import Plan, Served, plan
 from rerankd.settings import Effective, KeySettings, Settings, dotted, without_secrets
 from rerankd.store.keys import Key
 from rerankd.telemetry import log_event, log_refusal
+from rerankd.web.exposure import check_exposure
 from rerankd.web.state import State
 
 _AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
@@ -137,7 +138,8 @@ class Reloader:
         """The new settings, if they may be taken at all.
 
         Raises:
-            StartError: the file cannot be used, or the server would be open that had keys.
+            StartError: the file cannot be used, the server would be open that had keys, or short
+                keys would open it to other machines.
         """
         found = await asyncio.to_thread(self._read_explained)
         if self._had_file and not found.file_has_settings:
@@ -150,6 +152,8 @@ class Reloader:
                 "In the new settings no API key is configured, and the server has "
                 f"{len(self._state.keys)} now: it would be open. {_TO_OPEN}."
             )
+        for sentence in check_exposure(self._running.server.host, found.settings.keys):
+            log_refusal("short keys", sentence)
         self._had_file = found.file_has_settings
         return found.settings
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
@@ -20,10 +19,11 @@ from rerankd.core.errors import StartError
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.pool import Plan, Served
-from rerankd.settings import Effective, Limits, Settings
+from rerankd.settings import Effective, Limits
 from rerankd.telemetry import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app, make_state
 from rerankd.web.control import control_of
+from rerankd.web.exposure import check_exposure
 from rerankd.web.protocol import Bounds, bounded, close_idle
 from rerankd.web.reload import Reads, Reloader, plan_of, unserved
 from rerankd.web.state import State
@@ -55,7 +55,8 @@ def serve(
     started = read_settings()
     settings = started.settings
     configure_logging(settings.server.log)
-    check_exposure(settings.server.host, settings)
+    for sentence in check_exposure(settings.server.host, settings.keys):
+        log_refusal("short keys", sentence)
     wanted = plan_of(settings)
     for sentence in unserved(
         settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases}
@@ -91,30 +92,6 @@ def serve(
 def bounds_of(limits: Limits) -> Bounds:
     """What one connection may use."""
     return Bounds(body_s=limits.body_s, body_bytes=limits.body_bytes, write_s=limits.write_s)
-
-
-def check_exposure(host: str, settings: Settings) -> None:
-    """Without keys, only this machine may call. A reload cannot take the last key away.
-
-    Raises:
-        StartError: no keys and an address that others can reach.
-    """
-    if not settings.keys and not is_loopback(host):
-        raise StartError(
-            f"--host {host} can be reached from other machines, and no API key is "
-            "configured. Set RERANKD_API_KEYS=key1,key2 or [[keys]] in the config file, or "
-            "listen on 127.0.0.1."
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def bind(host: str, port: int) -> socket.socket:
