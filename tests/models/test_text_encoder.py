@@ -16,7 +16,7 @@ from rerankd.core.errors import InvalidRequest
 from rerankd.models.seams import Seams
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import LONGEST_UNCUT, PART, Cutter, Uncut, in_slices, weight
-from rerankd.models.tokenizer_parts import read_parts
+from rerankd.models.tokenizer_parts import Parts, read_parts
 from tests.nasty_texts import nasty_text
 from tests.reference.make_checkpoints import HERE
 
@@ -233,16 +233,30 @@ def test_an_unknown_tokenizer_reads_short_texts_only_and_says_so() -> None:
         list(encoder.stream(["word " * 30_000], ["documents[3]"]))
 
 
-def test_a_tokenizer_that_parts_would_change_is_not_given_parts() -> None:
-    fields = {**VARIANTS["xlm-roberta"]}
-    fields["normalizer"] = {"type": "Replace", "pattern": {"String": "e"}, "content": " "}
-    fields["pre_tokenizer"] = {**METASPACE, "prepend_scheme": "first"}
-    tokenizer = Tokenizer.from_str(json.dumps(fields))
-    text = "where\u2581e " * 10
-    encoder = TextEncoder(tokenizer)
-    encoder.cutter.part = 3
-    whole = tokenizer.encode(text, add_special_tokens=False).ids
-    assert encoder.encode(text, "query").tolist() == whole
+def test_a_tokenizer_that_parts_would_change_is_not_given_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mistaken = read_parts(tokenizer_of("bert"))
+
+    def read_wrongly(_: Tokenizer) -> Parts | None:
+        return mistaken
+
+    monkeypatch.setattr("rerankd.models.text_encoder.read_parts", read_wrongly)
+    assert TextEncoder(tokenizer_of("xlm-roberta")).notes != ()
+    assert TextEncoder(tokenizer_of("mini")).notes == ()
+
+
+def test_places_count_what_is_left_out_of_a_word_that_is_too_long() -> None:
+    encoder = encoder_of("mini", 400)
+    text = f"start {'a' * 2_000} then {'b' * 1_000}, and the end"
+    whole = tokenizer_of("mini").encode(text, add_special_tokens=False)
+    assert sum(len(part.shortened.text) for part in encoder.cutter.parts(text, lambda: None)) < 1500
+    assert encoder.encode(text, "query").tolist() == whole.ids
+    for tokens, (_, end) in enumerate(whole.offsets, 1):
+        assert encoder.covered(text, tokens) == text[:end]
+    for at in (3, 500, 2_006, 2_012, 2_700, 3_012, 3_020):
+        [found] = encoder.stream([text[at:]], ["documents[0]"], before=text[:at])
+        assert found.first == sum(end <= at for _, end in whole.offsets)
 
 
 @given(st.lists(st.text(max_size=40)), st.integers(0, 30))

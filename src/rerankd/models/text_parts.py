@@ -30,7 +30,7 @@ class Part:
 
     def place(self, end: int) -> int:
         """Where a token that ends at `end` of this part ends in the text."""
-        left_out = sum(count for at, count in self.shortened.left_out if at < end)
+        left_out = sum(count for at, count in self.shortened.left_out if at <= end)
         return self.start + end + left_out
 
 
