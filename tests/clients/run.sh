@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real clients against `rerankd serve`, with a right and a wrong key.
+# Real clients against `rerankd serve`, with a right and a wrong key; then the snippets of docs/integrations.
 # usage: tests/clients/run.sh [CACHE] [--only "NAME;NAME"]; PYTHON has rerankd (default: .venv's).
 set -euo pipefail
 cache=$(mkdir -p "${1:-.clients}" && cd "${1:-.clients}" && pwd)
@@ -35,4 +35,5 @@ if ! command -v javac >/dev/null; then
   $as_root apt-get install -y -qq --no-install-recommends default-jdk-headless >/dev/null
 fi
 
-exec "$python" "$here/run.py" "$cache" "$@"
+"$python" "$here/run.py" "$cache" "$@"
+exec "$python" "$here/pages.py" "$cache"
