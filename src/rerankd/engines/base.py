@@ -69,9 +69,12 @@ class Sliced(Protocol):
     def slices(self, row: Row) -> Generator[int, None, Logits]:
         """Run one row of more than info.slice_tokens step by step, others in between.
 
-        Made and advanced on the thread of forward(). A step takes about 0.3 s of one core at most
-        and yields how many of the row's tokens it ran, about info.slice_tokens; their sum is about
-        row.tokens. close() at any step frees what the row holds.
+        Made and advanced on the thread of forward(). A step takes about 0.3 s of one core, and as
+        few tokens of a large decoder as are efficient take more. It yields how many of the row's
+        tokens are done with it, about info.slice_tokens; there are at most
+        ceil(row.tokens / info.slice_tokens) steps, and fewer where something is remembered. After
+        the last, the generator returns without more work. close() at any step frees what the row
+        holds; a decoder's row holds keys and values of all tokens that ran.
 
         Returns:
             Logits, shape (K,), float32: what forward([row])[0] would be.
