@@ -292,3 +292,36 @@ def test_one_tiny_request_says_nothing_of_the_rate() -> None:
         assert math.isclose(scheduler.admission.pace.tokens_per_s, 0.0)
 
     simulate(story)
+
+
+def test_texts_that_give_no_tokens_do_not_close_the_server() -> None:
+    """31 MB of blanks take seconds and are a handful of tokens: the rate must not follow."""
+
+    async def story(scheduler: Scheduler) -> None:
+        await asyncio.gather(*await open_loop(scheduler, Seen(), per_s=5, seconds=2))
+        loop = asyncio.get_running_loop()
+        admission = scheduler.admission
+        blanks = 31_000_000
+        with admission.reserve(admission.estimate(blanks), text_bytes=blanks) as ticket:
+            assert ticket.tokens >= blanks // 32
+            await asyncio.sleep(28)
+        await scheduler.submit(request(1), ticket=ticket)
+        assert admission.pace.tokens_per_s >= RATE / 2
+        await scheduler.submit(request(1000), until=loop.time() + 60)
+
+    simulate(story)
+
+
+def test_a_slow_moment_does_not_close_the_server_to_a_large_request() -> None:
+    timed = engine()
+
+    async def story(scheduler: Scheduler) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*await open_loop(scheduler, Seen(), per_s=5, seconds=2))
+        timed._tokens_per_s = RATE / 50  # pyright: ignore[reportPrivateUsage]
+        await scheduler.submit(request(20))
+        timed._tokens_per_s = RATE  # pyright: ignore[reportPrivateUsage]
+        assert scheduler.admission.pace.tokens_per_s < RATE / 5
+        await scheduler.submit(request(5000), until=loop.time() + 60)
+
+    schedule(timed, story, wait_s=10.0)

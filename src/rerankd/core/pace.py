@@ -26,6 +26,7 @@ class Pace:
     def __init__(self) -> None:
         self._tokens = 0.0
         self._seconds = 0.0
+        self.best_tokens_per_s = 0.0  # of any stretch: what a request can hope for
         self._since: float | None = None  # when the stretch began; None = there is no work
         self._ran = 0  # tokens since then
 
@@ -39,9 +40,13 @@ class Pace:
         return tokens / self.tokens_per_s if self._tokens else 0.0
 
     def begin(self, now: float) -> None:
-        """There is work from now on, if there was none."""
+        """There is work since then, if there was none."""
         if self._since is None:
             self._since, self._ran = now, 0
+
+    def forget(self) -> None:
+        """There is no work any more, and what there was says nothing: it was given up."""
+        self._since = None
 
     def ran(self, tokens: int, now: float, *, more: bool) -> None:
         """So many tokens are done now; more = there is still work."""
@@ -53,6 +58,9 @@ class Pace:
             self._since = None
 
     def _learn(self, seconds: float) -> None:
+        self.best_tokens_per_s = max(self.best_tokens_per_s, self._ran / seconds)
+        if seconds > _MEMORY_S:  # one stretch says no more than the window holds
+            self._ran, seconds = int(self._ran * _MEMORY_S / seconds), _MEMORY_S
         kept = math.exp(-seconds / _MEMORY_S)
         self._tokens = self._tokens * kept + self._ran
         self._seconds = self._seconds * kept + seconds

@@ -20,6 +20,7 @@ from rerankd.core.pace import Pace, Patience
 RETRY_MIN_S: Final = 1.0
 _RETRY_MAX_S: Final = 60.0
 _BYTES_PER_TOKEN: Final = 4.0  # English; until the first request has been counted
+_BYTES_PER_WORK: Final = 32  # text that gives fewer tokens than this is work all the same
 _LEARNING: Final = 0.2  # weight of the newest request in tokens per byte
 _SLACK: Final = 1.25  # a request that proves this much larger than its estimate is asked again
 
@@ -40,6 +41,7 @@ class Ticket:
     text_bytes: int
     tokens: int  # estimated
     key: str
+    began: float  # on the clock
 
 
 class Admission:
@@ -75,8 +77,9 @@ class Admission:
         return self.pace.seconds(self.backlog_tokens)
 
     def estimate(self, text_bytes: int) -> int:
-        """About how many tokens so many bytes of text will be; none of a request over its limit."""
-        return min(int(text_bytes * self._tokens_per_byte), self.limits.request_tokens)
+        """About how many tokens' work so many bytes of text will be; at most a request's limit."""
+        work = max(text_bytes * self._tokens_per_byte, text_bytes / _BYTES_PER_WORK)
+        return min(int(work), self.limits.request_tokens)
 
     def note_backlog(self) -> None:
         """Tell patience how much waits now; called whenever that changes."""
@@ -122,7 +125,9 @@ class Admission:
                 f"at most {patience:.1f} s are accepted now (limits.wait_s).",
                 retry_after_s=retry_after_s(self._patience.retry_after_s(wait, patience)),
             )
-        own = self.pace.seconds(tokens)
+        # Who meets no work is measured by the best that was seen: a slow moment must not close the
+        # server to a large request for good.
+        own = self.pace.seconds(tokens) if ahead else tokens / self.pace.best_tokens_per_s
         if until is not None and now + wait + own > until:
             raise _too_late(tokens, wait, own, until - now)
 
@@ -137,12 +142,13 @@ class Admission:
         """
         tokens = min(tokens, self.limits.request_tokens)
         self.check(tokens, key=key, until=until)
-        self.pace.begin(self._clock())
+        began = self._clock()
+        self.pace.begin(began)
         requests, reserved = self._coming.get(key, (0, 0))
         self._coming[key] = (requests + 1, reserved + tokens)
         self._coming_tokens += tokens
         try:
-            yield Ticket(text_bytes, tokens, key)
+            yield Ticket(text_bytes, tokens, key, began)
         finally:
             requests, reserved = self._coming[key]
             self._coming[key] = (requests - 1, reserved - tokens)
@@ -150,7 +156,7 @@ class Admission:
                 del self._coming[key]
             self._coming_tokens -= tokens
             if not self.has_work:
-                self.pace.ran(0, self._clock(), more=False)
+                self.pace.forget()
 
     def check_counted(
         self, tokens: int, ticket: Ticket | None, *, key: str, until: float | None
@@ -163,11 +169,20 @@ class Admission:
         if ticket is None:
             self.check(tokens, key=key, until=until)
             return
+        self.pace.begin(ticket.began)
         if ticket.text_bytes:
             told = tokens / ticket.text_bytes
             self._tokens_per_byte += _LEARNING * (told - self._tokens_per_byte)
+            blank = ticket.text_bytes // _BYTES_PER_WORK - tokens
+            if blank > 0:  # what took time and gave few tokens
+                self.pace.ran(blank, self._clock(), more=True)
         if self.closed or tokens > max(_SLACK * ticket.tokens, ticket.tokens + _SMALL_TOKENS):
-            self.check(tokens, key=key, until=until)
+            try:
+                self.check(tokens, key=key, until=until)
+            except RerankError:
+                if not self.has_work:
+                    self.pace.forget()
+                raise
 
     def start_by(self, tokens: int) -> float:
         """Until when a request taken now must have begun, so that it ends as was promised.
@@ -180,7 +195,8 @@ class Admission:
 
     def is_hopeless(self, tokens: int, until: float | None) -> bool:
         """Whether so many tokens cannot be done before a deadline, even if they began now."""
-        return until is not None and self._clock() + 0.8 * self.pace.seconds(tokens) > until
+        best = self.pace.best_tokens_per_s
+        return until is not None and best > 0 and self._clock() + tokens / best > until
 
 
 _SMALL_TOKENS: Final = 4096  # a difference that needs no second question
