@@ -81,6 +81,7 @@ def requests(draw: st.DrawFn) -> RerankRequest:
         overlap_tokens=draw(st.sampled_from([0, 80])),
         max_tokens_per_doc=draw(st.none() | st.sampled_from([1, 4096])),
         truncation=draw(st.booleans()),
+        truncate_query=draw(st.booleans()),
         raw_scores=draw(st.booleans()),
         priority=draw(st.integers(0, 3)),
         rank_fields=rank_fields,

@@ -46,6 +46,15 @@ class InvalidRequest(RerankError):
         self.param = param
 
 
+class QueryTooLong(InvalidRequest):
+    """The query has more tokens than the model takes; `limit` is what it takes."""
+
+    def __init__(self, message: str, *, tokens: int, limit: int) -> None:
+        super().__init__(message, param="query")
+        self.tokens = tokens
+        self.limit = limit
+
+
 def too_many(count: int, limit: int, name: str = "documents") -> InvalidRequest:
     """More documents or pairs than limits.documents; `name` is the field's name."""
     return InvalidRequest(

@@ -60,6 +60,7 @@ class RerankRequest:
     overlap_tokens: int = 80  # used as min(overlap_tokens, document window // 4)
     max_tokens_per_doc: int | None = None  # None = the whole document
     truncation: bool = True  # False = refuse a document that would be cut
+    truncate_query: bool = False  # True = cut a query that is too long, False = refuse it
     raw_scores: bool = False  # True = logits instead of calibrated scores
     priority: int = 0  # lower is served first, among requests of the same key
     rank_fields: tuple[str, ...] = ()  # keys of document objects that made their `value`

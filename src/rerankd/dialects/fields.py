@@ -48,6 +48,7 @@ HINTS = {
     "return_documents": "Send true or false, or leave it out.",
     "return_text": "Send true or false, or leave it out.",
     "truncation": "Send true or false, or leave it out.",
+    "truncate_query": "Send true or false, or leave it out.",
     "truncate": "Send true or false, or leave it out.",
     "raw_scores": "Send true or false, or leave it out.",
     "model": "GET /v1/models lists what is served; leave it out for the default model.",

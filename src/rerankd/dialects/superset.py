@@ -46,6 +46,7 @@ EVERYTHING = frozenset(
         "overlap_tokens",
         "max_tokens_per_doc",
         "truncation",
+        "truncate_query",
         "raw_scores",
         "priority",
         "rank_fields",
@@ -96,6 +97,7 @@ def canonical(body: Body, options: Options) -> RerankRequest:
         overlap_tokens=OVERLAP if body.overlap_tokens is None else body.overlap_tokens,
         max_tokens_per_doc=body.max_tokens_per_doc,
         truncation=fields.yes(body.truncation, default=True),
+        truncate_query=fields.yes(body.truncate_query, default=False),
         raw_scores=fields.yes(body.raw_scores, default=False),
         priority=max(body.priority or 0, 0),  # nobody can push ahead of the default
         rank_fields=rank_fields,
@@ -121,6 +123,7 @@ def encoded(request: RerankRequest) -> dict[str, Any]:
         "rank_fields": request.rank_fields or None,
         "max_tokens_per_doc": request.max_tokens_per_doc,
         "truncation": upstream.changed(request.truncation, True),
+        "truncate_query": upstream.changed(request.truncate_query, False),
         "raw_scores": upstream.changed(request.raw_scores, False),
         "priority": upstream.changed(request.priority, 0),
     }

@@ -55,6 +55,10 @@ class Body(msgspec.Struct):
     truncation: Annotated[
         YesNo | None, Meta(description="false: refuse a document of which something would be cut.")
     ] = None
+    truncate_query: Annotated[
+        YesNo | None,
+        Meta(description="true: cut a query that is too long for the model, and say so."),
+    ] = None
     raw_scores: Annotated[
         YesNo | None, Meta(description="true: relevance_score is the model's logit.")
     ] = None

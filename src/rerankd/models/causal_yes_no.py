@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
@@ -148,12 +148,13 @@ class CausalYesNo:
         if self._encode(request.query.value).size > limit:
             raise self._query_too_long(request, limit)
 
-    def _query_too_long(self, request: RerankRequest, limit: int) -> InvalidRequest:
+    def _query_too_long(self, request: RerankRequest, limit: int) -> QueryTooLong:
         tokens = self._encode(request.query.value).size
-        return InvalidRequest(
+        return QueryTooLong(
             f"query has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
             f"of its window of {self._window}, less beside a long instruction). Shorten the query.",
-            param="query",
+            tokens=tokens,
+            limit=limit,
         )
 
 

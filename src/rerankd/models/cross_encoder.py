@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rerankd.core.chunk import ChunkRule, chunk, used_overlap
-from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Scores, TokenIds
@@ -114,10 +114,11 @@ class CrossEncoder:
         specials = self._template.specials
         limit = min(self._window * 3 // 4, self._window - specials - 1)
         if query_tokens > limit:
-            raise InvalidRequest(
+            raise QueryTooLong(
                 f"query has {query_tokens} tokens; {self.card.name} takes at most {limit} (three "
                 f"quarters of its window of {self._window}). Shorten the query.",
-                param="query",
+                tokens=query_tokens,
+                limit=limit,
             )
         return self._window - specials - query_tokens
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from rerankd.core.errors import InvalidRequest
+from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Prepared, RerankRequest, Scores
 from rerankd.engines.base import Engine
@@ -78,10 +78,11 @@ class LateInteractionModel:
         check_texts(request, self.card)
         query = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
         if query.pieces.size > MAX_QUERY_PIECES:
-            raise InvalidRequest(
+            raise QueryTooLong(
                 f"query has {query.pieces.size} tokens; {self.card.name} takes at most "
                 f"{MAX_QUERY_PIECES}. Shorten the query.",
-                param="query",
+                tokens=query.pieces.size,
+                limit=MAX_QUERY_PIECES,
             )
         limit = request.max_chunks_per_doc * self._window_pieces
         if request.max_tokens_per_doc is not None:

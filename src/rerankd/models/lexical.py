@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from rerankd.core.errors import InvalidRequest
+from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
@@ -70,10 +70,11 @@ class LexicalModel:
             warnings.append(f"{CARD.name} has no place for an instruction; it was ignored.")
         query = self._segmenter.ids(request.query.value)
         if query.size > MAX_QUERY_TERMS:
-            raise InvalidRequest(
+            raise QueryTooLong(
                 f"query has {query.size} terms; {CARD.name} takes at most {MAX_QUERY_TERMS}. "
                 "Shorten the query.",
-                param="query",
+                tokens=query.size,
+                limit=MAX_QUERY_TERMS,
             )
         rows: list[Row] = []
         truncated: set[int] = set()

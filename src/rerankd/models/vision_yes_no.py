@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
@@ -224,10 +224,11 @@ class VisionYesNo:
         return self._too_long("query with its template", tokens, limit, way)
 
     def _too_long(self, what: str, tokens: int, limit: int, way: str) -> InvalidRequest:
-        return InvalidRequest(
+        return QueryTooLong(
             f"{what} has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
             f"of its window of {self._window}, less beside a long instruction). {way}",
-            param="query",
+            tokens=tokens,
+            limit=limit,
         )
 
 

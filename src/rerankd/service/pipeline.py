@@ -29,6 +29,7 @@ from rerankd.service.admission import Ticket
 from rerankd.service.bodies import OfRequest, Together, in_body, of_request
 from rerankd.service.checks import RequestLimits, check_limits, check_modalities, readers
 from rerankd.service.pool import Pool, Served
+from rerankd.service.query_cut import prepared_of
 from rerankd.service.scheduler import Scheduler
 from rerankd.store.keys import Key
 from rerankd.store.limits import Charge, RateLimits
@@ -324,7 +325,7 @@ class Pipeline:
             with of_request(i):
                 check_limits(request, self.limits)
                 check_modalities(request, model.card)
-                all_prepared.append(model.prepare(request, meter))
+                all_prepared.append(prepared_of(model, request, meter))
         return all_prepared, *distinct([row for found in all_prepared for row in found.rows])
 
     def _answering(self, request: RerankRequest) -> str:
