@@ -184,19 +184,24 @@ def readers(told: Figures) -> str:
     """Clients that do not read."""
     rows = [
         (
+            way,
             label,
             str(found["readers"]),
+            counted(found["answers"]),
             _memory(found),
             counted(found["small"]),
             number(found["small_p99_s"], " s", 2),
             str(int(found["cut"])),
             number(found["all_cut_s"], " s"),
         )
-        for label, found in _each(told, "readers")
+        for label, ways in _each(told, "readers")
+        for way, found in ways.items()
     ]
     head = (
+        "they come",
         "",
         "readers",
+        "their answers",
         "MiB idle / peak / after",
         "small requests",
         "p99",
