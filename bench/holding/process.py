@@ -83,6 +83,14 @@ def program(source: Path | None) -> list[str]:
     return [str(found)]
 
 
+def knows(command: Sequence[str], setting: str) -> bool:
+    """Whether that server has a setting; an earlier one would not start with it."""
+    listed = subprocess.run(  # noqa: S603 - our own program
+        [*command, "config"], capture_output=True, text=True, check=False, timeout=_START_S
+    )
+    return setting in listed.stdout
+
+
 @contextlib.contextmanager
 def serving(
     command: Sequence[str],

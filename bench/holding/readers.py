@@ -13,14 +13,14 @@ from typing import Any
 
 from .client import Answer, Clients
 from .figures import Memory, percentile, statuses
-from .process import Server, serving
+from .process import Server, knows, serving
 from .texts import Texts
 
 _ECHO = 31_000_000
 _DOCUMENTS = 1000
 _CUT_PATIENCE_S = 60.0  # the default setting cuts after 30 s
 # So that none is refused for the time that its 31 MB look like.
-_TIMELESS = "[limits]\nwait_s = 1e5\ndeadline_s = 1e5\n"
+_TIMELESS = ("wait_s", "deadline_s")
 Come = Callable[[int, bytes, int, list[socket.socket]], Awaitable[None]]
 
 
@@ -81,9 +81,11 @@ async def measure(command: Sequence[str], count: int) -> dict[str, Any]:
     them all.
     """
     told: dict[str, Any] = {}
+    known = [name for name in _TIMELESS if knows(command, f"limits.{name}")]
+    timeless = "[limits]\n" + "".join(f"{name} = 1e5\n" for name in known)
     for name, model, config, come in (
         ("at once, rerankd-mini", "rerankd-mini", "", _at_once),
-        ("in turn, rerankd-lexical, no time limits", "rerankd-lexical", _TIMELESS, _in_turn),
+        ("in turn, rerankd-lexical, no time limits", "rerankd-lexical", timeless, _in_turn),
     ):
         with serving(command, model, config=config) as server:
             told[name] = await _measure(server, count, come)
