@@ -152,6 +152,14 @@ def test_places_in_the_text_are_those_of_the_whole(
         assert encoder.covered(text, tokens) == text[: ends[tokens - 1]]
 
 
+@pytest.mark.parametrize("name", ["xlm-roberta", "deberta"])
+def test_unknown_letters_side_by_side_stay_one_unknown_token(name: str) -> None:
+    text = "ქართული" * 10
+    whole = tokenizer_of(name).encode(text, add_special_tokens=False).ids
+    assert len(whole) < 5
+    assert encoder_of(name, 5).encode(text, "query").tolist() == whole
+
+
 WORST: Final = {
     "ligature": "\ufdfa" * 150_000,
     "numbers": "1.1" * 70_000,

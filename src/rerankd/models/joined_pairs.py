@@ -9,9 +9,12 @@ so far decides in Unigram, and a part's sum is not the whole's. Either way is th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
-MAX_CHARACTER_BYTES: Final = 4
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.uint32]
 
 
 class JoinedPairs(Protocol):
@@ -22,46 +25,58 @@ class JoinedPairs(Protocol):
         ...
 
 
+class _Pairs:
+    """Two characters side by side in some entry; eight bytes each."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        joined = "\0".join(("", *entries, ""))
+        codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+        is_end = codes == 0
+        both = ~is_end[:-1] & ~is_end[1:]
+        self._pairs = np.unique(_as_one(codes[:-1][both], codes[1:][both]))
+
+    def has(self, before: str, after: str) -> bool:
+        wanted = ord(before) << 21 | ord(after)
+        at = int(np.searchsorted(self._pairs, np.uint64(wanted)))
+        return at < self._pairs.size and int(self._pairs[at]) == wanted
+
+
 class UnigramPairs:
-    """Entries are texts. Characters without an entry of their own are spanned by the unknown."""
+    """Entries are texts.
+
+    Unknown characters side by side are one token; that of a part begins with the character before
+    the seam, which is given again, and does not count.
+    """
 
     def __init__(self, vocabulary: Iterable[str]) -> None:
-        self._pairs: set[str] = set()
-        self._single: set[str] = set()
-        for piece in vocabulary:
-            if len(piece) == 1:
-                self._single.add(piece)
-            else:
-                self._pairs.update(map(str.__add__, piece, piece[1:]))
+        self._pairs = _Pairs(vocabulary)
 
     def spans(self, before: str, after: str) -> bool:
         """See JoinedPairs."""
-        known = before in self._single and after in self._single
-        return not known or before + after in self._pairs
+        return self._pairs.has(before, after)
 
 
 class BytePairs:
     """Entries are bytes, each spelled as one of 256 characters (byte-level BPE)."""
 
     def __init__(self, vocabulary: Iterable[str]) -> None:
-        spelled = _byte_characters()
-        self._pairs: set[str] = set()
+        spelled = str.maketrans(_byte_characters())
+        texts: list[str] = []
         self._fragments: set[tuple[bytes, bytes]] = set()  # of entries that cut a character
         for piece in vocabulary:
             try:
-                entry = bytes(spelled[character] for character in piece)
-            except KeyError:
+                entry = piece.translate(spelled).encode("latin-1")
+            except UnicodeEncodeError:
                 continue  # a special token: it is looked for in the text, not made of bytes
             try:
-                text = entry.decode()
+                texts.append(entry.decode())
             except UnicodeDecodeError:
                 self._fragments.update(_fragments(entry))
-            else:
-                self._pairs.update(map(str.__add__, text, text[1:]))
+        self._pairs = _Pairs(texts)
 
     def spans(self, before: str, after: str) -> bool:
         """See JoinedPairs."""
-        if before + after in self._pairs:
+        if self._pairs.has(before, after):
             return True
         tail, head = before.encode(), after.encode()
         return any(
@@ -69,6 +84,10 @@ class BytePairs:
             for i in range(len(tail))
             for j in range(1, len(head) + 1)
         )
+
+
+def _as_one(before: Codes, after: Codes) -> npt.NDArray[np.uint64]:
+    return before.astype(np.uint64) << np.uint64(21) | after.astype(np.uint64)
 
 
 def _fragments(entry: bytes) -> Iterable[tuple[bytes, bytes]]:
@@ -82,10 +101,9 @@ def _fragments(entry: bytes) -> Iterable[tuple[bytes, bytes]]:
         yield entry[first:at], entry[at:end]
 
 
-def _byte_characters() -> dict[str, int]:
-    """The character that stands for each byte, as GPT-2's vocabulary spells them."""
+def _byte_characters() -> dict[str, str]:
+    """The character that stands for each byte in GPT-2's vocabulary -> the byte, as Latin-1."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(plain)]
-    spelled = {chr(byte): byte for byte in plain}
-    spelled.update({chr(256 + i): byte for i, byte in enumerate(others)})
-    return spelled
+    spelled = {chr(256 + i): chr(byte) for i, byte in enumerate(others)}
+    return spelled | {chr(byte): chr(byte) for byte in plain}
