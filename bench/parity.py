@@ -169,7 +169,7 @@ def table() -> Iterator[str]:
 
 HEAD = """# Parity
 
-Made by `python bench/parity.py --write docs/parity.md`; do not edit.
+The table is made by `python bench/parity.py --write docs/parity.md`; do not edit it.
 
 Each checkpoint has random weights of its architecture, and its logits were computed by torch
 2.13.0 and transformers 5.23.0 pair by pair, without padding (`tests/reference`). "Spread" is the
@@ -177,6 +177,8 @@ standard deviation of the reference's logits; "in other company" is the largest 
 when its row is scored again in another batch, in another order. fp32, CPU. The torch engine has
 no DeBERTa-v2.
 """
+
+KEPT = "## Which reference"  # written by hand, from there on
 
 
 def main() -> None:
@@ -190,7 +192,9 @@ def main() -> None:
         lines.append(each)
     if page is not None:
         versions = f"{platform.machine()}, openvino {version('openvino')}, numpy {np.__version__}."
-        page.write_text(f"{HEAD}\n{versions}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        kept = page.read_text("utf-8").partition(KEPT)[2] if page.exists() else ""
+        table_text = f"{HEAD}\n{versions}\n\n" + "\n".join(lines) + "\n"
+        page.write_text(f"{table_text}\n{KEPT}{kept}" if kept else table_text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -357,9 +357,9 @@ TOKENIZERS: dict[str, tuple[Edit, tuple[str, ...]]] = {
     ),
     "a handful of tokens": (
         lambda fields: fields["model"].update(
-            vocab={word: i for word, i in fields["model"]["vocab"].items() if i < 100}
+            vocab={word: i for word, i in fields["model"]["vocab"].items() if i < 20}
         ),
-        ("100 tokens", "4000"),
+        ("20 tokens", "4000"),
     ),
 }
 

@@ -27,7 +27,7 @@ _PROBES: Final = (
     "e\u0301\u0323 \u200b\t\r\n\u00a0 \U0001f600 \ue000 \U0010fffd \ufdfa <x> \\ \x00 ' ` \"",
 )
 _BMP: Final = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x10000)]))
-_MIN_VOCAB_SHARE: Final = 16  # a tokenizer has at least one of so many of the model's ids
+_MIN_VOCAB_SHARE: Final = 128  # a tokenizer has at least one of so many of the model's ids
 
 
 def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
