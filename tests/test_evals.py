@@ -21,6 +21,7 @@ from rerankd.evals import (
     ndcg,
     order,
     read_collection,
+    read_documents,
     read_trec_qrels,
     read_trec_run,
     rerank,
@@ -323,3 +324,23 @@ def test_bad_trec_runs_are_named(tmp_path: Path, text: bytes, says: str) -> None
 def test_a_missing_library_is_one_sentence_with_the_command() -> None:
     with pytest.raises(StartError, match=r"needs no_such_library.*pip install 'rerankd\[eval\]'"):
         library("no_such_library.stats")
+
+
+def test_a_packed_file_that_is_damaged_is_named(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(RUN.encode() * 50, mtime=0))
+    packed[12:20] = b"\xff" * 8  # inside of the packed data
+    (tmp_path / "run.gz").write_bytes(bytes(packed))
+    with pytest.raises(StartError, match=r"run\.gz cannot be read"):
+        read_trec_run(tmp_path / "run.gz")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"id": ' + "[" * 200_000, '{"id": "1", "text": "\\ud800"}', '{"id": ' + "9" * 9999],
+    ids=["nested deep", "half a character", "many digits"],
+)
+def test_a_line_that_no_decoder_takes_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "docs.jsonl").write_text(f'{{"id": "1", "text": "a"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(StartError, match=r"docs\.jsonl line 2: ") as caught:
+        read_documents(tmp_path)
+    assert len(str(caught.value)) < 1000

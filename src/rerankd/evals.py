@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,7 +296,7 @@ def _lines(path: Path) -> list[tuple[int, bytes]]:
     packed = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     try:
         raw = gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise StartError(f"{path} cannot be read: {reason}.") from error
     return [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
@@ -307,7 +308,7 @@ def _read(path: Path, kind: type[T]) -> list[tuple[int, T]]:
     for number, line in _lines(path):
         try:
             lines.append((number, decode(line)))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StartError(f"{path} line {number}: {error}") from error
     return lines
 
