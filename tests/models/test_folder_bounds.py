@@ -126,7 +126,7 @@ def test_tensors_of_all_shards_count_together(
     (folder / "model.safetensors").unlink()
     where = dict.fromkeys(names, "a.safetensors") | {"b": "b.safetensors"}
     (folder / weights.INDEX).write_text(json.dumps({"weight_map": where}), encoding="utf-8")
-    refused(folder, "b.safetensors", "tensors")
+    refused(folder, "b.safetensors lists")
 
 
 def test_a_header_is_not_read_when_it_says_it_is_huge(
