@@ -162,3 +162,19 @@ async def test_an_engine_that_names_slices_and_has_none_is_an_error_not_a_hang()
     async with scheduling(Unsliced()) as scheduler:
         with pytest.raises(EngineFailed, match="slices"):
             await asyncio.wait_for(scheduler.submit(rows(1000)), 60)
+
+
+async def test_long_rows_that_are_open_have_a_limit_in_bytes() -> None:
+    engine = SlicingEngine(gated=True)
+    engine.info = replace(engine.info, slice_bytes=1 << 20)
+    assert engine.gate is not None
+    async with scheduling(engine) as scheduler:
+        first = asyncio.create_task(scheduler.submit(rows(5000, 400), key="a"))  # 5 GB: alone
+        await asyncio.sleep(0)
+        short = asyncio.create_task(scheduler.submit(rows(100), key="b"))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="Long rows in progress hold 5242880000 of 2147483648"):
+            await scheduler.submit(rows(101), key="c")
+        engine.gate.release(1000)
+        await asyncio.wait_for(asyncio.gather(first, short), 60)
+        await asyncio.wait_for(scheduler.submit(rows(101), key="c"), 60)

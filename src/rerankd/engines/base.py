@@ -20,6 +20,7 @@ class EngineInfo:
     batch_tokens: int  # what one forward() should be given: the scheduler's batch budget
     # Rows of more tokens run by Sliced.slices(), step by step; None = every row is one forward().
     slice_tokens: int | None = None
+    slice_bytes: int = 0  # memory that such a row holds between its steps, per token that ran
 
 
 class Engine(Protocol):

@@ -21,6 +21,7 @@ RETRY_MIN_S: Final = 1.0
 _RETRY_MAX_S: Final = 60.0
 _BYTES_PER_TOKEN: Final = 4.0  # English; until the first request has been counted
 _BYTES_PER_WORK: Final = 32  # text that gives fewer tokens than this is work all the same
+_OPEN_BYTES: Final = 2 << 30  # a decoder of 0.6B keeps 0.23 MB per token of a long row
 _LEARNING: Final = 0.2  # weight of the newest request in tokens per byte
 _SLACK: Final = 1.25  # a request that proves this much larger than its estimate is asked again
 
@@ -59,6 +60,7 @@ class Admission:
         self._patience = Patience(limits.wait_s)
         self._coming: dict[str, tuple[int, int]] = {}  # by key: requests and tokens reserved
         self._coming_tokens = 0
+        self._open_bytes = 0  # of long rows, between their slices
         self._tokens_per_byte = 1 / _BYTES_PER_TOKEN
 
     @property
@@ -183,6 +185,25 @@ class Admission:
                 if not self.has_work:
                     self.pace.forget()
                 raise
+
+    @contextlib.contextmanager
+    def long_row(self, size: int) -> Generator[None]:
+        """Memory for what a request's longest row holds between its slices, in bytes.
+
+        Raises:
+            Overloaded: others hold too much; a lone one always has room.
+        """
+        if self._open_bytes and size and self._open_bytes + size > _OPEN_BYTES:
+            raise Overloaded(
+                f"Long rows in progress hold {self._open_bytes} of {_OPEN_BYTES} bytes, and this "
+                f"request's longest needs {size}.",
+                retry_after_s=retry_after_s(self.backlog_s),
+            )
+        self._open_bytes += size
+        try:
+            yield
+        finally:
+            self._open_bytes -= size
 
     def start_by(self, tokens: int) -> float:
         """Until when a request taken now must have begun, so that it ends as was promised.

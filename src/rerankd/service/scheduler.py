@@ -31,7 +31,7 @@ from rerankd.engines.base import Engine, Remembering, Sliced
 from rerankd.service.admission import RETRY_MIN_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache
 from rerankd.service.watch import watched
-from rerankd.service.work import Piece, Scored, Work, cut
+from rerankd.service.work import Piece, Scored, Work, cut, held_tokens
 
 T = TypeVar("T")
 Batch = Sequence[tuple[Job[Work], int]]
@@ -145,7 +145,10 @@ class Scheduler:
         work.until, work.scope = until, scope
         if not missing:
             return work.scored(self._clock())
-        return await self._queued(work, missing, key, priority, self.admission.start_by(tokens))
+        held_bytes = held_tokens(work, missing) * self.engine.info.slice_bytes
+        with self.admission.long_row(held_bytes):
+            start_by = self.admission.start_by(tokens)
+            return await self._queued(work, missing, key, priority, start_by)
 
     async def probe(self, rows: Sequence[Row]) -> Logits:
         """Score rows on the way that every request's take, first in line and without admission."""

@@ -80,6 +80,12 @@ class Work:
             self.future.set_exception(error)
 
 
+def held_tokens(work: Work, missing: Sequence[int]) -> int:
+    """Tokens of the longest of some rows that runs in slices; one is open at a time."""
+    sliced = {piece.row for piece in work.pieces if piece.is_slice}
+    return max((work.rows[i].tokens for i in missing if i in sliced), default=0)
+
+
 def cut(rows: Sequence[Row], costs: Sequence[int], slice_tokens: int | None) -> list[Piece]:
     """The pieces of rows: a row, or equal slices of a long one.
 

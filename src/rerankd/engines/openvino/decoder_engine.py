@@ -35,8 +35,10 @@ MICRO_BATCH_TOKENS: Final = 1024
 # What a slice takes: 0.3 s of one core at 200 GFLOP/s; behind 8000 tokens, some five times as long.
 SLICE_FLOPS: Final = 60e9
 # Fewer tokens cost more each: 64 of Qwen3-Reranker-0.6B take a fifth more than 128 do, which take
-# 0.5 s of one core (bench/engine_units.py). Of more, keys and values exist three times for a while.
-MIN_SLICE_TOKENS: Final = 128
+# 0.5 s of one core (bench/engine_units.py). And most rows have more than 128 tokens: cut, ten rows
+# of 200 tokens took a fifth longer than whole. Of longer slices, keys and values exist three times
+# for a while.
+MIN_SLICE_TOKENS: Final = 256
 MAX_SLICE_TOKENS: Final = 512
 # After so many tokens of one row the memory that its slices freed is given back: without, a row of
 # 4000 tokens of Qwen3-Reranker-0.6B leaves 1.4 GB behind (bench/engine_units.py).
@@ -89,6 +91,7 @@ class DecoderEngine:
             # Prefixes are counted in every row, but run once, or not at all: the cache has them.
             batch_tokens=2 * self._slice_tokens,
             slice_tokens=self._slice_tokens,
+            slice_bytes=4 * 2 * config.layers * config.kv_width,
         )
 
     @property

@@ -102,6 +102,7 @@ class TorchEngine:
             max_length=config.max_length,
             batch_tokens=2 * self._call_tokens if is_cpu else self._call_tokens,
             slice_tokens=self._slice_tokens if isinstance(self._network, Qwen) else None,
+            slice_bytes=_kv_bytes(config, DTYPES[precision].itemsize),
         )
 
     @property
@@ -212,6 +213,13 @@ class TorchEngine:
     def _free(self) -> None:
         if self._device.type != "cpu":
             torch.accelerator.memory.empty_cache()
+
+
+def _kv_bytes(config: AnyConfig, item_bytes: int) -> int:
+    """Keys and values of one token, where rows run in slices."""
+    return (
+        2 * config.layers * config.kv_width * item_bytes if isinstance(config, DecoderConfig) else 0
+    )
 
 
 def _network(config: AnyConfig, load: Loader, yes_no: tuple[int, int] | None) -> Network:
