@@ -3,8 +3,9 @@
 Starts the real server in a process of its own, sends the requests all at once, and prints what the
 kernel says of that process (VmRSS before, VmHWM after) beside the guard's own counters.
 
-    uv run python bench/media_memory.py [--requests 50] [--images 4] [--width 2000] [--height 1500]
-    uv run python bench/media_memory.py --model /models/Qwen3-VL-Reranker-2B
+    uv run --group dev python bench/media_memory.py [--requests 50] [--images 4]
+        [--width 2000] [--height 1500]
+    uv run --group dev python bench/media_memory.py --model /models/Qwen3-VL-Reranker-2B
 
 Without --model, a stand-in reads the images: it holds all pixels of a request, then makes one row
 per document; so the figures are those of HTTP, guard and decoders alone. With --model, PATH is

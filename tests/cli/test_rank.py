@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from terminals import on_a_terminal
 
-from rerankd.cli.options import effective
+from rerankd.cli.options import effective, model_spec
 from rerankd.cli.terminal import one_line
 from rerankd.core.errors import StartError
 from rerankd.evals import read_trec_run
@@ -206,6 +206,7 @@ def test_settings_after_a_comma_are_taken_by_every_command(tmp_path: Path) -> No
     assert "openvino cpu int8" in run("doctor", written)
     assert len(run("rank", "a", str(path), "--model", written, "--json").splitlines()) == 2
     shown = run("config", "--model", written, "--model", "rerankd-lexical")
+    shown = shown.partition("\n\n")[0]  # then come servers that run on this machine
     [line] = [line for line in shown.splitlines() if line.startswith("model.")]
     assert "'quantization': 'int8'" in line
     assert line.rstrip().endswith("flag")
@@ -213,6 +214,45 @@ def test_settings_after_a_comma_are_taken_by_every_command(tmp_path: Path) -> No
     served, _ = plan_of(effective(config=None, model=[written, "rerankd-lexical"]).settings).specs
     assert (served.name, served.options.window_tokens) == ("tiny", 64)
     assert served.options.engine.quantization == "int8"
+
+
+@pytest.mark.parametrize(
+    ("folder", "before", "after", "found"),
+    [
+        ("tiny", "", "", ("tiny", None)),
+        ("tiny", "mine=", ",quantization=int8", ("mine", "int8")),
+        ("ti,ny", "", "", ("ti,ny", None)),
+        ("ti,ny", "mine=", "", ("mine", None)),
+    ],
+)
+def test_a_folder_may_have_a_name_of_its_own_a_comma_and_settings(
+    tmp_path: Path, folder: str, before: str, after: str, found: tuple[str, str | None]
+) -> None:
+    made = checkpoints.write(tmp_path / folder, checkpoints.TINY_XLMR)
+    written = f"{before}{made}{after}"
+    [served] = plan_of(effective(config=None, model=[written]).settings).specs
+    for spec in (served, model_spec(written)):
+        assert (spec.name, spec.options.engine.quantization) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        (("eval", str(DATA / "xquad-de"), "--model", "rerankd-lexical"), "14 of 14"),
+        (("bench", "rerankd-lexical", "--rounds", "2", "--documents", "5", "--latency-s", "0"), ""),
+    ],
+    ids=["eval", "bench"],
+)
+def test_a_terminal_sees_how_far_a_measurement_is(arguments: tuple[str, ...], steps: str) -> None:
+    run = [sys.executable, "-m", "rerankd", *arguments]
+    shown = on_a_terminal(run, columns=100, env=environment(), stderr_too=True)
+    assert re.search(r"\d+ of \d+", shown)
+    assert steps in shown
+    done = subprocess.run(
+        run, env=environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "━" not in done.stderr
 
 
 def test_settings_of_the_flag_go_before_those_of_the_file(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Breaks the code on purpose, fault by fault, and expects the named tests to notice.
 
-    uv run python tests/hold/mutations.py [WORDS ...] [--list]
+    uv run --group dev python tests/hold/mutations.py [WORDS ...] [--list]
 
 Each mutation of mutation_table.py whose name contains one of the words (all, without words) is
 made in a temporary copy of the sources, and its tests run there. Prints "caught" or "SURVIVED";

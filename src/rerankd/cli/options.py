@@ -45,11 +45,11 @@ def effective(
 
 
 def split(written: str) -> tuple[str, str]:
-    """A model's name or folder, and the settings after its first comma.
+    """A model's name, folder or NAME=FOLDER, and the settings after its first comma.
 
     A folder with a comma in its name stays whole.
     """
-    if Path(written).expanduser().is_dir():
+    if any(Path(folder).expanduser().is_dir() for folder in (written, written.partition("=")[2])):
         return written, ""
     name, _, settings = written.partition(",")
     return name, settings
