@@ -316,4 +316,33 @@ MUTATIONS = (
         "if False:",
         ("tests/service/test_watched.py", "tests/service/test_health.py"),
     ),
+    # Bodies.
+    Mutation(
+        "keys and values of a body are not counted before it is read",
+        f"{WEB}/endpoints.py",
+        "values = await run(size, count_values, self._raw, self._state.limits.json_values)",
+        "values = 0",
+        ("tests/web/test_pairs.py",),
+    ),
+    Mutation(
+        "a query takes part in its pairs only once",
+        "src/rerankd/dialects/base.py",
+        "        members.setdefault((query.modality, query.value), []).append(i)\n",
+        "        members[query.modality, query.value] = [i]\n",
+        ("tests/web/test_pairs.py",),
+    ),
+    Mutation(
+        "a type of content may be of any type",
+        "src/rerankd/dialects/vllm.py",
+        '    kind = kind if isinstance(kind, str) else ""\n',
+        "",
+        ("tests/hold/test_fuzz.py",),
+    ),
+    Mutation(
+        "a query that is too long is cut without the wish",
+        "src/rerankd/service/query_cut.py",
+        "request.truncate_query and is_text",
+        "is_text",
+        ("tests/service/test_query_cut.py",),
+    ),
 )
