@@ -13,6 +13,7 @@ import pytest
 from rich.cells import cell_len
 from terminals import on_a_terminal
 
+from rerankd.cli import app
 from rerankd.cli.options import effective, model_spec
 from rerankd.cli.terminal import one_line
 from rerankd.core.errors import StartError
@@ -286,6 +287,12 @@ def test_a_wrong_setting_after_a_comma_is_named(command: str, tmp_path: Path) ->
     assert done.returncode == 1
     assert "unknown field `speed`" in done.stderr
     assert written in done.stderr
+
+
+def test_bench_has_variants_instead() -> None:
+    says = "`rerankd bench rerankd-lexical --variant quantization=int8`"
+    with pytest.raises(StartError, match=says):
+        app(["bench", "rerankd-lexical,quantization=int8"], result_action="return_value")
 
 
 def test_settings_after_a_comma_in_the_file_are_sent_to_their_table() -> None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from rerankd.cli.options import spec
+from rerankd.cli.options import spec, split
 from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
 from rerankd.core.spread import Spread, spread
@@ -76,6 +76,11 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
     for name, value in (("rounds", rounds), ("documents", documents), ("queries", queries)):
         if value < 1:
             raise StartError(f"--{name} {value}: at least 1.")
+    plain, settings = split(model)
+    if settings:
+        raise StartError(
+            f"{model}: settings are variants here: `rerankd bench {plain} --variant {settings}`."
+        )
     specs = {_REFERENCE: resolve(model)} | {
         written: spec(model, written, f"--variant {written}") for written in variant or []
     }
