@@ -79,9 +79,10 @@ ahead of it would take longer than `limits.wait_s`, or when it could not end bef
 `limits.deadline_s`; `Retry-After` says when there will be room. A request that meets no waiting
 work is taken. What counts as ahead of a request is its fair share, not the whole queue: 4 documents
 are taken beside a request of 1000, and one key's queue does not close the server to another. A
-burst may fill the queue up to `wait_s`; a queue that stays is shortened, to a fifth of `wait_s`
-after 1.6 times `wait_s`. What is taken is answered: a request that has waited for `wait_s` goes
-before all others of its key. See [the decision](decisions/0014-admission.md).
+burst may fill the queue up to `wait_s`; once a request had to be refused, a queue that stays is
+shortened, to a fifth of `wait_s` after 1.6 times `wait_s`. What is taken is answered: a request
+that has waited for `wait_s` goes before all others of its key. See
+[the decision](decisions/0014-admission.md).
 
 ## Long texts
 

@@ -268,8 +268,8 @@ MUTATIONS = (
     Mutation(
         "a burst may not fill the queue",
         f"{CORE}/pace.py",
-        "return max(LEAST_PATIENCE * self.wait_s, left)",
-        "return LEAST_PATIENCE * self.wait_s",
+        "            return self.wait_s\n",
+        "            return LEAST_PATIENCE * self.wait_s\n",
         OVERLOAD,
     ),
     Mutation(

@@ -107,6 +107,22 @@ def test_goodput_is_kept_and_waiting_is_bounded(load: float) -> None:
     assert set(seen.ends) == {"answered", "refused"}
 
 
+def test_a_queue_within_the_wait_refuses_nobody_however_long_it_stands() -> None:
+    """Forty clients that each wait for their answer: 5.6 s of work, all the time."""
+    seen = Seen()
+
+    async def client(scheduler: Scheduler) -> None:
+        loop = asyncio.get_running_loop()
+        while loop.time() < 60:
+            await send(scheduler, request(), seen)
+
+    async def story(scheduler: Scheduler) -> None:
+        await asyncio.gather(*(client(scheduler) for _ in range(40)))
+
+    simulate(story)
+    assert set(seen.ends) == {"answered"}
+
+
 def test_after_a_burst_a_newcomer_is_served_within_three_seconds() -> None:
     saturation = RATE / (ROWS * SIZE)
 
@@ -325,3 +341,22 @@ def test_a_slow_moment_does_not_close_the_server_to_a_large_request() -> None:
         await scheduler.submit(request(5000), until=loop.time() + 60)
 
     schedule(timed, story, wait_s=10.0)
+
+
+def test_an_estimate_alone_does_not_say_that_a_request_is_too_long() -> None:
+    """Blanks look like millions of tokens; only what is counted is too much for the deadline."""
+
+    async def story(scheduler: Scheduler) -> None:
+        await asyncio.gather(*await open_loop(scheduler, Seen(), per_s=5, seconds=2))
+        admission, loop = scheduler.admission, asyncio.get_running_loop()
+        until = loop.time() + 60
+        with admission.reserve(4_000_000, text_bytes=31_000_000, until=until) as ticket:
+            pass
+        assert (await scheduler.submit(request(1), ticket=ticket, until=until)).logits.shape
+        with admission.reserve(4_000_000, text_bytes=31_000_000, until=until) as ticket:
+            pass
+        with pytest.raises(DeadlineExceeded) as refused:
+            await scheduler.submit(request(20_000), ticket=ticket, until=until)
+        assert refused.value.is_final
+
+    simulate(story)

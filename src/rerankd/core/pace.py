@@ -70,22 +70,28 @@ class Pace:
 class Patience:
     """How long a newcomer may have to wait before it is refused.
 
-    A burst may queue up to wait_s. A backlog that stays is another matter: it gives nobody
-    anything but delay, so the longer it has been standing the less of it is allowed, down to a
-    fifth of wait_s after 1.6 times wait_s. The server is as busy as before, everybody waits less,
-    and it is itself again soon after the load falls. (Nichols & Jacobson 2012, "Controlling Queue
-    Delay", tell bursts from standing queues the same way: by time.)
+    A burst may queue up to wait_s. Once somebody had to be refused, a queue that stays gives nobody
+    anything but delay: the longer it has been standing since then, the less of it is allowed, down
+    to a fifth of wait_s after 1.6 times wait_s, until it is gone. The server is as busy as before,
+    everybody waits less, and it is itself again soon after the load falls. (Nichols & Jacobson
+    2012, "Controlling Queue Delay", tell bursts from standing queues the same way: by time.)
     """
 
     wait_s: float
-    _calm_at: float = -math.inf  # when there was last no queue
+    _refused_at: float | None = None  # the first refusal since there was last no queue
 
     def __call__(self, backlog_s: float, now: float) -> float:
         """Seconds of waiting that are accepted now, with so many seconds of work in the queue."""
-        if backlog_s <= STANDING_S or self._calm_at == -math.inf:
-            self._calm_at = now
-        left = self.wait_s - (now - self._calm_at) / 2
-        return max(LEAST_PATIENCE * self.wait_s, left)
+        if backlog_s <= STANDING_S:
+            self._refused_at = None
+        if self._refused_at is None:
+            return self.wait_s
+        return max(LEAST_PATIENCE * self.wait_s, self.wait_s - (now - self._refused_at) / 2)
+
+    def refused(self, now: float) -> None:
+        """Somebody would have waited for too long."""
+        if self._refused_at is None:
+            self._refused_at = now
 
     def retry_after_s(self, wait: float, patience: float) -> float:
         """When a wait, now over patience, will be within it: both shrink while time passes."""

@@ -87,13 +87,16 @@ class Admission:
         """Tell patience how much waits now; called whenever that changes."""
         self._patience(self.backlog_s, self._clock())
 
-    def check(self, tokens: int, *, key: str = "", until: float | None = None) -> None:
+    def check(
+        self, tokens: int, *, key: str = "", until: float | None = None, least: int | None = None
+    ) -> None:
         """Refuse what cannot be taken, before any work is done for it.
 
         Args:
             tokens: of the request, exact or estimated.
             key: whose share it would use.
             until: its deadline on the clock; None = none.
+            least: what an estimate cannot fall below; None = tokens are counted.
 
         Raises:
             InvalidRequest: the request is over limits.request_tokens, whatever the load.
@@ -114,14 +117,15 @@ class Admission:
                 ),
             )
         if self.pace.tokens_per_s:
-            self._check_time(max(tokens, 1), key, until)
+            self._check_time(max(tokens, 1), key, until, tokens if least is None else least)
 
-    def _check_time(self, tokens: int, key: str, until: float | None) -> None:
+    def _check_time(self, tokens: int, key: str, until: float | None, least: int) -> None:
         now = self._clock()
         ahead = self._queue.ahead(key, tokens, self._coming, now)
         patience = self._patience(self.backlog_s, now)
         wait = self.pace.seconds(ahead) + (self.lag_s() if ahead else 0.0)
         if ahead and wait > patience:
+            self._patience.refused(now)
             raise Overloaded(
                 f"A request of {tokens} tokens would wait {wait:.1f} s for the work ahead of it; "
                 f"at most {patience:.1f} s are accepted now (limits.wait_s).",
@@ -129,7 +133,7 @@ class Admission:
             )
         # Who meets no work is measured by the best that was seen: a slow moment must not close the
         # server to a large request for good.
-        own = self.pace.seconds(tokens) if ahead else tokens / self.pace.best_tokens_per_s
+        own = self.pace.seconds(least) if ahead else least / self.pace.best_tokens_per_s
         if until is not None and now + wait + own > until:
             raise _too_late(tokens, wait, own, until - now)
 
@@ -143,7 +147,8 @@ class Admission:
             InvalidRequest, DeadlineExceeded, Overloaded: as check().
         """
         tokens = min(tokens, self.limits.request_tokens)
-        self.check(tokens, key=key, until=until)
+        least = text_bytes // _BYTES_PER_WORK if text_bytes else None
+        self.check(tokens, key=key, until=until, least=least)
         began = self._clock()
         self.pace.begin(began)
         requests, reserved = self._coming.get(key, (0, 0))
@@ -157,8 +162,7 @@ class Admission:
             if requests == 1:
                 del self._coming[key]
             self._coming_tokens -= tokens
-            if not self.has_work:
-                self.pace.forget()
+            self._drop()
 
     def check_counted(
         self, tokens: int, ticket: Ticket | None, *, key: str, until: float | None
@@ -178,13 +182,21 @@ class Admission:
             blank = ticket.text_bytes // _BYTES_PER_WORK - tokens
             if blank > 0:  # what took time and gave few tokens
                 self.pace.ran(blank, self._clock(), more=True)
+        if self.is_hopeless(tokens, until):
+            self._drop()
+            left = (until or 0.0) - self._clock()
+            raise _too_late(tokens, 0.0, tokens / self.pace.best_tokens_per_s, left)
         if self.closed or tokens > max(_SLACK * ticket.tokens, ticket.tokens + _SMALL_TOKENS):
             try:
                 self.check(tokens, key=key, until=until)
             except RerankError:
-                if not self.has_work:
-                    self.pace.forget()
+                self._drop()
                 raise
+
+    def _drop(self) -> None:
+        """Work was given up: without any left, the time that it took says nothing."""
+        if not self.has_work:
+            self.pace.forget()
 
     @contextlib.contextmanager
     def long_row(self, size: int) -> Generator[None]:
