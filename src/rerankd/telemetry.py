@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import structlog
 from prometheus_client import (
@@ -50,6 +50,9 @@ class RequestRecord:
     queue_ms: float
     engine_ms: float
     total_ms: float
+
+
+_FIELDS = tuple(field.name for field in fields(RequestRecord))
 
 
 class Metrics:
@@ -236,11 +239,11 @@ def configure_logging(form: str) -> None:
 
 def log_request(record: RequestRecord) -> None:
     """One wide event per request."""
-    fields = {
-        name: round(value, 3) if isinstance(value, float) else value
-        for name, value in asdict(record).items()
-    }
-    structlog.get_logger().info("rerank", **fields)
+    said: dict[str, object] = {}
+    for each in _FIELDS:  # not asdict(), which copies deeply: four times the time
+        value = getattr(record, each)
+        said[each] = round(value, 3) if isinstance(value, float) else value
+    structlog.get_logger().info("rerank", **said)
 
 
 def log_failure(request_id: str, error: BaseException) -> None:
