@@ -82,6 +82,7 @@ def requests(draw: st.DrawFn) -> RerankRequest:
         max_tokens_per_doc=draw(st.none() | st.sampled_from([1, 4096])),
         truncation=draw(st.booleans()),
         truncate_query=draw(st.booleans()),
+        max_tokens_per_query=draw(st.none() | st.sampled_from([1, 4096])),
         raw_scores=draw(st.booleans()),
         priority=draw(st.integers(0, 3)),
         rank_fields=rank_fields,

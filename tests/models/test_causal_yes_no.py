@@ -206,3 +206,18 @@ def test_a_window_that_is_not_possible_is_refused(folder: Path) -> None:
     for window, said in ((50, "too small"), (50_000, "not possible")):
         with pytest.raises(StartError, match=said):
             load_causal_yes_no(folder, name="tiny", options=LoadOptions(window_tokens=window))
+
+
+def test_max_tokens_per_query_cuts_the_query_and_says_so(model: CausalYesNo) -> None:
+    query = "what is the capital of France and who lives there?"
+    tokens = model._encoder.encode(query, "query")  # pyright: ignore[reportPrivateUsage]
+    kept = model._encoder.covered(query, 4)  # pyright: ignore[reportPrivateUsage]
+    cut = model.prepare(ask(query, "Paris", max_tokens_per_query=4))
+    assert cut.warnings == ("query: cut to its first 4 tokens (max_tokens_per_query).",)
+    assert cut.rows[0].key() == model.prepare(ask(kept, "Paris")).rows[0].key()
+    whole = model.prepare(ask(query, "Paris", max_tokens_per_query=tokens.size))
+    assert whole.warnings == ()
+    assert whole.rows[0].key() == model.prepare(ask(query, "Paris")).rows[0].key()
+    with pytest.raises(InvalidRequest, match="query has"):
+        model.prepare(ask(query * 2000, "Paris", max_tokens_per_query=8000))
+    assert model.prepare(ask(query * 2000, "Paris", max_tokens_per_query=4)).warnings

@@ -230,3 +230,22 @@ def test_a_template_that_is_no_pair_of_query_and_document_is_refused(
     )
     with pytest.raises(StartError, match=r"tokenizer\.json"):
         derive_template(tokenizer, token_types=2)
+
+
+CUT_TO_3 = "query: cut to its first 3 tokens (max_tokens_per_query)."
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_max_tokens_per_query_cuts_the_query_and_says_so(family: str) -> None:
+    query = "the long query about the capital of France"
+    tokens = tokenizer_of(family).encode(query, add_special_tokens=False).ids
+    cut = prepare(family, "the document", query=query, max_tokens_per_query=3)
+    whole = prepare(family, "the document", query=query, max_tokens_per_query=len(tokens))
+    plain = prepare(family, "the document", query=query)
+    assert cut.warnings == (CUT_TO_3,)
+    assert cut.rows[0].ids.tolist()[1:4] == tokens[:3]
+    assert cut.rows[0].tokens == plain.rows[0].tokens - len(tokens) + 3
+    assert (whole.warnings, plain.warnings) == ((), ())
+    assert whole.rows[0].key() == plain.rows[0].key()
+    long = prepare(family, "the document", query="a b " * 100, max_tokens_per_query=3)
+    assert long.warnings == (CUT_TO_3,)  # refused without

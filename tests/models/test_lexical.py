@@ -227,3 +227,14 @@ def test_a_long_document_is_left_in_the_middle_when_nobody_waits() -> None:
         LexicalModel().prepare(request, meter)
     assert meter.looks == 3
     assert meter.tokens == 0
+
+
+def test_max_tokens_per_query_cuts_terms_and_says_so() -> None:
+    asked = request("capital of France", ["Paris"])
+    (whole,) = MODEL.prepare(asked).rows
+    cut = MODEL.prepare(replace(asked, max_tokens_per_query=2))
+    assert cut.warnings == ("query: cut to its first 2 tokens (max_tokens_per_query).",)
+    assert cut.rows[0].ids.tolist() == [*whole.ids[:2], *whole.ids[whole.second :]]
+    assert MODEL.prepare(replace(asked, max_tokens_per_query=whole.second)).warnings == ()
+    huge = request("word " * MAX_QUERY_TERMS, ["Paris"])
+    assert MODEL.prepare(replace(huge, max_tokens_per_query=MAX_QUERY_TERMS)).warnings

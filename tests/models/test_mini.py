@@ -170,3 +170,17 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, how: str) -> None:
         damaged.write_bytes(held)
     with pytest.raises(StartError, match="install rerankd again"):
         load_mini(tmp_path)
+
+
+def test_max_tokens_per_query_cuts_pieces_and_terms_and_says_so(
+    model: LateInteractionModel,
+) -> None:
+    query, document = "the capital of France on the river Seine", "Paris is the capital of France."
+    kept = model._encoder.covered(query, 4)  # pyright: ignore[reportPrivateUsage]
+    cut = prepared(model, query, document, max_tokens_per_query=4)
+    assert cut.warnings == ("query: cut to its first 4 tokens (max_tokens_per_query).",)
+    assert scores(model, query, document, max_tokens_per_query=4) == scores(model, kept, document)
+    assert scores(model, query, document) != scores(model, kept, document)
+    assert prepared(model, query, document, max_tokens_per_query=999).warnings == ()
+    long = "word " * (MAX_QUERY_PIECES + 1)
+    assert prepared(model, long, document, max_tokens_per_query=MAX_QUERY_PIECES).warnings

@@ -210,3 +210,15 @@ def test_the_models_page_has_the_table_of_image_tokens() -> None:
     page = (Path(__file__).parents[2] / "docs/models/qwen3-vl-reranker.md").read_text()
     for height, width, down, across, tokens in golden()["sizes"]:
         assert line((height, width), (down, across), tokens, tokens) in page
+
+
+def test_max_tokens_per_query_cuts_a_text_query_and_no_picture(model: VisionYesNo) -> None:
+    query = "what is the capital of France and who lives there?"
+    kept = model._encoder.covered(query, 4)  # pyright: ignore[reportPrivateUsage]
+    cut = model.prepare(replace(ask(query, "Paris"), max_tokens_per_query=4))
+    assert cut.warnings == ("query: cut to its first 4 tokens (max_tokens_per_query).",)
+    assert cut.rows[0].key() == model.prepare(ask(kept, "Paris")).rows[0].key()
+    shown = ask(Picture(1, 64, 64), "Paris")
+    as_ever = model.prepare(replace(shown, max_tokens_per_query=1))
+    assert as_ever.warnings == ()
+    assert as_ever.rows[0].key() == model.prepare(shown).rows[0].key()

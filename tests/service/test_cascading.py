@@ -13,7 +13,13 @@ import pytest
 from support import BytesModel
 
 from rerankd.core.cascade import FIRST_STAGE, Cascade
-from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RateLimited
+from rerankd.core.errors import (
+    EngineFailed,
+    InvalidRequest,
+    Overloaded,
+    QueryTooLong,
+    RateLimited,
+)
 from rerankd.core.meter import Meter
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
 from rerankd.engines.fake import FakeEngine
@@ -58,11 +64,12 @@ async def pipeline_of(
     cascades: Mapping[str, Cascade | None],
     *,
     model: BytesModel | None = None,
+    first: BytesModel | None = None,
     queue_tokens: int = 1000,
     rates: RateLimits | None = None,
 ) -> AsyncGenerator[tuple[Pipeline, FakeEngine, FakeEngine]]:
     """A pipeline with a lexical stand-in and `model`, and the engines of both."""
-    lexical = BytesModel(FIRST_STAGE)
+    lexical = first or BytesModel(FIRST_STAGE)
     second = model or Backwards("model")
     models = {FIRST_STAGE: lexical, "model": second}
 
@@ -229,3 +236,25 @@ async def test_images_are_refused_in_the_name_of_the_model_asked_for() -> None:
     async with pipeline_of(three()) as (pipeline, _, _):
         with pytest.raises(InvalidRequest, match="model reads text only"):
             await pipeline.rerank(request_of(LETTERS, documents=(image,) * 4), OPEN, Trace())
+
+
+class Brief(BytesModel):
+    """Takes two tokens of a query; of one that is cut it keeps the beginning."""
+
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
+        if len(request.query.value) > 2:
+            tokens = len(request.query.value)
+            raise QueryTooLong(f"query has {tokens} tokens.", tokens=tokens, limit=2)
+        return super().prepare(request, meter)
+
+
+@pytest.mark.parametrize("allowed", [{"truncate_query": True}, {"max_tokens_per_query": 9}])
+async def test_what_the_first_stage_cuts_of_a_query_is_said(allowed: dict[str, object]) -> None:
+    asked = request_of(LETTERS, model="model", query=Content(value="query"))
+    async with pipeline_of(three(), first=Brief(FIRST_STAGE)) as (pipeline, _, _):
+        ranking = await pipeline.rerank(replace(asked, **allowed), OPEN, Trace())  # type: ignore[arg-type]
+        with pytest.raises(QueryTooLong):
+            await pipeline.rerank(asked, OPEN, Trace())
+    assert ranking.warnings[1:] == (
+        f"query: cut to its first 2 of 5 characters: {FIRST_STAGE} takes no more.",
+    )

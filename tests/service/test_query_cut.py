@@ -45,7 +45,7 @@ def test_a_query_is_cut_at_its_end_to_what_fits() -> None:
     prepared = prepared_of(model, ask("abcdefghijklmnop", cut=True), Meter())
     assert model.tried[-1] == "abcdefghij"
     assert prepared.warnings == (
-        "query: cut to its first 10 of 16 characters (truncate_query): fake-model takes no more.",
+        "query: cut to its first 10 of 16 characters: fake-model takes no more.",
     )
 
 

@@ -47,7 +47,8 @@ class Content:
 class RerankRequest:
     """What a caller asked, in one form for all dialects.
 
-    Units: `overlap_tokens` and `max_tokens_per_doc` count tokens of the model's own tokenizer.
+    Units: `overlap_tokens`, `max_tokens_per_doc` and `max_tokens_per_query` count tokens of the
+    model's own tokenizer.
     """
 
     query: Content
@@ -61,6 +62,7 @@ class RerankRequest:
     max_tokens_per_doc: int | None = None  # None = the whole document
     truncation: bool = True  # False = refuse a document that would be cut
     truncate_query: bool = False  # True = cut a query that is too long, False = refuse it
+    max_tokens_per_query: int | None = None  # None = the whole query
     raw_scores: bool = False  # True = logits instead of calibrated scores
     priority: int = 0  # lower is served first, among requests of the same key
     rank_fields: tuple[str, ...] = ()  # keys of document objects that made their `value`

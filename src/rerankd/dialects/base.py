@@ -140,6 +140,11 @@ class Endpoint:
         return presented_key(headers, self.key_headers)
 
 
+def all_said(_: RerankRequest) -> tuple[str, ...]:
+    """Nothing: the format has a place for every value of the fields that it carries."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dialect(Endpoint):
     """One provider's rerank format, both directions.
@@ -150,7 +155,8 @@ class Dialect(Endpoint):
 
     `carries` names the canonical fields that the format has a place for (query and documents
     always); `implies` gives the value that leaving a field out means there, where it is not
-    RerankRequest's own default. `tells` names the fields of a Ranking that the answer has.
+    RerankRequest's own default. `unsaid` names fields that have a place, but none for the value
+    that they have in a request. `tells` names the fields of a Ranking that the answer has.
     """
 
     parse: Callable[[WireRequest, Options], RerankRequest]
@@ -160,6 +166,7 @@ class Dialect(Endpoint):
     decode_error: Callable[[WireAnswer], RerankError] = error_of
     carries: frozenset[str]
     implies: Mapping[str, object] = field(default_factory=dict[str, object])
+    unsaid: Callable[[RerankRequest], tuple[str, ...]] = all_said
     tells: frozenset[str]
 
     def plan(self, wire: WireRequest, options: Options) -> Plan:
@@ -194,7 +201,7 @@ class Dialect(Endpoint):
                 lost.append(name)
         if request.return_documents is None and "return_documents" in lost:
             lost.remove("return_documents")  # nobody asked for anything
-        return tuple(lost)
+        return (*lost, *self.unsaid(request))
 
     def ranking(self, answer: WireAnswer, request: RerankRequest) -> Ranking:
         """A provider's answer as a ranking.

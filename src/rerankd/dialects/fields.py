@@ -49,6 +49,7 @@ HINTS = {
     "return_text": "Send true or false, or leave it out.",
     "truncation": "Send true or false, or leave it out.",
     "truncate_query": "Send true or false, or leave it out.",
+    "max_tokens_per_query": "Send 0, or leave it out, for the whole query.",
     "truncate": "Send true or false, or leave it out.",
     "raw_scores": "Send true or false, or leave it out.",
     "model": "GET /v1/models lists what is served; leave it out for the default model.",

@@ -12,7 +12,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.errors import RerankError
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects import fields, upstream, vllm
+from rerankd.dialects import fields, upstream
+from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, NotNegative, Object, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
@@ -45,11 +46,11 @@ class LiteLlmBody(msgspec.Struct):
         Meta(description="For the models that take one."),
     ] = None
     max_tokens_per_query: Annotated[
-        NotNegative | None, Meta(description="Only 0: a query is never cut.")
+        NotNegative | None, Meta(description="Tokens of the query that count; 0: all.")
     ] = None
     truncate_prompt_tokens: Annotated[
         Annotated[int, Meta(ge=-1)] | None,
-        Meta(description="Only -1: rows are cut to the model's window, documents into chunks."),
+        Meta(description="Only -1: a query that is too long is cut, too; documents into chunks."),
     ] = None
     truncation_side: Annotated[Literal["left", "right"] | None, Meta(description="Only right.")] = (
         None
@@ -120,7 +121,7 @@ _KINDS = {
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A LiteLLM body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS, reads_digits=True)
-    vllm.refuse_cuts(body)
+    cuts.refuse(body)
     rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(
         model=body.model or None,
@@ -131,6 +132,8 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         return_documents=fields.echo(body.return_documents, options, default=True),
         max_chunks_per_doc=body.max_chunks_per_doc or _CHUNKS,
         max_tokens_per_doc=body.max_tokens_per_doc,
+        max_tokens_per_query=body.max_tokens_per_query or None,
+        truncate_query=cuts.cuts_query(body),
         rank_fields=rank_fields,
     )
 
@@ -174,6 +177,8 @@ def encode(request: RerankRequest) -> WireRequest:
             "return_documents": request.return_documents,
             "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, _CHUNKS),
             "max_tokens_per_doc": request.max_tokens_per_doc,
+            "max_tokens_per_query": request.max_tokens_per_query,
+            "truncate_prompt_tokens": cuts.cut_to_window(request),
             "instruction": request.instruction,
         },
     )
@@ -211,6 +216,8 @@ DIALECT = Dialect(
             "return_documents",
             "max_chunks_per_doc",
             "max_tokens_per_doc",
+            "max_tokens_per_query",
+            "truncate_query",
             "rank_fields",
         }
     ),

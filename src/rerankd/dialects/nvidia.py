@@ -1,8 +1,9 @@
 """NVIDIA NIM's POST /v1/ranking: `passages` in, raw logits under `rankings` out.
 
 The hosted path /v1/retrieval/{model}/reranking also takes `top_k`. By default nothing is cut: a
-passage that is too long is refused. Source: docs.nvidia.com/nim/nemo-retriever/text-reranking
-(reference), package langchain-nvidia-ai-endpoints 1.5.0 (reranking.py), LiteLLM 1.109.1
+passage or a query that is too long is refused. Source:
+docs.nvidia.com/nim/nemo-retriever/text-reranking (reference), package
+langchain-nvidia-ai-endpoints 1.5.0 (reranking.py), LiteLLM 1.109.1
 (llms/nvidia_nim/rerank/transformation.py); read 2026-11-21.
 """
 
@@ -46,7 +47,10 @@ class NvidiaBody(msgspec.Struct):
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     truncate: Annotated[
         Literal["NONE", "END"] | None,
-        Meta(description="NONE (default): refuse a passage of which something would be cut."),
+        Meta(
+            description="NONE (default): refuse a passage of which something would be cut, and a "
+            "query that is too long. END: cut both."
+        ),
     ] = None
     top_k: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
 
@@ -84,7 +88,7 @@ class NvidiaError(msgspec.Struct):
 _HINTS = fields.HINTS | {
     "query": 'Send {"text": "…"} with at least 1 character.',
     "passages": 'Send a list of at least one {"text": "…"}.',
-    "truncate": "Send END to cut long passages, or NONE to refuse them.",
+    "truncate": "Send END to cut what is too long, or NONE to refuse it.",
 }
 _HOSTED = "/v1/retrieval/{model}/reranking"
 
@@ -104,6 +108,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         top_n=body.top_k,
         return_documents=False,
         truncation=body.truncate == "END",
+        truncate_query=body.truncate == "END",
         raw_scores=True,
     )
 
@@ -158,6 +163,11 @@ def encode(request: RerankRequest) -> WireRequest:
     return upstream.post("/v1/ranking", body)
 
 
+def _unsaid(request: RerankRequest) -> tuple[str, ...]:
+    """NIM cuts passages and query, or neither."""
+    return () if request.truncate_query == request.truncation else ("truncate_query",)
+
+
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """NIM's answer as a ranking; it names no model."""
     found = msgspec.json.decode(answer.body, type=NvidiaAnswer)
@@ -182,7 +192,8 @@ DIALECT = Dialect(
     render_error=render_error,
     encode=encode,
     decode=decode,
-    carries=frozenset({"model", "top_n", "truncation"}),
+    carries=frozenset({"model", "top_n", "truncation", "truncate_query"}),
     implies={"raw_scores": True, "return_documents": False},
+    unsaid=_unsaid,
     tells=frozenset({"input_tokens"}),
 )

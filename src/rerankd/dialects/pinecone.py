@@ -28,7 +28,10 @@ class PineconeParameters(msgspec.Struct, forbid_unknown_fields=True):
 
     truncate: Annotated[
         Literal["END", "NONE"] | None,
-        Meta(description="NONE: refuse a document of which something would be cut."),
+        Meta(
+            description="NONE: refuse a document of which something would be cut. END: cut a query "
+            "that is too long, too; absent: refuse that query."
+        ),
     ] = None
     max_chunks_per_doc: Annotated[
         AtLeastOne | None, Meta(description="How many chunks of a document count.")
@@ -130,6 +133,7 @@ class _ReadAnswer(msgspec.Struct):
 
 
 _HINTS = fields.HINTS | {"parameters": "Send truncate and max_chunks_per_doc, or leave it out."}
+_CUTS = {True: "END", False: "NONE", None: None}
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -158,6 +162,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=True),
         truncation=parameters.truncate != "NONE",
+        truncate_query=parameters.truncate == "END",
         max_chunks_per_doc=parameters.max_chunks_per_doc or _CHUNKS,
         rank_fields=rank_fields,
     )
@@ -206,7 +211,7 @@ def encode(request: RerankRequest) -> WireRequest:
     """The request for Pinecone. Raises InvalidRequest for what is not text."""
     upstream.texts_of(request, "Pinecone")  # raises for what is not text
     parameters = {
-        "truncate": None if request.truncation else "NONE",
+        "truncate": _CUTS[upstream.cut(request)],
         "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, _CHUNKS),
     }
     said = {name: value for name, value in parameters.items() if value is not None}
@@ -289,8 +294,17 @@ DIALECT = Dialect(
     encode=encode,
     decode=decode,
     carries=frozenset(
-        {"model", "top_n", "return_documents", "truncation", "max_chunks_per_doc", "rank_fields"}
+        {
+            "model",
+            "top_n",
+            "return_documents",
+            "truncation",
+            "truncate_query",
+            "max_chunks_per_doc",
+            "rank_fields",
+        }
     ),
     implies={"return_documents": True},
+    unsaid=upstream.uncut,
     tells=frozenset({"model"}),
 )

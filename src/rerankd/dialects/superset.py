@@ -47,6 +47,7 @@ EVERYTHING = frozenset(
         "max_tokens_per_doc",
         "truncation",
         "truncate_query",
+        "max_tokens_per_query",
         "raw_scores",
         "priority",
         "rank_fields",
@@ -98,6 +99,7 @@ def canonical(body: Body, options: Options) -> RerankRequest:
         max_tokens_per_doc=body.max_tokens_per_doc,
         truncation=fields.yes(body.truncation, default=True),
         truncate_query=fields.yes(body.truncate_query, default=False),
+        max_tokens_per_query=body.max_tokens_per_query or None,
         raw_scores=fields.yes(body.raw_scores, default=False),
         priority=max(body.priority or 0, 0),  # nobody can push ahead of the default
         rank_fields=rank_fields,
@@ -124,6 +126,7 @@ def encoded(request: RerankRequest) -> dict[str, Any]:
         "max_tokens_per_doc": request.max_tokens_per_doc,
         "truncation": upstream.changed(request.truncation, True),
         "truncate_query": upstream.changed(request.truncate_query, False),
+        "max_tokens_per_query": request.max_tokens_per_query,
         "raw_scores": upstream.changed(request.raw_scores, False),
         "priority": upstream.changed(request.priority, 0),
     }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from rerankd.dialects.fields import AtLeastOne, Said, YesNo
+from rerankd.dialects.fields import AtLeastOne, NotNegative, Said, YesNo
 
 MediaObject = Annotated[
     dict[str, Any],
@@ -58,6 +58,10 @@ class Body(msgspec.Struct):
     truncate_query: Annotated[
         YesNo | None,
         Meta(description="true: cut a query that is too long for the model, and say so."),
+    ] = None
+    max_tokens_per_query: Annotated[
+        NotNegative | None,
+        Meta(description="Only the first so many tokens of the query count; 0: all."),
     ] = None
     raw_scores: Annotated[
         YesNo | None, Meta(description="true: relevance_score is the model's logit.")

@@ -23,11 +23,14 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
 Truncate = Annotated[
     YesNo | None,
-    Meta(description="Default true; false: refuse a document of which something would be cut."),
+    Meta(
+        description="false: refuse a document of which something would be cut. true: cut a query "
+        "that is too long, too; absent: refuse that query."
+    ),
 ]
 Direction = Annotated[
     Literal["Left", "Right", "left", "right"] | None,
-    Meta(description="Right (default) cuts the end of a document. Left is refused."),
+    Meta(description="Right (default) cuts the end of a text. Left is refused."),
 ]
 Raw = Annotated[YesNo | None, Meta(description="true: score is the model's logit.")]
 
@@ -132,6 +135,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         documents=fields.documents_of(body.texts, options, "texts"),
         return_documents=fields.echo(body.return_text, options, default=False),
         truncation=fields.yes(body.truncate, default=True),
+        truncate_query=fields.yes(body.truncate, default=False),
         raw_scores=fields.yes(body.raw_scores, default=False),
     )
 
@@ -173,6 +177,7 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
             documents=tuple(said[i][1] for i in places),
             return_documents=False,
             truncation=fields.yes(body.truncate, default=True),
+            truncate_query=fields.yes(body.truncate, default=False),
             raw_scores=fields.yes(body.raw_scores, default=False),
         )
         for places in members
@@ -208,7 +213,7 @@ def _check_direction(direction: str | None) -> None:
     fields.refuse(
         (direction or "").lower() == "left",
         "truncation_direction",
-        "only the end of a document is cut here. Send Right, or leave it out.",
+        "only the end of a text is cut here. Send Right, or leave it out.",
     )
 
 
@@ -257,7 +262,7 @@ def encode(request: RerankRequest) -> WireRequest:
         {
             "query": upstream.as_text(request.query, "query", "TEI"),
             "texts": upstream.texts_of(request, "TEI"),
-            "truncate": request.truncation,
+            "truncate": upstream.cut(request),
             "raw_scores": request.raw_scores,
             "return_text": request.return_documents,
         },
@@ -358,7 +363,8 @@ RERANK = Dialect(
     encode=encode,
     decode=decode,
     decode_error=decode_error,
-    carries=frozenset({"return_documents", "truncation", "raw_scores"}),
+    carries=frozenset({"return_documents", "truncation", "truncate_query", "raw_scores"}),
+    unsaid=upstream.uncut,
     tells=frozenset({"input_tokens"}),
 )
 

@@ -56,6 +56,21 @@ def as_text(content: Content, name: str, provider: str) -> str:
     return content.value
 
 
+def cut(request: RerankRequest) -> bool | None:
+    """Of one field that cuts documents and query: true both, false neither, None documents only.
+
+    None leaves the field out: that is how a dialect with such a field reads its absence here.
+    """
+    if not request.truncation:
+        return False
+    return True if request.truncate_query else None
+
+
+def uncut(request: RerankRequest) -> tuple[str, ...]:
+    """What `cut` has no value for: a query that is cut beside documents that are not."""
+    return ("truncate_query",) if request.truncate_query and not request.truncation else ()
+
+
 def named(request: RerankRequest) -> Iterable[tuple[str, Content]]:
     """The query and all documents with their names for errors."""
     yield "query", request.query

@@ -7,7 +7,7 @@ with content parts. Source: vllm 0.33.0 (entrypoints/pooling/scoring); read 2026
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,7 @@ from msgspec import Meta
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
 from rerankd.core.types import Content, Modality, Ranking, RerankRequest
 from rerankd.dialects import fields, upstream
+from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect, Plan, Scoring, grouped
 from rerankd.dialects.fields import NotNegative, Object, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
@@ -41,7 +42,7 @@ class VllmBody(msgspec.Struct):
         NotNegative | None, Meta(description="Tokens of a document that count; 0: all.")
     ] = None
     max_tokens_per_query: Annotated[
-        NotNegative | None, Meta(description="Only 0: a query is never cut.")
+        NotNegative | None, Meta(description="Tokens of the query that count; 0: all.")
     ] = None
     instruction: Annotated[Said | None, Meta(description="For the models that take one.")] = None
     chat_template_kwargs: Annotated[
@@ -52,7 +53,7 @@ class VllmBody(msgspec.Struct):
     ] = None
     truncate_prompt_tokens: Annotated[
         Annotated[int, Meta(ge=-1)] | None,
-        Meta(description="Only -1: rows are cut to the model's window, documents into chunks."),
+        Meta(description="Only -1: a query that is too long is cut, too; documents into chunks."),
     ] = None
     truncation_side: Annotated[Literal["left", "right"] | None, Meta(description="Only right.")] = (
         None
@@ -136,14 +137,14 @@ class VllmScoreBody(msgspec.Struct):
         NotNegative | None, Meta(description="Tokens of a document that count; 0: all.")
     ] = None
     max_tokens_per_query: Annotated[
-        NotNegative | None, Meta(description="Only 0: a query is never cut.")
+        NotNegative | None, Meta(description="Tokens of the query that count; 0: all.")
     ] = None
     truncation_side: Annotated[Literal["left", "right"] | None, Meta(description="Only right.")] = (
         None
     )
     truncate_prompt_tokens: Annotated[
         Annotated[int, Meta(ge=-1)] | None,
-        Meta(description="Only -1: rows are cut to the model's window, documents into chunks."),
+        Meta(description="Only -1: a query that is too long is cut, too; documents into chunks."),
     ] = None
     priority: Annotated[int | None, Meta(description="Lower is served first; default 0.")] = None
 
@@ -219,7 +220,7 @@ def _contents(value: Many, options: Options, name: str) -> tuple[Content, ...]:
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A vLLM body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, VllmBody, fields.HINTS, reads_digits=True)
-    refuse_cuts(body)
+    cuts.refuse(body)
     query = content(body.query, "query")
     fields.refuse(not query.value, "query", "at least 1 character is needed.")
     return RerankRequest(
@@ -230,35 +231,10 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         instruction=fields.first(body.instruction, _instruction(body.chat_template_kwargs)),
         return_documents=True,
         max_tokens_per_doc=body.max_tokens_per_doc or None,
+        max_tokens_per_query=body.max_tokens_per_query or None,
+        truncate_query=cuts.cuts_query(body),
         raw_scores=not fields.yes(body.use_activation, default=True),
         priority=max(body.priority or 0, 0),  # nobody can push ahead of the default
-    )
-
-
-class Cuts(Protocol):
-    """The fields that cut whole rows, which LiteLLM's proxy passes on to vLLM."""
-
-    max_tokens_per_query: int | None
-    truncate_prompt_tokens: int | None
-    truncation_side: Literal["left", "right"] | None
-
-
-def refuse_cuts(body: Cuts) -> None:
-    """What would be cut otherwise than here is a 400. Raises InvalidRequest."""
-    fields.refuse(
-        body.max_tokens_per_query,
-        "max_tokens_per_query",
-        "a query is never cut here. Leave it out.",
-    )
-    fields.refuse(
-        body.truncation_side == "left",
-        "truncation_side",
-        "only the end of a document is cut here. Leave it out.",
-    )
-    fields.refuse(
-        body.truncate_prompt_tokens not in (None, -1),
-        "truncate_prompt_tokens",
-        "whole rows are not cut here. Send max_tokens_per_doc, or -1 for the model's window.",
     )
 
 
@@ -317,6 +293,8 @@ def encode(request: RerankRequest) -> WireRequest:
             "top_n": request.top_n,
             "instruction": request.instruction,
             "max_tokens_per_doc": request.max_tokens_per_doc,
+            "max_tokens_per_query": request.max_tokens_per_query,
+            "truncate_prompt_tokens": cuts.cut_to_window(request),
             "use_activation": False if request.raw_scores else None,
             "priority": upstream.changed(request.priority, 0),
         },
@@ -355,7 +333,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     """A /score body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS, reads_digits=True)
-    refuse_cuts(body)
+    cuts.refuse(body)
     queries = _named(body, options, ("text_1", "queries", "data_1"))
     documents = _named(body, options, ("text_2", "documents", "items", "data_2"))
     if len(queries) == 1:
@@ -372,6 +350,8 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
             instruction=instruction,
             return_documents=False,
             max_tokens_per_doc=body.max_tokens_per_doc or None,
+            max_tokens_per_query=body.max_tokens_per_query or None,
+            truncate_query=cuts.cuts_query(body),
             raw_scores=not fields.yes(body.use_activation, default=True),
             priority=max(body.priority or 0, 0),
         )
@@ -433,7 +413,16 @@ RERANK = Dialect(
     encode=encode,
     decode=decode,
     carries=frozenset(
-        {"model", "top_n", "instruction", "max_tokens_per_doc", "raw_scores", "priority"}
+        {
+            "model",
+            "top_n",
+            "instruction",
+            "max_tokens_per_doc",
+            "max_tokens_per_query",
+            "truncate_query",
+            "raw_scores",
+            "priority",
+        }
     ),
     implies={"return_documents": True},
     tells=frozenset({"model", "input_tokens"}),

@@ -31,7 +31,11 @@ class VoyageBody(msgspec.Struct):
         YesNo | None, Meta(description="Echo the documents, default false.")
     ] = None
     truncation: Annotated[
-        YesNo | None, Meta(description="false: refuse a document of which something would be cut.")
+        YesNo | None,
+        Meta(
+            description="false: refuse a document of which something would be cut. true: cut a "
+            "query that is too long, too; absent: refuse that query."
+        ),
     ] = None
 
 
@@ -74,6 +78,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
         top_n=body.top_k,
         return_documents=fields.echo(body.return_documents, options, default=False),
         truncation=fields.yes(body.truncation, default=True),
+        truncate_query=fields.yes(body.truncation, default=False),
     )
 
 
@@ -114,7 +119,7 @@ def encode(request: RerankRequest) -> WireRequest:
             "documents": upstream.texts_of(request, "Voyage"),
             "top_k": request.top_n,
             "return_documents": request.return_documents,
-            "truncation": request.truncation,
+            "truncation": upstream.cut(request),
         },
     )
 
@@ -149,6 +154,7 @@ DIALECT = Dialect(
     render_error=render_error,
     encode=encode,
     decode=decode,
-    carries=frozenset({"model", "top_n", "return_documents", "truncation"}),
+    carries=frozenset({"model", "top_n", "return_documents", "truncation", "truncate_query"}),
+    unsaid=upstream.uncut,
     tells=frozenset({"model", "input_tokens"}),
 )

@@ -47,6 +47,8 @@ class Model(Protocol):
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Turn a request into token rows: template, special tokens, chunks. Thread-safe, CPU only.
 
+        A text query is cut to max_tokens_per_query first, with a warning (query_warnings).
+
         Args:
             request: text, or whatever the card's modalities say.
             meter: told of every document's tokens as they are made, so that a request over its
@@ -66,6 +68,14 @@ class Model(Protocol):
     def relevance(self, logit: float) -> float:
         """The published score of a logit, in [0, 1], monotone, computed in float64."""
         ...
+
+
+def query_warnings(request: RerankRequest, *, is_cut: bool) -> tuple[str, ...]:
+    """What the caller is told when the query was cut to max_tokens_per_query."""
+    if not is_cut:
+        return ()
+    limit = request.max_tokens_per_query
+    return (f"query: cut to its first {limit} tokens (max_tokens_per_query).",)
 
 
 class RowCollector:

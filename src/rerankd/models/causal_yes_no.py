@@ -1,8 +1,8 @@
 """Decoders that answer a question about a pair with one token: Qwen3-Reranker, mxbai-rerank v2.
 
 A row is the published prompt up to where the answer would stand; its logit is yes minus no. The
-document scores as its best chunk (core.rank). Only the document is ever cut; where a published
-recipe also cuts the query, ours refuses it instead.
+document scores as its best chunk (core.rank). Only the document is cut, and the query where the
+request says so; where a published recipe cuts every long query, ours refuses it instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.build import decoder_engine
-from rerankd.models.base import ModelCard, RowCollector
+from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.cross_encoder import (
     check_text,
     check_texts,
@@ -32,6 +32,7 @@ from rerankd.models.cross_encoder import (
     tokens_read,
 )
 from rerankd.models.text_encoder import TextEncoder
+from rerankd.models.text_parts import Check
 from rerankd.models.yes_no_recipes import RECIPES, Recipe
 
 WINDOW_TOKENS = 8192  # of both published recipes; the models themselves take more
@@ -82,6 +83,7 @@ class CausalYesNo:
         check_texts(request, self.card)
         if request.instruction is not None:
             check_text("instruction", Content(value=request.instruction), self.card)
+        request, cut = query_cut(request, self._encoder, rows.check)
         self._check_query(request)
         before, body = self._recipe.texts(request.query.value, request.instruction)
         start = self._apart(before)
@@ -102,7 +104,7 @@ class CausalYesNo:
             chunks, is_cut = cut_document(ids[first:], room, request, index)
             made = [self._row(head, chunk) for chunk in chunks]
             rows.add(index, made, is_cut=is_cut)
-        return rows.prepared(cut_warnings(request, rows.truncated))
+        return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """Yes minus no."""
@@ -156,6 +158,22 @@ class CausalYesNo:
             tokens=tokens,
             limit=limit,
         )
+
+
+def query_cut(
+    request: RerankRequest, encoder: TextEncoder, check: Check
+) -> tuple[RerankRequest, tuple[str, ...]]:
+    """The request with a text query of at most max_tokens_per_query, and what the caller is told.
+
+    The query is cut as text, since its ends become tokens together with the prompt around it.
+    """
+    most, asked = request.max_tokens_per_query, request.query
+    if most is None or asked.modality != "text":
+        return request, ()
+    if encoder.encode(asked.value, "query", check).size <= most:
+        return request, ()
+    kept = encoder.covered(asked.value, most, check)
+    return replace(request, query=replace(asked, value=kept)), query_warnings(request, is_cut=True)
 
 
 def answer_id(tokenizer: Tokenizer, answer: str, folder: Path) -> int:

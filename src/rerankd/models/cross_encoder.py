@@ -20,7 +20,7 @@ from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.build import encoder_engine
-from rerankd.models.base import ModelCard, RowCollector
+from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.pair_template import PairTemplate, derive_template
 from rerankd.models.text_encoder import TextEncoder
@@ -86,7 +86,8 @@ class CrossEncoder:
         """Encode the query once and every document, and cut the documents into chunks."""
         rows = RowCollector(meter)
         check_texts(request, self.card)
-        query = self._encoder.encode(request.query.value, "query", rows.check)
+        whole = self._encoder.encode(request.query.value, "query", rows.check)
+        query = whole[: request.max_tokens_per_query]
         room = self._document_window(query.size)
         head, second = self._template.head(query)
         texts = [document.value for document in request.documents]
@@ -96,7 +97,8 @@ class CrossEncoder:
             chunks, is_cut = cut_document(encoded.ids, room, request, index, rule=self._chunk_rule)
             made = [self._template.row(head, second, ids) for ids in chunks]
             rows.add(index, made, is_cut=is_cut)
-        return rows.prepared(self._warnings(request, rows.truncated))
+        cut = query_warnings(request, is_cut=query.size < whole.size)
+        return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """K = 1: the logit; K = 2: relevant minus irrelevant, so that sigmoid is the softmax."""

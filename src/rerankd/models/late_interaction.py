@@ -19,8 +19,13 @@ from rerankd.core.types import Logits, Prepared, RerankRequest, Scores
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.engines.vector_cache import ByteCache
-from rerankd.models.base import ModelCard, RowCollector
-from rerankd.models.cross_encoder import check_texts, cut_warnings, document_names, sigmoid
+from rerankd.models.base import ModelCard, RowCollector, query_warnings
+from rerankd.models.cross_encoder import (
+    check_texts,
+    cut_warnings,
+    document_names,
+    sigmoid,
+)
 from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
@@ -76,7 +81,10 @@ class LateInteractionModel:
         """
         rows = RowCollector(meter)
         check_texts(request, self.card)
-        query = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
+        asked = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
+        query, most = asked, request.max_tokens_per_query
+        if most is not None and asked.pieces.size > most:
+            query = self._beginning(request.query.value, asked, most, request.scope, rows.check)
         if query.pieces.size > MAX_QUERY_PIECES:
             raise QueryTooLong(
                 f"query has {query.pieces.size} tokens; {self.card.name} takes at most "
@@ -99,7 +107,8 @@ class LateInteractionModel:
                     document = self._cut(value, whole, limit, request, index, rows.check)
                 rows.add(index, [text_row(query, document)], is_cut=is_cut)
                 index += 1
-        return rows.prepared(self._warnings(request, rows.truncated))
+        cut = query_warnings(request, is_cut=query is not asked)
+        return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """The log-odds, shape (B, 1) -> (B,)."""
@@ -135,7 +144,7 @@ class LateInteractionModel:
         index: int,
         check: Check,
     ) -> Text:
-        """A document's first `limit` pieces, and the terms of the text that they cover.
+        """A document's beginning.
 
         Raises:
             InvalidRequest: truncation is off.
@@ -147,9 +156,12 @@ class LateInteractionModel:
                 "max_tokens_per_doc, or set truncation to true.",
                 param="documents",
             )
-        left = self._encoder.covered(value, limit, check)
-        terms = self._segmenter.ids(left, check)
-        return Text(whole.pieces[:limit], terms, _key(value, request.scope, limit))
+        return self._beginning(value, whole, limit, request.scope, check)
+
+    def _beginning(self, value: str, whole: Text, limit: int, scope: bytes, check: Check) -> Text:
+        """A text's first `limit` pieces, and the terms of the text that they cover."""
+        terms = self._segmenter.ids(self._encoder.covered(value, limit, check), check)
+        return Text(whole.pieces[:limit], terms, _key(value, scope, limit))
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []

@@ -12,7 +12,7 @@ from rerankd.core.meter import Meter
 from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, LexicalEngine
-from rerankd.models.base import ModelCard
+from rerankd.models.base import ModelCard, query_warnings
 from rerankd.models.segment import Segmenter
 
 MAX_QUERY_TERMS: Final = 8192  # every row repeats the query: bounds rows x query in memory
@@ -68,7 +68,9 @@ class LexicalModel:
         warnings: list[str] = []
         if request.instruction is not None:
             warnings.append(f"{CARD.name} has no place for an instruction; it was ignored.")
-        query = self._segmenter.ids(request.query.value)
+        asked = self._segmenter.ids(request.query.value)
+        query = asked[: request.max_tokens_per_query]
+        warnings += query_warnings(request, is_cut=query.size < asked.size)
         if query.size > MAX_QUERY_TERMS:
             raise QueryTooLong(
                 f"query has {query.size} terms; {CARD.name} takes at most {MAX_QUERY_TERMS}. "

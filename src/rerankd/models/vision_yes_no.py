@@ -2,7 +2,7 @@
 
 A row is the published prompt up to where the answer would stand; its logit is yes minus no. A text
 document is cut into chunks and scores as its best one (core.rank). A picture is never cut, nor is
-the query: what does not fit the window is refused.
+the query, unless the request says so: what does not fit the window is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Sc
 from rerankd.engines.base import Engine
 from rerankd.engines.build import vision_engine
 from rerankd.models.base import ModelCard, RowCollector
-from rerankd.models.causal_yes_no import answer_id
+from rerankd.models.causal_yes_no import answer_id, query_cut
 from rerankd.models.cross_encoder import (
     check_text,
     cut_document,
@@ -92,6 +92,7 @@ class VisionYesNo:
         pictures stand for no picture then.
         """
         rows = RowCollector(meter)
+        request, cut = query_cut(request, self._encoder, rows.check)
         self._check(request)
         looks = _Looks()
         head = self._head(request, looks)
@@ -104,7 +105,7 @@ class VisionYesNo:
                 seen = looks.at(f"documents[{index}]", document)
                 made, is_cut = [self._shown(request, index, head, seen)], False
             rows.add(index, made, is_cut=is_cut)
-        return rows.prepared(cut_warnings(request, rows.truncated))
+        return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """Yes minus no."""

@@ -168,13 +168,21 @@ class Pipeline:
     ) -> Ranking:
         """The first stage ranks all documents, the model its best; each with its own queue.
 
-        The first stage reads whole documents: max_tokens_per_doc counts the model's tokens.
+        The first stage reads whole documents: max_tokens_per_doc counts the model's tokens. So
+        does max_tokens_per_query: the first stage cuts a query that the caller lets be cut only
+        where it takes no more, and says so.
         """
         check_modalities(request, served.model.card)  # the error is to name the model asked for
         first, scheduler = self.pool.get(cascade.first), served.scheduler
         share = request_bytes(request) * cascade.keep // len(request.documents)
         whole = replace(
-            request, top_n=None, instruction=None, max_tokens_per_doc=None, truncation=True
+            request,
+            top_n=None,
+            instruction=None,
+            max_tokens_per_doc=None,
+            max_tokens_per_query=None,
+            truncation=True,
+            truncate_query=request.truncate_query or request.max_tokens_per_query is not None,
         )
         # A full queue refuses before any work; a place once given is kept through the first stage.
         with self._reserved(scheduler, share, charge, trace) as ticket, first.scheduler.hold():
@@ -192,7 +200,9 @@ class Pipeline:
             documents=len(request.documents),
             input_tokens=before.input_tokens + ranking.input_tokens,
             cached_tokens=before.cached_tokens + ranking.cached_tokens,
-            warnings=(_said(before, ranking), *ranking.warnings),
+            warnings=tuple(
+                dict.fromkeys((_said(before, ranking), *before.warnings, *ranking.warnings))
+            ),
         )
 
     async def _scored(

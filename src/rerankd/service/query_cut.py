@@ -35,7 +35,7 @@ def prepared_of(model: Model, request: RerankRequest, meter: Meter) -> Prepared:
     if not tries:
         return prepared
     said = (
-        f"query: cut to its first {len(request.query.value)} of {len(whole)} characters "
-        f"(truncate_query): {model.card.name} takes no more."
+        f"query: cut to its first {len(request.query.value)} of {len(whole)} characters: "
+        f"{model.card.name} takes no more."
     )
     return replace(prepared, warnings=(said, *prepared.warnings))
