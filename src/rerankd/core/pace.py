@@ -13,6 +13,7 @@ from typing import Final
 _STRETCH_S: Final = 0.05
 _MEMORY_S: Final = 5.0  # busy seconds after which an observation counts for 1/e
 STANDING_S: Final = 1.0  # a backlog of less than this is no queue: the next batches take it
+_CROWD, _CROWD_S = 3, 1.0  # more refusals than this, each so soon after the last
 LEAST_PATIENCE: Final = 0.2  # of wait_s, however long the backlog has been standing
 
 
@@ -79,6 +80,8 @@ class Patience:
 
     wait_s: float
     _refused_at: float | None = None  # the first refusal since there was last no queue
+    _last_at: float = -math.inf  # the last refusal
+    _crowd: int = 0  # refusals, each less than a second after the one before
 
     def __call__(self, backlog_s: float, now: float) -> float:
         """Seconds of waiting that are accepted now, with so many seconds of work in the queue."""
@@ -88,11 +91,17 @@ class Patience:
             return self.wait_s
         return max(LEAST_PATIENCE * self.wait_s, self.wait_s - (now - self._refused_at) / 2)
 
-    def refused(self, now: float) -> None:
-        """Somebody would have waited for too long."""
+    def refuse(self, wait: float, patience: float, now: float) -> float:
+        """Somebody would wait for longer than patience; when to come again, in seconds.
+
+        That is when the wait will be within patience, which shrink both while time passes. In a
+        crowd whoever comes first takes the room, and nobody can say when there will be some for
+        this one: it is told the least.
+        """
         if self._refused_at is None:
             self._refused_at = now
-
-    def retry_after_s(self, wait: float, patience: float) -> float:
-        """When a wait, now over patience, will be within it: both shrink while time passes."""
+        self._crowd = self._crowd + 1 if now - self._last_at < _CROWD_S else 1
+        self._last_at = now
+        if self._crowd > _CROWD:
+            return 0.0
         return min(2 * (wait - patience), wait - LEAST_PATIENCE * self.wait_s)

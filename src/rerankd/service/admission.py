@@ -125,11 +125,10 @@ class Admission:
         patience = self._patience(self.backlog_s, now)
         wait = self.pace.seconds(ahead) + (self.lag_s() if ahead else 0.0)
         if ahead and wait > patience:
-            self._patience.refused(now)
             raise Overloaded(
                 f"A request of {tokens} tokens would wait {wait:.1f} s for the work ahead of it; "
                 f"at most {patience:.1f} s are accepted now (limits.wait_s).",
-                retry_after_s=retry_after_s(self._patience.retry_after_s(wait, patience)),
+                retry_after_s=retry_after_s(self._patience.refuse(wait, patience, now)),
             )
         # Who meets no work is measured by the best that was seen: a slow moment must not close the
         # server to a large request for good.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -57,6 +57,7 @@ class Trace:
     until: float | None = None  # its deadline, on time.monotonic()
     asked: str = ""  # the model's name in the request
     own_s: float = 0.0  # about how long its rows take when nothing else runs
+    passed: Callable[[], None] = lambda: None  # called when it is queued, or waits for its images
 
 
 class Pipeline:
@@ -255,6 +256,7 @@ class Pipeline:
         estimate = admission.estimate(sum(map(request_bytes, requests)))
         admission.check(estimate, key=charge.key.name, until=trace.until)
         trace.media += len(unread)
+        trace.passed()
         started = time.perf_counter()
         whole = Together(requests)
         resolving = self.media.resolve(whole.request, served.model.card.video)
@@ -292,6 +294,7 @@ class Pipeline:
 
         # Cached or not: what a key may send must not depend on what others asked before.
         charge.add(tokens)
+        trace.passed()
         scored = await scheduler.submit(
             rows,
             key=charge.key.name,

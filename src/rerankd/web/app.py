@@ -37,6 +37,7 @@ from rerankd.web import paths
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import LOGGED_CHARACTERS, network_of, networks
 from rerankd.web.endpoints import WARNINGS_HEADER, RerankEndpoint, envelope_of, response_of
+from rerankd.web.front import Front
 from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
 from rerankd.web.operations import Operations
@@ -95,6 +96,7 @@ def make_state(
         pipeline=pipeline,
         health=Health(pool, lane=pipeline.small),
         lag=lag,
+        front=Front(limits.wait_s),
         metrics=metrics,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,

@@ -57,6 +57,12 @@ class InflightBytes:
         self.used -= size
 
 
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """Bytes of the body as it comes, where the headers tell."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
 def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
     """What can be refused from the headers alone.
 
@@ -64,9 +70,9 @@ def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
         BodyTooLarge: Content-Length is over the limit.
         InvalidRequest: not JSON, not UTF-8, or an encoding that is not gzip.
     """
-    length = headers.get("content-length", "")
-    if length.isdecimal():
-        _check_size(int(length), limit_bytes)
+    length = content_length(headers)
+    if length is not None:
+        _check_size(length, limit_bytes)
     content_type = headers.get("content-type", "application/json")
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     subtype = media.partition("/")[2]

@@ -25,7 +25,7 @@ from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
 from rerankd.service.pipeline import Trace
 from rerankd.store.keys import Key
 from rerankd.telemetry import RequestRecord, log_failure, log_request
-from rerankd.web.body import ClientGone, InflightBytes, check_headers, read_body
+from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.state import State, shutting_down
 
@@ -80,7 +80,10 @@ class _Call:
     async def answer(self, receive: Receive) -> WireAnswer | None:
         """The finished answer; None when the client is gone."""
         try:
-            answer = await self._rank(receive)
+            try:
+                answer = await self._rank(receive)
+            finally:
+                self._trace.passed()
         except ClientGone:
             self._record(_CLIENT_GONE, "client_gone")
             return None
@@ -101,6 +104,7 @@ class _Call:
         state = self._state
         check_headers(self._headers, limit_bytes=state.limits.body_bytes)
         self._key = state.keys.authenticate(self._dialect.key_of(self._headers))
+        state.front.check(self._key.name, content_length(self._headers))
         state.rates.take_request(self._key)
         reading = read_body(
             receive,
@@ -115,6 +119,7 @@ class _Call:
 
     async def _answered(self, key: Key) -> WireAnswer:
         self._trace.until = time.monotonic() + self._state.limits.deadline_s
+        self._trace.passed = await self._state.front.turn(key.name, self._body_bytes)
         plan = await self._planned()
         self._raw = b""  # the documents are in the plan now
         echo_bytes = echoed_bytes(plan.requests, self._body_bytes)

@@ -33,6 +33,9 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _GOODBYE_S: Final = 5.0  # for clients to take their last bytes, then for models to be freed
 _FORCED_S: Final = 1.0  # the same when a signal forces: for the 503s to be sent
 _TICK_S: Final = 0.02
+# uvloop takes one connection per listening socket and turn of the loop. On a busy loop that is less
+# than come, and those that are not taken wait in the kernel, unseen, until it drops them.
+_ACCEPTS = 32
 _KEEP_ALIVE_S = 75  # longer than the usual proxies', so that they close first
 
 
@@ -80,10 +83,12 @@ def serve(
     server = _Server(
         config, state, wanted, Reads(started, read_settings), url, lambda: announce(state, url)
     )
+    listeners = [listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     finally:
-        listener.close()
+        for each in listeners:
+            each.close()
     if state.failure is not None:
         raise state.failure
     _leave()

@@ -19,6 +19,7 @@ from rerankd.store.limits import RateLimits
 from rerankd.telemetry import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import Network
+from rerankd.web.front import Front
 from rerankd.web.threads import BodyThreads
 
 _LAST_WORDS_S = 2.0  # for the 503s to be sent; a client that does not read must not stop the exit
@@ -82,6 +83,7 @@ class State:
     metrics: Metrics
     inflight: InflightBytes
     lag: LoopLag
+    front: Front
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     threads: BodyThreads = field(default_factory=BodyThreads)
