@@ -35,9 +35,25 @@ def test_the_configuration_page_is_fresh() -> None:
     assert page == fresh, "run: uv run python docs/generate.py"
 
 
+def test_the_clients_page_is_fresh() -> None:
+    page = (ROOT / "docs" / "clients.md").read_text()
+    fresh = script(ROOT / "tests" / "clients" / "clients_page.py").page()
+    assert page == fresh, "run: uv run --group dev python tests/clients/clients_page.py"
+
+
+def test_every_client_of_its_own_kind_has_manners() -> None:
+    clients = ROOT / "tests" / "clients"
+    listed = script(clients / "listed.py").CLIENTS
+    manners = json.loads((clients / "manners.json").read_text())
+    names = [client.name for client in listed if client.has_manners]
+    assert list(manners) == names, "run: tests/clients/run.sh CACHE --record"
+    # All of them and in one piece: no failing client leaves a hole in the page.
+    assert all(found["tries"]["answer"] == 1 for found in manners.values())
+
+
 def test_every_client_has_a_result_and_passed_with_both_keys() -> None:
     clients = ROOT / "tests" / "clients"
-    names = [client.name for client in script(clients / "run.py").CLIENTS]
+    names = [client.name for client in script(clients / "listed.py").CLIENTS]
     results = json.loads((clients / "results.json").read_text())
     assert list(results) == names, "run: tests/clients/run.sh CACHE --record"
     assert all(found["passed"] == ["right", "wrong"] for found in results.values())

@@ -37,21 +37,53 @@ function wrongWith(results, { text }) {
 
 const say = (error) => `${error?.name}: ${String(error?.message ?? error).slice(0, 300)}`;
 
+const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+
+/** The numbers and strings in an object of any kind. */
+function values(found, depth = 8) {
+  if (['string', 'number'].includes(typeof found)) return [found];
+  if (depth === 0 || found === null || typeof found !== 'object') return [];
+  return Object.values(found).flatMap((part) => values(part, depth - 1));
+}
+
+/** How each call of the scripted server ended, empty = right; the values that the caller of each sees. */
+async function scripted(call, { key, model, scripts, scripted: base, options }) {
+  const ends = {};
+  const saw = {};
+  const one = async (script) => {
+    const more = { ...options[script] }; // as either kind of client writes it
+    for (const [name, value] of Object.entries(more)) more[camel(name)] = value;
+    try {
+      const { results, raw } = await call(base, `${key}.${script}`, model, more);
+      ends[script] = wrongWith(results, {});
+      saw[script] = [...new Set(values(raw))];
+    } catch (error) {
+      ends[script] = say(error);
+    }
+  };
+  const [first, ...others] = scripts.split(' ');
+  await one(first);
+  await Promise.all(others.map(one));
+  return { ends, saw };
+}
+
 /** The right key, then the wrong one; prints the outcome and ends the process. */
 export async function run(call, { refused, text = false }) {
-  const { base, key, wrong_key: wrongKey, model } = JSON.parse(process.env.RERANKD_CLIENT);
+  const given = JSON.parse(process.env.RERANKD_CLIENT);
+  const { base, key, wrong_key: wrongKey, model } = given;
   const outcome = { right: '', wrong: '' };
   try {
-    outcome.right = wrongWith(await call(base, key, model), { text });
+    outcome.right = wrongWith((await call(base, key, model, {})).results, { text });
   } catch (error) {
     outcome.right = say(error);
   }
   try {
-    await call(base, wrongKey, model);
+    await call(base, wrongKey, model, {});
     outcome.wrong = 'no error';
   } catch (error) {
     outcome.wrong = refused(error) ? '' : say(error);
   }
+  if (given.scripts) Object.assign(outcome, await scripted(call, given));
   console.log(JSON.stringify(outcome));
   process.exit(0);
 }

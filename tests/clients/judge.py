@@ -1,11 +1,14 @@
 """What every client script must show: a whole, right answer, and its own error for a wrong key.
 
-A script gives `call(base, key, model) -> Answer` and the look of its authentication error. It is
-started by run.py, which says in RERANKD_CLIENT where the server is; it prints one line of JSON.
+A script gives `call(base, key, model, **more) -> Answer` and the look of its authentication error;
+`more` is what the client's caller would like to add. It is started by run.py, which says in
+RERANKD_CLIENT where the server is; it prints one line of JSON. With `scripts`, it then calls the
+scripted server of scripted.py, once for each.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import math
 import os
@@ -43,6 +46,7 @@ class Answer:
     usage: float | None = None  # what the client shows of tokens or units
     count: int = TOP_N  # all documents, for a protocol without top_n
     in_order: bool = False  # of the documents, for a protocol that does not rank
+    raw: Any = None  # the client's own object, where all that its caller gets is in
 
 
 def status(code: int) -> Callable[[BaseException], bool]:
@@ -93,7 +97,7 @@ def wrong_with(answer: Answer, *, usage: bool, text: bool) -> str:
 
 
 def run(
-    call: Callable[[str, str, str], Answer],
+    call: Callable[..., Answer],
     *,
     refused: Callable[[BaseException], bool],
     usage: bool = False,
@@ -112,9 +116,52 @@ def run(
         outcome["wrong"] = "no error"
     except Exception as error:
         outcome["wrong"] = "" if refused(error) else _named(error)
+    if given["scripts"]:
+        outcome |= _scripted(call, given)
     print(json.dumps(outcome), flush=True)
     sys.stdout.flush()
     os._exit(0)  # some clients leave threads behind
+
+
+def _scripted(call: Callable[..., Answer], given: dict[str, Any]) -> dict[str, Any]:
+    """How each call ended, empty = right; and the values that the caller of each answer sees."""
+    ends: dict[str, str] = {}
+    saw: dict[str, list[Any]] = {}
+
+    def one(script: str) -> None:
+        key, more = f"{given['key']}.{script}", given["options"].get(script, {})
+        try:
+            answer = call(given["scripted"], key, given["model"], **more)
+            ends[script] = wrong_with(answer, usage=False, text=False)
+            saw[script] = list(dict.fromkeys(_values(answer.raw)))
+        except Exception as error:
+            ends[script] = _named(error)
+
+    names = given["scripts"].split()
+    one(names[0])  # alone: what it is the first to import is there for all
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(one, names[1:]))
+    return {"ends": ends, "saw": saw}
+
+
+def _values(found: Any, depth: int = 8) -> list[Any]:
+    """The numbers and strings in an object of any kind."""
+    if isinstance(found, (str, int, float)):
+        return [found]
+    if depth == 0 or found is None:
+        return []
+    kind: Any = type(found)  # pyright: ignore[reportUnknownVariableType]
+    inner: list[Any]
+    if issubclass(kind, dict):
+        inner = list(found.values())
+    elif issubclass(kind, (list, tuple)):
+        inner = list(found)
+    else:
+        names = [*getattr(kind, "__struct_fields__", ()), *getattr(kind, "__slots__", ())]
+        extra: dict[str, Any] = getattr(found, "__pydantic_extra__", None) or {}
+        inner = [getattr(found, name, None) for name in names]
+        inner += [*getattr(found, "__dict__", {}).values(), *extra.values()]
+    return [value for part in inner for value in _values(part, depth - 1)]
 
 
 def _named(error: BaseException) -> str:

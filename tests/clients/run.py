@@ -17,123 +17,53 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from processes import serving  # noqa: E402 - a sibling of this folder
+import full_queue  # noqa: E402 - siblings
+import manners  # noqa: E402
+from listed import CLIENTS, Client  # noqa: E402
+from processes import serving  # noqa: E402
+from scripted import KEY_BEHIND, SCRIPTS, Scripted, scripted  # noqa: E402
 
 KEY, WRONG_KEY = "sk-right-{}", "sk-wrong"  # by the number of the client
-RESULTS = HERE / "results.json"
+RESULTS, MANNERS = HERE / "results.json", HERE / "manners.json"
 MODEL = "bge-reranker-v2-m3"  # an alias: clients have opinions about names
-PATIENCE_S = 180
-AT_ONCE = 2
+PATIENCE_S = 600
+AT_ONCE = 4  # most of the time they wait
+FEW = 5  # clients that are measured again
 BOTH = 2  # keys with which a client must pass: a right one, a wrong one
 
 
-@dataclass(frozen=True)
-class Client:
-    """A script, the environment that it runs in, and the path that its base URL has."""
+def outcome(client: Client, base: str, cache: Path, front: Scripted) -> dict[str, Any]:
+    """What a client's script found: why it failed with each key, empty where it passed.
 
-    name: str
-    environment: str  # of pins/, or "javascript", or "java"
-    script: str
-    prefix: str  # "" = the server's root
-    arguments: tuple[str, ...] = ()
-
-
-def _litellm(provider: str, prefix: str, below: str = "") -> Client:
-    return Client(f"litellm {provider}", "litellm", "litellm_rerank.py", prefix, (provider, below))
-
-
-CLIENTS = [
-    Client("cohere v2", "core", "cohere_v2.py", ""),
-    Client("cohere v2, prefix", "core", "cohere_v2.py", "/cohere"),
-    Client("cohere v1", "core", "cohere_v1.py", "/cohere"),
-    Client("voyageai", "core", "voyage.py", "/voyage"),
-    Client("dashscope", "core", "dashscope_sdk.py", ""),
-    Client("dashscope, prefix", "core", "dashscope_sdk.py", "/dashscope"),
-    Client("infinity-client", "core", "infinity.py", "/infinity"),
-    Client("mixedbread", "core", "mixedbread_sdk.py", ""),
-    Client("mixedbread, prefix", "core", "mixedbread_sdk.py", "/mixedbread"),
-    Client("pinecone", "core", "pinecone_sdk.py", ""),
-    Client("pinecone, prefix", "core", "pinecone_sdk.py", "/pinecone"),
-    Client("together", "core", "together_sdk.py", "/together"),
-    Client("xinference-client", "core", "xinference.py", ""),
-    Client("xinference-client, prefix", "core", "xinference.py", "/xinference"),
-    Client("zeroentropy", "core", "zeroentropy_sdk.py", ""),
-    Client("langchain-community Jina", "core", "langchain_jina.py", "/jina"),
-    Client("langchain-community Infinity", "core", "langchain_infinity.py", "/infinity"),
-    _litellm("hosted_vllm", ""),
-    Client(
-        "litellm hosted_vllm, prefix", "litellm", "litellm_rerank.py", "/vllm", ("hosted_vllm",)
-    ),
-    _litellm("cohere", "/cohere"),
-    _litellm("jina_ai", ""),
-    _litellm("voyage", "/voyage"),
-    _litellm("infinity", "/infinity"),
-    _litellm("huggingface", "/tei"),
-    _litellm("deepinfra", "/deepinfra", "/v1"),
-    _litellm("fireworks_ai", "/fireworks"),
-    _litellm("together_ai", "/together", "/v1"),
-    _litellm("nvidia_nim", ""),
-    _litellm("dashscope", "/dashscope", "/compatible-api/v1"),
-    _litellm("litellm_proxy", "/litellm"),
-    *(
-        Client(f"llama-index {name}", "llama", "llamaindex.py", prefix, (name,))
-        for name, prefix in [
-            ("jina", "/jina"),
-            ("siliconflow", "/siliconflow"),
-            ("cohere", "/cohere"),
-            ("voyage", "/voyage"),
-            ("mixedbread", ""),
-            ("dashscope", ""),
-            ("tei", ""),
-        ]
-    ),
-    *(
-        Client(f"haystack {name}", "haystack", "haystack_ranker.py", prefix, (name,))
-        for name, prefix in [
-            ("tei", ""),
-            ("jina", "/jina"),
-            ("cohere", "/cohere"),
-            ("nvidia", "/nvidia"),
-        ]
-    ),
-    *(
-        Client(f"langchain {name}", "langchain", "langchain_rerank.py", f"/{name}", (name,))
-        for name in ("cohere", "voyage", "nvidia")
-    ),
-    *(
-        Client(f"npm {script}", "javascript", f"{script}.mjs", prefix)
-        for script, prefix in [
-            ("cohere", "/cohere"),
-            ("voyageai", "/voyage"),
-            ("ai-cohere", "/cohere"),
-            ("ai-together", "/together"),
-            ("pinecone", ""),
-            ("together", "/together"),
-            ("mixedbread", ""),
-            ("zeroentropy", "/zeroentropy"),
-            ("langchain-cohere", "/cohere"),
-        ]
-    ),
-    *(
-        Client(f"java HttpClient, {form}", "java", "HttpClientDefault.java", "", (form,))
-        for form in ("length", "chunks")
-    ),
-]
-
-
-def outcome(client: Client, base: str, cache: Path) -> dict[str, str]:
-    """What a client's script found: why it failed with each key, empty where it passed."""
+    And its manners, if they are its own: the same client under another path has the same.
+    """
     key = KEY.format(CLIENTS.index(client))
-    given = {"base": base + client.prefix, "key": key, "wrong_key": WRONG_KEY, "model": MODEL}
+    given: dict[str, Any] = {
+        "base": base + client.prefix,
+        "scripted": front.url + client.prefix,
+        "key": key,
+        "model": MODEL,
+    }
+    if client.has_manners:
+        options = {manners.WITH + name: {name: value} for name, value in manners.OPTIONS.items()}
+        given |= {"scripts": " ".join([*SCRIPTS, *options]), "options": options}
+    found = started(client, cache, given)
+    if "ends" in found and "scripts" in given:
+        found["manners"] = manners.found(front.calls_of(key), found)
+    return found
+
+
+def started(client: Client, cache: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Runs a client's script with what it is given: what it found, and how long that took."""
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith(("_proxy", "_api_key"))}
-    environment = kept | {"RERANKD_CLIENT": json.dumps(given), "PYTHONPATH": str(HERE)}
+    told = json.dumps({"wrong_key": WRONG_KEY, "scripts": "", "options": {}, **given})
+    environment = kept | {"RERANKD_CLIENT": told, "PYTHONPATH": str(HERE)}
     if client.environment == "javascript":
         command = ["node", str(cache / "javascript" / client.script)]
     elif client.environment == "java":
@@ -158,22 +88,23 @@ def outcome(client: Client, base: str, cache: Path) -> dict[str, str]:
     return {**found, "seconds": f"{time.monotonic() - start:.1f}"}
 
 
-def run_all(clients: list[Client], base: str, cache: Path) -> dict[str, list[str]]:
-    """Prints a row for each; gives the keys with which each passed."""
-    passed: dict[str, list[str]] = {}
+def run_all(
+    clients: list[Client], base: str, cache: Path, front: Scripted
+) -> dict[str, dict[str, Any]]:
+    """Prints a row for each; client -> its outcome."""
+    every: dict[str, dict[str, Any]] = {}
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        found = [pool.submit(outcome, client, base, cache) for client in clients]
+        found = [pool.submit(outcome, client, base, cache, front) for client in clients]
         print(f"{'client':<32} {'right key':<10} {'wrong key':<10} seconds")
         for client, future in zip(clients, found, strict=True):
-            result = future.result()
+            result = every[client.name] = future.result()
             marks = ["FAIL" if result[which] else "pass" for which in ("right", "wrong")]
             print(f"{client.name:<32} {marks[0]:<10} {marks[1]:<10} {result['seconds']:>6}")
             for which in ("right", "wrong"):
                 if result[which]:
                     print(f"    {which} key: {result[which]}")
-            passed[client.name] = [which for which in ("right", "wrong") if not result[which]]
             sys.stdout.flush()
-    return passed
+    return every
 
 
 def answered_by(log: Path) -> dict[str, list[str]]:
@@ -186,22 +117,61 @@ def answered_by(log: Path) -> dict[str, list[str]]:
     return {name: sorted(dialects) for name, dialects in found.items()}
 
 
-def checked(clients: list[Client], cache: Path) -> dict[str, dict[str, list[str]]]:
-    """Starts a server and runs them; client -> the keys with which it passed, who answered."""
+def checked(
+    clients: list[Client], cache: Path, recorded: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Starts a server and runs them; those with other manners than recorded once more.
+
+    Returns:
+        Client -> the keys with which it passed and who answered; client -> its manners.
+    """
+    named = [(client.name, KEY.format(i)) for i, client in enumerate(CLIENTS)]
     keys = [
-        f'[[keys]]\nname = "{client.name}"\nkey = "{KEY.format(i)}"\n'
-        for i, client in enumerate(CLIENTS)
+        f'[[keys]]\nname = "{name}"\nkey = "{key}"\n'
+        for name, key in [*named, ("scripted", KEY_BEHIND)]
     ]
     with tempfile.TemporaryDirectory() as folder:
         config, log = Path(folder) / "rerankd.toml", Path(folder) / "log"
         config.write_text('[server]\nlog = "json"\n' + "".join(keys))
         command = ["-m", "rerankd", "serve", "--port", "0", "--config", str(config)]
-        with serving([*command, "--alias", f"{MODEL}=rerankd-lexical"], log=log) as server:
-            passed = run_all(clients, server.url, cache)
+        command += ["--alias", f"{MODEL}=rerankd-lexical"]
+        with serving(command, log=log) as server:
+            with scripted(server.port) as front:
+                every = run_all(clients, server.url, cache, front)
+            odd = [
+                client
+                for client in clients
+                if client.name in recorded
+                and every[client.name].get("manners") != recorded[client.name]
+            ]
+            # A slow machine lengthens waits: what differs is measured once more, alone.
+            for client in odd[:FEW]:
+                with scripted(server.port) as front:
+                    every[client.name] |= outcome(client, server.url, cache, front)
         dialects = answered_by(log)
-    return {
-        name: {"passed": keys, "dialects": dialects.get(name, [])} for name, keys in passed.items()
+    results = {
+        name: {
+            "passed": [which for which in ("right", "wrong") if not found[which]],
+            "dialects": dialects.get(name, []),
+        }
+        for name, found in every.items()
     }
+    return results, {n: found["manners"] for n, found in every.items() if "manners" in found}
+
+
+def differing(path: Path, found: dict[str, Any], *, record: bool, partly: bool) -> list[str]:
+    """The clients of which a file does not say what was found; it is written first to record it."""
+    recorded: dict[str, Any] = json.loads(path.read_text())
+    if record:
+        known = recorded | found if partly else found
+        recorded = {client.name: known[client.name] for client in CLIENTS if client.name in known}
+        path.write_text(json.dumps(recorded, indent=1) + "\n")
+    for name in found.keys() & recorded.keys():
+        for part in found[name]:
+            if recorded[name].get(part) != found[name][part]:
+                print(f"{name}, {part}: {recorded[name].get(part)} -> {found[name][part]}")
+    stale = [name for name, result in found.items() if recorded.get(name) != result]
+    return stale + ([] if partly else sorted(recorded.keys() - found.keys()))
 
 
 def main() -> int:
@@ -209,23 +179,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--only", default="", help="names, with semicolons")
-    parser.add_argument("--record", action="store_true", help="write results.json")
+    parser.add_argument("--record", action="store_true", help="write results.json, manners.json")
     given = parser.parse_args()
     only = [name.strip() for name in given.only.split(";") if name]
     clients = [client for client in CLIENTS if not only or client.name in only]
-    found = checked(clients, given.cache.resolve())
+    recorded: dict[str, Any] = {} if given.record else json.loads(MANNERS.read_text())
+    cache = given.cache.resolve()
+    found, measured = checked(clients, cache, recorded)
+    lost = full_queue.failures(lambda client, told: started(client, cache, told))
     failing = [name for name, result in found.items() if len(result["passed"]) < BOTH]
     silent = [name for name, result in found.items() if not result["dialects"]]
     print(f"{len(found)} clients, {len(failing)} failing")
-    if given.record and not only:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    recorded = json.loads(RESULTS.read_text())
-    stale = [name for name, result in found.items() if recorded.get(name) != result]
-    gone = [] if only else sorted(recorded.keys() - found.keys())
-    for what, names in (("no answer in the log", silent), ("not as in results.json", stale + gone)):
+    how = {"record": given.record, "partly": bool(only)}
+    stale = differing(RESULTS, found, **how)
+    rude = differing(MANNERS, measured, **how)
+    for what, names in (
+        ("no answer in the log", silent),
+        ("not as in results.json", stale),
+        ("not as in manners.json", rude),
+        ("lost before a full queue", lost),
+    ):
         if names:
             print(f"{what}: {', '.join(names)}")
-    return bool(failing or silent or stale or gone)
+    return bool(failing or silent or stale or rude or lost)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real clients against `rerankd serve`, with a right and a wrong key; then the snippets of docs/integrations.
-# usage: tests/clients/run.sh [CACHE] [--only "NAME;NAME"]; PYTHON has rerankd (default: .venv's).
+# Real clients against `rerankd serve`, with a right and a wrong key, and against a server that fails; then the snippets of docs/integrations.
+# usage: tests/clients/run.sh [CACHE] [--only "NAME;NAME"]; PYTHON has rerankd and its group dev (default: .venv's).
 set -euo pipefail
 cache=$(mkdir -p "${1:-.clients}" && cd "${1:-.clients}" && pwd)
 shift || true

@@ -1,3 +1,4 @@
+import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -27,15 +28,35 @@ public class HttpClientDefault {
     boolean chunks = arguments[0].equals("chunks");
     String given = System.getenv("RERANKD_CLIENT");
     HttpClient client = HttpClient.newHttpClient();
-    HttpResponse<String> right = call(client, given, field(given, "key"), chunks);
+    String base = field(given, "base");
+    HttpResponse<String> right = call(client, given, base, field(given, "key"), chunks);
     String wrongWithRight = right.statusCode() == 200 ? judged(right.body()) : said(right);
-    HttpResponse<String> wrong = call(client, given, field(given, "wrong_key"), chunks);
+    HttpResponse<String> wrong = call(client, given, base, field(given, "wrong_key"), chunks);
     String wrongWithWrong = wrong.statusCode() == 401 ? "" : said(wrong);
-    System.out.println("{\"right\":" + quoted(wrongWithRight) + ",\"wrong\":" + quoted(wrongWithWrong) + "}");
+    String found = "\"right\":" + quoted(wrongWithRight) + ",\"wrong\":" + quoted(wrongWithWrong);
+    System.out.println("{" + found + ",\"ends\":{" + scripted(client, given, chunks) + "}}");
   }
 
-  static HttpResponse<String> call(HttpClient client, String given, String key, boolean chunks)
-      throws Exception {
+  /** How the calls of the scripted server ended, as the members of a JSON object. */
+  static String scripted(HttpClient client, String given, boolean chunks) throws Exception {
+    List<String> ends = new ArrayList<>();
+    for (String script : field(given, "scripts").split(" ")) {
+      if (script.isEmpty()) continue;
+      String end;
+      try {
+        String key = field(given, "key") + "." + script;
+        HttpResponse<String> answer = call(client, given, field(given, "scripted"), key, chunks);
+        end = answer.statusCode() == 200 ? judged(answer.body()) : said(answer);
+      } catch (IOException error) {
+        end = error.toString();
+      }
+      ends.add(quoted(script) + ":" + quoted(end));
+    }
+    return String.join(",", ends);
+  }
+
+  static HttpResponse<String> call(
+      HttpClient client, String given, String base, String key, boolean chunks) throws Exception {
     List<String> documents = new ArrayList<>();
     for (String document : DOCUMENTS) documents.add(quoted(document));
     String body =
@@ -46,7 +67,7 @@ public class HttpClientDefault {
     HttpRequest.BodyPublisher sent = HttpRequest.BodyPublishers.ofByteArray(bytes);
     if (chunks) sent = HttpRequest.BodyPublishers.fromPublisher(sent); // of unknown length
     HttpRequest request =
-        HttpRequest.newBuilder(URI.create(field(given, "base") + "/v1/rerank"))
+        HttpRequest.newBuilder(URI.create(base + "/v1/rerank"))
             .header("Content-Type", "application/json")
             .header("Authorization", "Bearer " + key)
             .POST(sent)

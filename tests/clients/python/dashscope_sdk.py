@@ -1,5 +1,7 @@
 """DashScope's SDK, whose answer has a status instead of raising."""
 
+from typing import Any
+
 import dashscope
 from judge import DOCUMENTS, QUERY, TOP_N, Answer, run
 
@@ -8,7 +10,7 @@ class RefusedError(Exception):
     """A status that is not 200."""
 
 
-def call(base: str, key: str, model: str) -> Answer:
+def call(base: str, key: str, model: str, **more: Any) -> Answer:
     dashscope.base_http_api_url = f"{base}/api/v1"
     found = dashscope.TextReRank.call(
         model=model,
@@ -17,6 +19,7 @@ def call(base: str, key: str, model: str) -> Answer:
         top_n=TOP_N,
         return_documents=True,
         api_key=key,
+        **more,
     )
     if found.status_code != 200:
         raise RefusedError(found.status_code, found.code)
@@ -24,6 +27,7 @@ def call(base: str, key: str, model: str) -> Answer:
         results=[
             (r["index"], r["relevance_score"], r["document"]["text"]) for r in found.output.results
         ],
+        raw=found,
         usage=found.usage.total_tokens,
     )
 

@@ -1,6 +1,7 @@
 """LiteLLM, one provider after the other: the provider and its base path are the arguments."""
 
 import sys
+from typing import Any
 
 import litellm
 from judge import DOCUMENTS, QUERY, TOP_N, Answer, is_a, run
@@ -9,10 +10,9 @@ PROVIDER, BELOW = sys.argv[1], (sys.argv[2] if len(sys.argv) > 2 else "")
 WITHOUT_TOP_N = ("deepinfra", "huggingface")
 
 litellm.suppress_debug_info = True
-litellm.num_retries = 0
 
 
-def call(base: str, key: str, model: str) -> Answer:
+def call(base: str, key: str, model: str, **more: Any) -> Answer:
     found = litellm.rerank(
         model=f"{PROVIDER}/{model}",
         query=QUERY,
@@ -20,6 +20,7 @@ def call(base: str, key: str, model: str) -> Answer:
         api_base=base + BELOW,
         api_key=key,
         **({} if PROVIDER in WITHOUT_TOP_N else {"top_n": TOP_N}),
+        **more,
     )
     meta = found.meta or {}
     counts = {**(meta.get("billed_units") or {}), **(meta.get("tokens") or {})}
@@ -28,6 +29,7 @@ def call(base: str, key: str, model: str) -> Answer:
             (r["index"], r["relevance_score"], (r.get("document") or {}).get("text"))
             for r in found.results
         ],
+        raw=found,
         usage=max((count or 0 for count in counts.values()), default=0),
         count=len(DOCUMENTS) if PROVIDER in WITHOUT_TOP_N else TOP_N,
         in_order=PROVIDER == "deepinfra",
