@@ -103,6 +103,7 @@ async def real_client(
         app.app.router.lifespan_context(app.app),
         httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
+        await state.pipeline.pool.load()
         yield client
 
 

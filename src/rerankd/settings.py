@@ -257,7 +257,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "none = `rerankd-mini`."
         ),
     ] = ()
-    aliases: Annotated[dict[str, str], Meta(description="Served name = model that answers.")] = {}
+    aliases: Annotated[
+        dict[str, str],
+        Meta(description='Served name = model that answers; "*": every name that is not served.'),
+    ] = {}
     keys: Annotated[tuple[KeySettings, ...], Meta(description="API keys; none = open.")] = ()
     model: Annotated[
         dict[str, ModelSettings], Meta(description="Settings of one model, by served name.")

@@ -18,9 +18,11 @@ from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Options, WireRequest
 
 every = pytest.mark.parametrize("dialect", SERVED.served, ids=lambda found: found.name)
-# Servers that read bodies with pydantic, which takes a string of digits for a number.
-READ_DIGITS = {"infinity", "xinference", "vllm", "vllm-score", "litellm", "jina", "mixedbread",
+# Servers that read bodies with pydantic, which takes digits for a number, 1 and "yes" for true.
+AS_PYDANTIC = {"infinity", "xinference", "vllm", "vllm-score", "litellm", "jina", "mixedbread",
                "zeroentropy", "superset", "gateway"}  # fmt: skip
+
+OURS = {"superset", "gateway"}  # take digits, and true and false alone
 
 
 def integers(dialect: Served) -> list[Leaf]:
@@ -33,6 +35,18 @@ def _is_integer(kind: inspect.Type) -> bool:
     if isinstance(kind, inspect.UnionType):
         return any(_is_integer(option) for option in kind.types)
     return isinstance(kind, inspect.IntType)
+
+
+def booleans(dialect: Served) -> list[Leaf]:
+    return [leaf for leaf in leaves(dialect.body) if _is_boolean(leaf.kind)]
+
+
+def _is_boolean(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _is_boolean(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return any(_is_boolean(option) for option in kind.types)
+    return isinstance(kind, inspect.BoolType)
 
 
 def accepted(dialect: Served, leaf: Leaf) -> tuple[dict[str, Any], int]:
@@ -55,9 +69,31 @@ def test_whole_floats_are_integers_and_digits_where_the_server_takes_them(dialec
         assert planned(dialect, put(body, leaf.path, value + 0.5)) is None, leaf.name
         for text in (str(value), f"{value}.0", f" {value} "):
             read = planned(dialect, put(body, leaf.path, text))
-            assert read == (as_integer if dialect.name in READ_DIGITS else None), leaf.name
+            assert read == (as_integer if dialect.name in AS_PYDANTIC else None), leaf.name
         assert planned(dialect, put(body, leaf.path, f"{value}x")) is None, leaf.name
         assert planned(dialect, put(body, leaf.path, True)) is None, leaf.name
+
+
+@every
+def test_a_boolean_is_read_as_the_server_reads_it(dialect: Served) -> None:
+    (body, *_) = (body for _, body, _ in variants(dialect.body) if planned(dialect, body))
+    for leaf in booleans(dialect):
+        read = {value: planned(dialect, put(body, leaf.path, value)) for value in (True, False)}
+        assert read[True] or read[False], leaf.name
+        for value in (True, False):
+            for also in (str(value), str(value).lower()):
+                assert planned(dialect, put(body, leaf.path, also)) == read[value], leaf.name
+            for also in (int(value), float(value), *WORDS[value]):
+                found = planned(dialect, put(body, leaf.path, also))
+                assert found == (read[value] if dialect.name in AS_PYDANTIC - OURS else None), (
+                    leaf.name
+                )
+        wrongs: list[Any] = [2, 0.5, "x", "", "truee", [True], {}]
+        for wrong in wrongs:
+            assert planned(dialect, put(body, leaf.path, wrong)) is None, (leaf.name, wrong)
+
+
+WORDS = {True: ("1", "on", "t", "y", "YES"), False: ("0", "OFF", "f", "n", "no")}
 
 
 @every

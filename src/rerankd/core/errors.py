@@ -37,13 +37,20 @@ class RerankError(Exception):
 
 
 class InvalidRequest(RerankError):
-    """A field is missing, of the wrong type, out of range or over a limit."""
+    """A field is missing, of the wrong type, out of range or over a limit.
+
+    `param` is the field as `documents[0].text`; `fault` what is wrong with it, in pydantic's word,
+    which some formats show.
+    """
 
     status, kind = 400, "invalid_request"
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, fault: str = "value_error"
+    ) -> None:
         super().__init__(message)
         self.param = param
+        self.fault = fault
 
 
 class QueryTooLong(InvalidRequest):
@@ -61,6 +68,7 @@ def too_many(count: int, limit: int, name: str = "documents") -> InvalidRequest:
         f"{name}: {count} were sent; the limit is {limit} (limits.documents). Send fewer, in "
         "several requests: scores do not depend on the other documents.",
         param=name,
+        fault="too_long",
     )
 
 

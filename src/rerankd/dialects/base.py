@@ -127,6 +127,7 @@ class Endpoint:
     answer: Any
     errors: Mapping[int, Any]
     key_headers: tuple[str, ...] = BEARER  # lower-case, tried in this order
+    any_content_type: bool = False  # the provider's server reads JSON whatever it is called
     render_error: Callable[[RerankError, Envelope, Options], WireAnswer]
     probes: tuple[Probe, ...] = ()
 

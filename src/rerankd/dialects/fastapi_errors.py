@@ -5,6 +5,8 @@ Source: fastapi's HTTPException and HTTPValidationError, as in the providers' Op
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
@@ -19,9 +21,9 @@ class FastApiError(msgspec.Struct):
 
 
 class FastApiFieldError(msgspec.Struct):
-    """One field that is wrong: where it is, what is wrong with it."""
+    """One field that is wrong: where it is, step by step; what is wrong, in pydantic's word."""
 
-    loc: list[str]
+    loc: list[str | int]
     msg: str
     type: str
 
@@ -44,6 +46,14 @@ def fastapi_error(error: RerankError, *, status: int, message: str | None = None
     body: FastApiError | FastApiFieldErrors = FastApiError(said)
     if isinstance(error, InvalidRequest) and not isinstance(error, UnknownModel):
         status = 422
-        loc = ["body", *filter(None, [param_of(error)])]
-        body = FastApiFieldErrors([FastApiFieldError(loc, said, error.kind)])
+        loc = ["body", *_steps(param_of(error) or "")]
+        body = FastApiFieldErrors([FastApiFieldError(loc, said, error.fault)])
     return WireAnswer(status=status, body=msgspec.json.encode(body), headers=error_headers(error))
+
+
+def _steps(param: str) -> list[str | int]:
+    """`documents[0].text` -> documents, 0, text."""
+    return [
+        int(step[1:-1]) if step.startswith("[") else step
+        for step in re.findall(r"\[[0-9]+\]|[^.\[\]]+", param)
+    ]

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from rerankd.core.errors import InvalidRequest, too_many
 from rerankd.core.types import Content, Modality
-from rerankd.dialects import json_numbers
+from rerankd.dialects import json_lax, json_numbers
 from rerankd.dialects.json_mend import SURROGATE, LoneSurrogate
 from rerankd.dialects.wire import Options
 
@@ -32,6 +32,7 @@ Texts = Annotated[list[str], Meta(extra_json_schema={"minItems": 1})]
 Mixed = Annotated[list[str | Object], Meta(extra_json_schema={"minItems": 1})]
 
 WHAT_QUERY = "What is searched for, at least 1 character."
+WHAT_ANY_QUERY = "What is searched for; may be empty."
 WHAT_TOP = "How many results; absent: all documents."
 WHAT_MODEL = "Absent: the server's default model."
 
@@ -58,6 +59,7 @@ HINTS = {
 _ECHO_DEPTH = 64  # levels of a document object
 _RANK_FIELDS = 100
 _SHOWN = 100  # characters of what a caller wrote, in a message
+_REQUIRED = "this field is required"
 _MODALITIES: tuple[Modality, ...] = ("image", "video", "text")
 
 
@@ -78,12 +80,18 @@ def echo(value: YesNo | None, options: Options, *, default: bool) -> bool:
     return yes(value, default=first(options.return_documents, default) or False)
 
 
-def query_of(value: str | Object, hint: str | None = None) -> Content:
-    """The query. Raises InvalidRequest when it is empty."""
+def query_of(
+    value: str | Object, hint: str | None = None, *, may_be_empty: bool = False
+) -> Content:
+    """The query. Raises InvalidRequest when it is empty, unless it may be."""
     query = content(value, "query")
+    if may_be_empty:
+        return query
     if not query.value:
         raise InvalidRequest(
-            f"query: at least 1 character is needed. {hint or HINTS['query']}", param="query"
+            f"query: at least 1 character is needed. {hint or HINTS['query']}",
+            param="query",
+            fault="string_too_short",
         )
     return query
 
@@ -111,7 +119,9 @@ def at_least_one(documents: Sequence[object], name: str) -> None:
     """Raises InvalidRequest when there is no document; `name` is the field's name."""
     if not documents:
         raise InvalidRequest(
-            f"{name}: at least 1 document is needed. {HINTS.get(name, '')}".strip(), param=name
+            f"{name}: at least 1 document is needed. {HINTS.get(name, '')}".strip(),
+            param=name,
+            fault="too_short",
         )
 
 
@@ -227,7 +237,12 @@ def _as_text(value: object) -> str:
 
 
 def decode_body(
-    raw: bytes, kind: type[B], hints: Mapping[str, str], *, reads_digits: bool = False
+    raw: bytes,
+    kind: type[B],
+    hints: Mapping[str, str],
+    *,
+    reads_digits: bool = False,
+    as_pydantic: bool = False,
 ) -> B:
     """JSON bytes as a msgspec struct.
 
@@ -235,7 +250,9 @@ def decode_body(
         raw: the request body, unpacked.
         kind: the struct; unknown keys are ignored.
         hints: field name -> one sentence with the way out, added to the error of that field.
-        reads_digits: whether the provider's server takes "3" for 3; 3.0 is 3 everywhere.
+        reads_digits: whether "3" is 3; 3.0 is everywhere.
+        as_pydantic: whether the provider's server reads bodies with pydantic, which takes "3" for
+            3 and 1 or "yes" for true.
 
     Raises:
         InvalidRequest: not JSON, not UTF-8, a lone surrogate, NaN, nested too deep, a field
@@ -246,23 +263,27 @@ def decode_body(
         try:
             return json_numbers.decode(raw, kind)
         except msgspec.ValidationError as error:
-            if json_numbers.WANTED not in str(error):
+            if not json_lax.may_mend(str(error), as_pydantic=as_pydantic):
                 raise
-            return json_numbers.decode_mended(raw, kind, digits=reads_digits)
+            digits = reads_digits or as_pydantic
+            return json_lax.decode(raw, kind, digits=digits, booleans_too=as_pydantic)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), hints) from None
+        raise _explain(str(error), hints, json_lax.booleans(kind)) from None
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")
         if SURROGATE in reason:
             raise LoneSurrogate(f"The body is not valid JSON: {reason}.") from None
-        raise InvalidRequest(f"The body is not valid JSON: {reason}.") from None
+        fault = "json_invalid" if raw.strip() else "missing"
+        raise InvalidRequest(f"The body is not valid JSON: {reason}.", fault=fault) from None
     except UnicodeDecodeError as error:
         raise LoneSurrogate(f"The body is not UTF-8: {error.reason}.") from None
     except RecursionError:
-        raise InvalidRequest("The body is not valid JSON here: nested too deep.") from None
+        raise InvalidRequest(
+            "The body is not valid JSON here: nested too deep.", fault="json_invalid"
+        ) from None
 
 
-def _explain(message: str, hints: Mapping[str, str]) -> InvalidRequest:
+def _explain(message: str, hints: Mapping[str, str], booleans: frozenset[str]) -> InvalidRequest:
     """msgspec's message as a sentence that starts with the field."""
     text, _, path = message.rpartition(" - at `$")
     name = path.rstrip("`").lstrip(".")
@@ -270,8 +291,29 @@ def _explain(message: str, hints: Mapping[str, str]) -> InvalidRequest:
         text, missing = message, re.search(r"required field `(\w+)`", message)
         name = missing[1] if missing else ""
         if missing:
-            text = "this field is required"
+            text = _REQUIRED
+    fault = _fault(text, named=bool(name), is_boolean=name in booleans)
     text = text.replace("`", "").replace(" | null", "").replace("str", "string", 1)
     hint = hints.get(name.split("[")[0].split(".")[0], "")
     sentence = f"{name}: {text[0].lower()}{text[1:]}." if name else f"The body: {text}."
-    return InvalidRequest(f"{sentence} {hint}".strip(), param=name or None)
+    return InvalidRequest(f"{sentence} {hint}".strip(), param=name or None, fault=fault)
+
+
+def _fault(text: str, *, named: bool, is_boolean: bool) -> str:
+    """pydantic's word for what msgspec says of a value: `Expected `str`, got `int``."""
+    wanted, got = [*re.findall(r"`(\w+)", text), "", ""][:2]
+    of_type = {
+        "str": "string_type",
+        "array": "list_type",
+        "float": "float_type",
+        "int": {"str": "int_parsing", "float": "int_from_float"}.get(got, "int_type"),
+        "object": "dict_type" if named else "model_attributes_type",
+    }
+    rules = (
+        (text == _REQUIRED, "missing"),
+        (">" in text, "greater_than"),
+        ("<" in text, "less_than_equal"),
+        (is_boolean, "bool_type" if got in ("array", "object") else "bool_parsing"),
+        (text.startswith("Invalid enum value"), "literal_error"),
+    )
+    return next((word for holds, word in rules if holds), of_type.get(wanted, "value_error"))

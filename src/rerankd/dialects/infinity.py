@@ -1,6 +1,7 @@
 """Infinity's POST /rerank: an echoed document is a string, null when it was not asked for.
 
-Source: infinity fcb951c (libs/infinity_emb, fastapi schemas and server); read 2026-11-21.
+Source: infinity fcb951c (libs/infinity_emb, fastapi schemas and server), read 2026-11-21; and
+package infinity-emb 0.0.78 (tests/servers).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class InfinityBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[str, Meta(description=fields.WHAT_ANY_QUERY)]
     documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
@@ -104,10 +105,11 @@ class InfinityHealth(msgspec.Struct):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """An Infinity body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, InfinityBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, InfinityBody, fields.HINTS, as_pydantic=True)
     return RerankRequest(
         model=None if body.model == _NO_MODEL else body.model or None,
-        query=fields.query_of(body.query),
+        query=fields.query_of(body.query, may_be_empty=True),
+        truncate_query=True,
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_documents, options, default=False),
@@ -136,9 +138,12 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """401 and 403 and bad fields as FastAPI's, the rest as OpenAI's; a full queue is a 429."""
+    """What FastAPI refuses (key, path, method, fields) in its form, the rest in OpenAI's.
+
+    A full queue is a 429.
+    """
     status, unknown = error.status, isinstance(error, UnknownModel)
-    if status in (401, 403) or (isinstance(error, InvalidRequest) and not unknown):
+    if status in (401, 403, 404, 405) or (isinstance(error, InvalidRequest) and not unknown):
         message = "Unauthorized" if status == 401 else None
         return fastapi_error(error, status=status, message=message)
     status = 429 if status == 503 else status
@@ -230,5 +235,6 @@ DIALECT = Dialect(
     decode=decode,
     decode_error=decode_error,
     carries=frozenset({"model", "top_n", "return_documents", "raw_scores"}),
+    implies={"truncate_query": True},
     tells=frozenset({"model", "input_tokens"}),
 )

@@ -109,7 +109,7 @@ _NO_MODEL = "INPUT_MODEL_NOT_FOUND"
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Jina body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, JinaBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, JinaBody, fields.HINTS, as_pydantic=True)
     fields.refuse(
         fields.yes(body.return_embeddings, default=False),
         "return_embeddings",

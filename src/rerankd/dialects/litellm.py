@@ -120,7 +120,7 @@ _KINDS = {
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A LiteLLM body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, LiteLlmBody, fields.HINTS, as_pydantic=True)
     cuts.refuse(body)
     rank_fields = fields.rank_fields_of(body.rank_fields)
     return RerankRequest(

@@ -1,12 +1,13 @@
 """llama.cpp's server: POST /rerank and its aliases; raw logits, no documents in the answer.
 
-A body with `texts` instead of `documents` gets Text Embeddings Inference's answer. Source:
-llama.cpp, tools/server (server-context.cpp, server-common.cpp, tests/unit/test_rerank.py); read
-2026-11-21.
+A body with `texts` gets Text Embeddings Inference's answer, for its `documents` where it has both.
+Source: llama.cpp, tools/server (server-context.cpp, server-common.cpp, tests/unit/test_rerank.py),
+read 2026-11-21; and the server in package xllamacpp 2026.10.11549 (tests/servers).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import Meta
 from rerankd.core.errors import InvalidRequest, RerankError
 from rerankd.core.types import Ranking, RerankRequest
 from rerankd.dialects import fields, tei, upstream
-from rerankd.dialects.base import Dialect, Mark, Plan, Scoring
+from rerankd.dialects.base import BEARER, Dialect, Mark, Plan, Probe, Scoring, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -24,7 +25,7 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 class LlamaCppBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[str, Meta(description=fields.WHAT_ANY_QUERY)]
     documents: Annotated[fields.Texts, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
@@ -33,8 +34,11 @@ class LlamaCppBody(msgspec.Struct):
 class LlamaCppTextsBody(msgspec.Struct):
     """A rerank request in Text Embeddings Inference's form."""
 
-    query: Annotated[fields.Said, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[str, Meta(description=fields.WHAT_ANY_QUERY)]
     texts: Annotated[fields.Texts, Meta(description="The documents, at least 1.")]
+    documents: Annotated[
+        fields.Texts | None, Meta(description="Ranked instead of texts, where both are there.")
+    ] = None
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
     return_text: Annotated[YesNo | None, Meta(description="Echo the texts, default false.")] = None
@@ -61,6 +65,12 @@ class LlamaCppAnswer(msgspec.Struct):
     object: Literal["list"]
     usage: LlamaCppUsage
     results: list[LlamaCppResult]
+
+
+class LlamaCppHealth(msgspec.Struct):
+    """That it works."""
+
+    status: Literal["ok"]
 
 
 class LlamaCppErrorDetail(msgspec.Struct):
@@ -93,7 +103,7 @@ def parse(wire: WireRequest, options: Options) -> RerankRequest:
     body = fields.decode_body(wire.body, LlamaCppBody, fields.HINTS)
     return RerankRequest(
         model=body.model or None,
-        query=fields.query_of(body.query),
+        query=fields.query_of(body.query, may_be_empty=True),
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         return_documents=False,
@@ -115,10 +125,13 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 def plan_texts(wire: WireRequest, options: Options) -> Plan:
     """A body with `texts`; its answer is a bare array. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LlamaCppTextsBody, fields.HINTS)
+    name, texts = "texts", body.texts
+    if body.documents is not None:
+        name, texts = "documents", body.documents
     request = RerankRequest(
         model=body.model or None,
-        query=fields.query_of(body.query),
-        documents=fields.documents_of(body.texts, options, "texts"),
+        query=fields.query_of(body.query, may_be_empty=True),
+        documents=fields.documents_of(texts, options, name),
         top_n=body.top_n,
         return_documents=fields.echo(body.return_text, options, default=False),
         raw_scores=True,
@@ -164,7 +177,16 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     )
 
 
+def health(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
+    """That it works; 503 when a model does not score."""
+    if facts.healthy:
+        return WireAnswer(status=200, body=msgspec.json.encode(LlamaCppHealth("ok")))
+    detail = LlamaCppErrorDetail(503, "A model does not score.", _KINDS[503])
+    return WireAnswer(status=503, body=msgspec.json.encode(LlamaCppError(detail)))
+
+
 _PATHS = ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking")
+_KEY_HEADERS = (*BEARER, "x-api-key")
 _ALIASES = ("/v1/reranking", "/reranking")  # at the root, where `input` is Mixedbread's
 _ERRORS: dict[int, Any] = dict.fromkeys(
     (400, 401, 403, 408, 413, 429, 500, 503, 504), LlamaCppError
@@ -174,14 +196,28 @@ RERANK = Dialect(
     name="llamacpp",
     prefix="llamacpp",
     paths=_PATHS,
-    marks=(Mark(paths=_ALIASES, keys=frozenset({"documents"}), absent=frozenset({"input"})),),
+    marks=(
+        Mark(paths=_ALIASES, keys=frozenset({"documents"}), absent=frozenset({"input", "texts"})),
+    ),
     summary="llama.cpp's rerank API: logits.",
     body=LlamaCppBody,
     answer=LlamaCppAnswer,
     errors=_ERRORS,
+    key_headers=_KEY_HEADERS,
+    any_content_type=True,
     parse=parse,
     render=render,
     render_error=render_error,
+    probes=(
+        Probe(
+            paths=("/health", "/v1/health"),
+            summary="ok, when every model scores.",
+            answer=LlamaCppHealth,
+            render=health,
+            public=True,
+            health=True,
+        ),
+    ),
     encode=encode,
     decode=decode,
     carries=frozenset({"model", "top_n"}),
@@ -197,13 +233,15 @@ TEXTS = Scoring(
         Mark(
             paths=(*(f"/llamacpp{path}" for path in _PATHS), *_ALIASES),
             keys=frozenset({"texts"}),
-            absent=frozenset({"documents", "input"}),
+            absent=frozenset({"input"}),
         ),
     ),
     summary="llama.cpp's rerank API with `texts`.",
     body=LlamaCppTextsBody,
     answer=list[tei.TeiRank],
     errors=_ERRORS,
+    key_headers=_KEY_HEADERS,
+    any_content_type=True,
     render_error=render_error,
     plan=plan_texts,
 )

@@ -79,7 +79,7 @@ class _ReadAnswer(msgspec.Struct):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A Mixedbread body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, MixedbreadBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, MixedbreadBody, fields.HINTS, as_pydantic=True)
     fields.refuse(
         fields.yes(body.rewrite_query, default=False),
         "rewrite_query",

@@ -219,7 +219,7 @@ def _contents(value: Many, options: Options, name: str) -> tuple[Content, ...]:
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A vLLM body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, VllmBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, VllmBody, fields.HINTS, as_pydantic=True)
     cuts.refuse(body)
     query = content(body.query, "query")
     fields.refuse(not query.value, "query", "at least 1 character is needed.")
@@ -332,7 +332,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 
 def plan_pairs(wire: WireRequest, options: Options) -> Plan:
     """A /score body as one request for each distinct query. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS, as_pydantic=True)
     cuts.refuse(body)
     queries = _named(body, options, ("text_1", "queries", "data_1"))
     documents = _named(body, options, ("text_2", "documents", "items", "data_2"))

@@ -1,7 +1,8 @@
 """Xinference's POST /v1/rerank, and the probes that its client makes before it.
 
 Its client sends every argument twice: by name, and in `kwargs`, a JSON string. Source: inference
-7ecec16 (api/restful_api.py, types.py) and package xinference-client 4.1.0; read 2026-11-21.
+7ecec16 (api/restful_api.py, types.py) and package xinference-client 4.1.0, read 2026-11-21; package
+xinference 4.1.0 (tests/servers).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec import Meta
 
 from rerankd.core.errors import InvalidRequest, Overloaded, RerankError, UnknownModel
 from rerankd.core.types import Ranking, RerankRequest
-from rerankd.dialects import failures, fields, json_numbers, upstream
+from rerankd.dialects import fields, json_numbers, upstream
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -28,7 +29,7 @@ Said = Annotated[str, Meta(min_length=1)]
 class XinferenceBody(msgspec.Struct):
     """A rerank request."""
 
-    query: Annotated[fields.Said | Object, Meta(description=fields.WHAT_QUERY)]
+    query: Annotated[str | Object, Meta(description=fields.WHAT_ANY_QUERY)]
     documents: Annotated[fields.Mixed, Meta(description="At least 1.")]
     model: Annotated[str | None, Meta(description=fields.WHAT_MODEL)] = None
     top_n: Annotated[AtLeastOne | None, Meta(description=fields.WHAT_TOP)] = None
@@ -123,10 +124,11 @@ class _ReadAnswer(msgspec.Struct):
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """An Xinference body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, XinferenceBody, fields.HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, XinferenceBody, fields.HINTS, as_pydantic=True)
     return RerankRequest(
         model=body.model or None,
-        query=fields.query_of(body.query),
+        query=fields.query_of(body.query, may_be_empty=True),
+        truncate_query=True,
         documents=fields.documents_of(body.documents, options),
         top_n=body.top_n,
         instruction=fields.first(body.instruction, _instruction(body, options)),
@@ -188,8 +190,9 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """`detail`, which the client shows; a full queue is a 429."""
+    """`detail`, which the client shows; a full queue is a 429, an unknown model a 404."""
     status = 429 if isinstance(error, Overloaded) else error.status
+    status = 404 if isinstance(error, UnknownModel) else status
     return WireAnswer(
         status=status,
         body=msgspec.json.encode(XinferenceError(error.message)),
@@ -226,14 +229,6 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     )
 
 
-def decode_error(answer: WireAnswer) -> RerankError:
-    """Xinference's errors by status; an unknown model by its message."""
-    found = failures.error_of(answer)
-    if answer.status == 400 and found.message.startswith("model:"):
-        return UnknownModel(found.message)
-    return found
-
-
 def models(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
     """The model list."""
     listed = XinferenceModels("list", [_model(facts, model) for model in facts.models])
@@ -241,12 +236,12 @@ def models(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
 
 
 def model(facts: ServerFacts, params: Mapping[str, str]) -> WireAnswer:
-    """One model, which the client asks what it can do. Raises UnknownModel."""
+    """One model, which the client asks what it can do. Raises InvalidRequest: here it is a 400."""
     name = params["name"]
     for found in facts.models:
         if found.name == name:
             return WireAnswer(status=200, body=msgspec.json.encode(_model(facts, found)))
-    raise UnknownModel(f"model: {name!r} is not served to this key.")
+    raise InvalidRequest(f"model: {name!r} is not served to this key.", param="model")
 
 
 def auth(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
@@ -273,7 +268,8 @@ DIALECT = Dialect(
     summary="Xinference's rerank API.",
     body=XinferenceBody,
     answer=XinferenceAnswer,
-    errors=dict.fromkeys((400, 401, 403, 408, 413, 429, 500, 504), XinferenceError),
+    any_content_type=True,
+    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 504), XinferenceError),
     parse=parse,
     render=render,
     render_error=render_error,
@@ -301,8 +297,7 @@ DIALECT = Dialect(
     ),
     encode=encode,
     decode=decode,
-    decode_error=decode_error,
     carries=frozenset({"model", "top_n", "instruction", "return_documents", "max_chunks_per_doc"}),
-    implies={"return_documents": False},
+    implies={"return_documents": False, "truncate_query": True},
     tells=frozenset({"input_tokens", "warnings"}),
 )

@@ -60,7 +60,7 @@ _HINTS = fields.HINTS | {"latency": "Send fast or slow, or leave it out."}
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A ZeroEntropy body as the canonical request. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, ZeroEntropyBody, _HINTS, reads_digits=True)
+    body = fields.decode_body(wire.body, ZeroEntropyBody, _HINTS, as_pydantic=True)
     return RerankRequest(
         model=body.model or None,
         query=fields.query_of(body.query),

@@ -125,7 +125,7 @@ class Pipeline:
             requests = [replace(request, scope=key.digest[:16]) for request in requests]
         try:
             with served.scheduler.hold():
-                return await self._all(requests, served, cascade, charge, trace)
+                rankings = await self._all(requests, served, cascade, charge, trace)
         except OfRequest as error:
             charge.give_back()
             raise in_body(error, places) from None
@@ -133,6 +133,10 @@ class Pipeline:
             if not isinstance(error, EngineFailed):  # it may have worked for it: that is paid
                 charge.give_back()
             raise
+        if not self.pool.is_stood_in_for(named):
+            return rankings
+        said = f"model: the name asked for is not served; {name} answered for it (alias *)."
+        return [replace(found, warnings=(said, *found.warnings)) for found in rankings]
 
     async def _all(
         self,

@@ -17,6 +17,7 @@ from rerankd.models.load import Loaded, Spec, load, resolve
 from rerankd.service.cache import ScoreCache
 from rerankd.service.scheduler import Scheduler
 
+ANY = "*"  # the alias that answers for every name that nothing else does
 _SHOWN_NAME = 100  # characters of an unknown name that an error repeats
 
 
@@ -228,7 +229,8 @@ class Pool:
         """The name of the model that answers a requested name; None = the default.
 
         A name that is served, or else PUBLISHER/NAME for a folder that is served as NAME: the name
-        of a folder says nothing of who published it.
+        of a folder says nothing of who published it. Or else what the alias `*` names, if the
+        operator gave it.
 
         Raises:
             UnknownModel: nothing of that name is served; the message lists what is, and the
@@ -241,6 +243,8 @@ class Pool:
             return target
         if (folder := self._of_any_publisher(name)) is not None:
             return folder
+        if ANY in self.aliases:
+            return self.aliases[ANY]
         served = ", ".join([*self.names, *self.aliases])
         shown = name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
         way_out = catalog.how_to_get(name) or (
@@ -251,7 +255,13 @@ class Pool:
 
     def is_served(self, name: str) -> bool:
         """Whether a name is one of ours as it stands: a model's, or an alias."""
-        return name in self.aliases or name in self.names
+        return name != ANY and (name in self.aliases or name in self.names)
+
+    def is_stood_in_for(self, name: str | None) -> bool:
+        """Whether a requested name is answered by the alias `*` alone."""
+        if name is None or self.is_served(name) or ANY not in self.aliases:
+            return False
+        return self._of_any_publisher(name) is None
 
     def _of_any_publisher(self, name: str) -> str | None:
         """The folder whose name a publisher's model has; never another publisher's model."""

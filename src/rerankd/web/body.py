@@ -63,8 +63,8 @@ def content_length(headers: Mapping[str, str]) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
-def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
-    """What can be refused from the headers alone.
+def check_headers(headers: Mapping[str, str], *, limit_bytes: int, any_type: bool = False) -> None:
+    """What can be refused from the headers alone; `any_type`: JSON may come under another name.
 
     Raises:
         BodyTooLarge: Content-Length is over the limit.
@@ -76,7 +76,7 @@ def check_headers(headers: Mapping[str, str], *, limit_bytes: int) -> None:
     content_type = headers.get("content-type", "application/json")
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     subtype = media.partition("/")[2]
-    if media != "*/*" and subtype != "json" and not subtype.endswith("+json"):
+    if not any_type and media != "*/*" and subtype != "json" and not subtype.endswith("+json"):
         raise InvalidRequest(
             f"Content-Type: {content_type[:100]!r} is not JSON. Send application/json.",
             param="Content-Type",

@@ -102,14 +102,15 @@ class _Call:
 
     async def _rank(self, receive: Receive) -> WireAnswer:
         state = self._state
-        check_headers(self._headers, limit_bytes=state.limits.body_bytes)
+        any_type, limit = self._dialect.any_content_type, state.limits.body_bytes
+        check_headers(self._headers, limit_bytes=limit, any_type=any_type)
         self._key = state.keys.authenticate(self._dialect.key_of(self._headers))
         state.front.check(self._key.name, content_length(self._headers))
         state.rates.take_request(self._key)
         reading = read_body(
             receive,
             self._headers,
-            limit_bytes=state.limits.body_bytes,
+            limit_bytes=limit,
             limit_s=state.limits.body_s,
             inflight=state.inflight,
         )

@@ -19,6 +19,7 @@ from rerankd.core.errors import RerankError, Unauthorized, UnknownModel
 from rerankd.dialects.base import ModelFact, Probe, Served, ServerFacts
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import WireAnswer
+from rerankd.service.pool import ANY
 from rerankd.store.keys import Key
 from rerankd.web import docs, openapi
 from rerankd.web.endpoints import Counted, envelope_of, response_of
@@ -204,6 +205,7 @@ class Operations:
     def _infos(self, key: Key) -> list[ModelInfo]:
         pool = self._state.pipeline.pool
         roots = {name: name for name in pool.names} | dict(pool.aliases)
+        roots.pop(ANY, None)  # answers, but is no name
         allowed = {
             name: root
             for name, root in roots.items()
