@@ -96,6 +96,14 @@ def test_a_boolean_is_read_as_the_server_reads_it(dialect: Served) -> None:
 WORDS = {True: ("1", "on", "t", "y", "YES"), False: ("0", "OFF", "f", "n", "no")}
 
 
+@pytest.mark.parametrize("name", ["superset", "gateway", "fireworks", "together"])
+def test_a_number_that_is_mended_mends_no_boolean_beside_it(name: str) -> None:
+    (dialect,) = (found for found in SERVED.served if found.name == name)
+    sent: dict[str, Any] = {"model": "m", "query": "q", "documents": ["a"], "top_n": 1.0}
+    assert planned(dialect, sent | {"return_documents": True}) is not None
+    assert planned(dialect, sent | {"return_documents": 1}) is None
+
+
 @every
 def test_a_number_that_is_wrong_is_named_beside_one_that_was_mended(dialect: Served) -> None:
     found = integers(dialect)

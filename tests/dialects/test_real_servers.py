@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import body, real_client, running
 
+from tests.reference import make_decoder_checkpoints, make_modernbert_checkpoints
 from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
 from tests.servers import table
 from tests.servers.cases import CASES, DOCUMENTS, KEY, MODEL, OTHER_ORDER, QUERY, WITHOUT_KEYS
@@ -16,6 +19,18 @@ from tests.servers.reasons import REASONS
 from tests.servers.shape import alike, shape_of
 
 REAL = ("infinity", "llamacpp", "xinference")
+FOLDERS: dict[str, Callable[[Path], Path]] = {
+    **{
+        name: partial(write, shape=GOLDEN_SHAPES[name])
+        for name in ("tiny-bert", "tiny-xlmr", "tiny-roberta")
+    },
+    "tiny-modernbert": partial(
+        make_modernbert_checkpoints.write, shape=make_modernbert_checkpoints.TINY
+    ),
+    "tiny-qwen3": partial(
+        make_decoder_checkpoints.write, shape=make_decoder_checkpoints.TINY_QWEN3
+    ),
+}
 PYDANTIC_FAULTS: tuple[tuple[dict[str, Any], list[str | int], str], ...] = (
     ({"query": 1}, ["query"], "string_type"),
     ({"query": ...}, ["query"], "missing"),
@@ -144,13 +159,12 @@ async def test_texts_decide_the_form_and_documents_what_is_ranked(path: str) -> 
     assert sorted(hit["text"] for hit in answer) == ["a", "b"]
 
 
-@pytest.mark.parametrize("model", ["rerankd-mini", "rerankd-lexical", "tiny-bert", "tiny-xlmr"])
+@pytest.mark.parametrize("model", ["rerankd-mini", "rerankd-lexical", *FOLDERS])
 @pytest.mark.parametrize("name", REAL)
 async def test_an_empty_query_and_one_that_is_too_long_are_ranked(
     name: str, model: str, tmp_path: Path
 ) -> None:
-    shape = GOLDEN_SHAPES.get(model)
-    served = str(write(tmp_path / model, shape)) if shape else model
+    served = str(FOLDERS[model](tmp_path / model)) if model in FOLDERS else model
     async with real_client({}, models=[served]) as client:
         for query in ("", "word " * 9000):
             sent = {"query": query, "documents": DOCUMENTS}
