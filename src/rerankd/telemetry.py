@@ -5,9 +5,10 @@ Never in a record: document text, query text, a key.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import structlog
@@ -19,6 +20,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -52,6 +54,46 @@ class RequestRecord:
     total_ms: float
 
 
+KEYS_SHOWN = 200  # series of single keys; the others are one
+OTHER_KEYS = "other"
+
+
+class KeyCounts:
+    """Requests and input tokens by key: the busiest have a series each, the others share one.
+
+    A collector of prometheus-client.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def add(self, key: str, tokens: int) -> None:
+        """Count one request."""
+        requests, before = self._counts.get(key, (0, 0))
+        self._counts[key] = (requests + 1, before + tokens)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Two families, by key; "" = no key is configured."""
+        busiest = heapq.nlargest(KEYS_SHOWN, self._counts.items(), key=lambda item: item[1])
+        shown = dict(busiest)
+        rest = [counts for key, counts in self._counts.items() if key not in shown]
+        if rest:
+            requests, tokens = shown.pop(OTHER_KEYS, (0, 0))  # a key may have that name
+            for more_requests, more_tokens in rest:
+                requests, tokens = requests + more_requests, tokens + more_tokens
+            shown[OTHER_KEYS] = (requests, tokens)
+        for place, name, about in (
+            (0, "rerankd_key_requests", "Rerank requests with a good key, refused ones too."),
+            (1, "rerankd_key_input_tokens", "Tokens of all pairs that were ranked."),
+        ):
+            family = CounterMetricFamily(
+                name, f"{about} The busiest {KEYS_SHOWN} keys, the rest as other.", labels=["key"]
+            )
+            for key, counts in shown.items():
+                family.add_metric([key], counts[place])
+            yield family
+
+
 _FIELDS = tuple(field.name for field in fields(RequestRecord))
 
 
@@ -74,6 +116,8 @@ class Metrics:
             ("status",),
             registry=registry,
         )
+        self._keys = KeyCounts()
+        registry.register(self._keys)
         self._documents = Counter(
             "rerankd_documents_total", "Documents ranked.", ("model",), registry=registry
         )
@@ -170,6 +214,8 @@ class Metrics:
         """Count one finished request."""
         self._requests.labels(record.dialect, record.model, str(record.status)).inc()
         self._seconds.labels(record.model).observe(record.total_ms / 1000)
+        if record.status != 401:
+            self._keys.add(record.key, record.input_tokens if record.status == 200 else 0)
         if record.status == 200:
             self._documents.labels(record.model).inc(record.documents)
             self._tokens.labels(record.model).inc(record.input_tokens)
