@@ -360,3 +360,22 @@ def test_an_estimate_alone_does_not_say_that_a_request_is_too_long() -> None:
         assert refused.value.is_final
 
     simulate(story)
+
+
+def test_a_hiccup_while_a_tiny_request_runs_refuses_nobody() -> None:
+    """The machine was elsewhere for 60 ms, or a second: 20 tokens are all that it ran."""
+
+    async def story(scheduler: Scheduler) -> None:
+        loop, pace = asyncio.get_running_loop(), scheduler.admission.pace
+        for hiccup_s in (0.06, 1.0):
+            pace.begin(loop.time())
+            await asyncio.sleep(hiccup_s)
+            pace.ran(20, loop.time(), more=False)
+            await scheduler.submit(request(1, 100))  # 6 ms: what can be hoped for
+            seen = Seen()
+            await asyncio.gather(*(send(scheduler, request(), seen) for _ in range(6)))
+            assert seen.ends == {"answered": 6}
+            until = loop.time() + 300
+            await scheduler.submit(request(10_000), until=until)  # 70 s alone
+
+    simulate(story)

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 _STRETCH_S: Final = 0.05
+_HOPE_S: Final = 0.002  # a shorter stretch says nothing, not even of the best
+# Stretches together, before anybody is refused by them: a moment in which the machine did something
+# else while a tiny request ran says nothing.
+_SURE_S, _SURE_TOKENS = 0.25, 512
 _MEMORY_S: Final = 5.0  # busy seconds after which an observation counts for 1/e
 STANDING_S: Final = 1.0  # a backlog of less than this is no queue: the next batches take it
 _CROWD, _CROWD_S = 3, 1.0  # more refusals than this, each so soon after the last
@@ -27,23 +31,32 @@ class Pace:
     def __init__(self) -> None:
         self._tokens = 0.0
         self._seconds = 0.0
+        self._learned = 0  # tokens, ever
         self.best_tokens_per_s = 0.0  # of any stretch: what a request can hope for
         self._since: float | None = None  # when the stretch began; None = there is no work
         self._ran = 0  # tokens since then
+        self._other = 0  # of them, what is work but no tokens
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens per second of work; 0 = not known yet."""
-        return self._tokens / self._seconds if self._seconds else 0.0
+        """Tokens per second of work; 0 = not known yet, or by too little to refuse anybody."""
+        is_sure = self._seconds >= _SURE_S and self._learned >= _SURE_TOKENS
+        return self._tokens / self._seconds if is_sure else 0.0
 
     def seconds(self, tokens: float) -> float:
         """How long so many tokens will take; 0 while nothing is known."""
-        return tokens / self.tokens_per_s if self._tokens else 0.0
+        rate = self.tokens_per_s
+        return tokens / rate if rate else 0.0
 
     def begin(self, now: float) -> None:
         """There is work since then, if there was none."""
         if self._since is None:
-            self._since, self._ran = now, 0
+            self._since, self._ran, self._other = now, 0, 0
+
+    def other(self, tokens: int) -> None:
+        """Work that took the time of about so many tokens, and is none: it is not hoped for."""
+        self._ran += tokens
+        self._other += tokens
 
     def forget(self) -> None:
         """There is no work any more, and what there was says nothing: it was given up."""
@@ -52,14 +65,17 @@ class Pace:
     def ran(self, tokens: int, now: float, *, more: bool) -> None:
         """So many tokens are done now; more = there is still work."""
         self._ran += tokens
+        if self._since is not None and now - self._since >= _HOPE_S:
+            rate = (self._ran - self._other) / (now - self._since)
+            self.best_tokens_per_s = max(self.best_tokens_per_s, rate)
         if self._since is not None and now - self._since >= _STRETCH_S:
             self._learn(now - self._since)
-            self._since, self._ran = now, 0
+            self._since, self._ran, self._other = now, 0, 0
         if not more:
             self._since = None
 
     def _learn(self, seconds: float) -> None:
-        self.best_tokens_per_s = max(self.best_tokens_per_s, self._ran / seconds)
+        self._learned += self._ran
         if seconds > _MEMORY_S:  # one stretch says no more than the window holds
             self._ran, seconds = int(self._ran * _MEMORY_S / seconds), _MEMORY_S
         kept = math.exp(-seconds / _MEMORY_S)

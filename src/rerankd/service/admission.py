@@ -180,7 +180,7 @@ class Admission:
             self._tokens_per_byte += _LEARNING * (told - self._tokens_per_byte)
             blank = ticket.text_bytes // _BYTES_PER_WORK - tokens
             if blank > 0:  # what took time and gave few tokens
-                self.pace.ran(blank, self._clock(), more=True)
+                self.pace.other(blank)
         if self.is_hopeless(tokens, until):
             self._drop()
             left = (until or 0.0) - self._clock()

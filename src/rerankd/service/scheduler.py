@@ -230,9 +230,10 @@ class Scheduler:
                 continue
             self._running = batch
             batch = [(job, i) for job, i in batch if self._may_start(job)]
+            # Slices of a row that has ended already cost nothing, and say nothing of the rate.
+            tokens = sum(job.lengths[i] for job, i in batch if self._is_open(job, i))
             await self._score(batch)
             self._running = ()
-            tokens = sum(job.lengths[i] for job, i in batch)
             admission = self.admission
             admission.pace.ran(tokens, self._clock(), more=admission.has_work)
             admission.note_backlog()
