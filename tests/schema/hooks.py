@@ -24,20 +24,34 @@ TEXTS = {"query", "documents", "texts", "passages", "input", "queries", "text_1"
 PAIRED = (("queries", "documents"), ("text_1", "text_2"))
 # Names of one row, of which vLLM's /score takes one.
 SAME = (("text_1", "queries", "data_1"), ("text_2", "documents", "items", "data_2"))
+# Pydantic takes 0, 1, "yes" and their like for a boolean; the document says what a client sends.
+BOOLEANS = {"raw_scores", "return_documents", "return_input", "return_len", "rewrite_query"}
 
 answered: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Mend what is valid by its type."""
+    """Mend what is valid by its type; make wrong what is taken for a boolean all the same."""
     meta = case.meta
-    if meta is None or meta.generation.mode is not schemathesis.GenerationMode.POSITIVE:
+    if meta is None:
+        return
+    if meta.generation.mode is not schemathesis.GenerationMode.POSITIVE:
+        if isinstance(case.body, dict):
+            case.body = without_words(case.body)
         return
     if case.path_parameters:
         case.path_parameters = dict.fromkeys(case.path_parameters, MODEL)
     if isinstance(case.body, dict):
         case.body = mended(case.body)
+
+
+def without_words(body: dict[str, Any]) -> dict[str, Any]:
+    """Booleans as numbers and words, which some servers and so their dialects take, as objects."""
+    return {
+        name: {} if name in BOOLEANS and isinstance(value, int | float | str) else value
+        for name, value in body.items()
+    }
 
 
 def mended(body: dict[str, Any]) -> dict[str, Any]:
