@@ -379,3 +379,19 @@ def test_a_hiccup_while_a_tiny_request_runs_refuses_nobody() -> None:
             await scheduler.submit(request(10_000), until=until)  # 70 s alone
 
     simulate(story)
+
+
+def test_when_to_come_again_is_said_by_as_little_as_is_known() -> None:
+    """A slow model has done one row: nobody is refused by that rate, but it is what there is."""
+    timed = TimedEngine(batch_tokens=1, batch_s=0.1, tokens_per_s=1e6)
+
+    async def story(scheduler: Scheduler) -> None:
+        first = asyncio.create_task(scheduler.submit(request(60, 3)))
+        await asyncio.sleep(0.35)
+        assert scheduler.admission.pace.tokens_per_s == 0
+        with pytest.raises(Overloaded) as refused:
+            await scheduler.submit(request(20, 3))
+        assert 1 < refused.value.retry_after_s <= 6
+        await first
+
+    schedule(timed, story, queue_tokens=180)

@@ -48,6 +48,11 @@ class Pace:
         rate = self.tokens_per_s
         return tokens / rate if rate else 0.0
 
+    def roughly(self, tokens: float) -> float:
+        """As seconds(), by as little as is known: to say when to come again, not whether."""
+        rate = self._tokens / self._seconds if self._seconds else self.best_tokens_per_s
+        return tokens / rate if rate else 0.0
+
     def begin(self, now: float) -> None:
         """There is work since then, if there was none."""
         if self._since is None:

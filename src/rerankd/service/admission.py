@@ -113,7 +113,7 @@ class Admission:
                 f"The queue holds {waiting} of {self.limits.queue_tokens} tokens and has no room "
                 f"for {tokens} more.",
                 retry_after_s=retry_after_s(
-                    self.pace.seconds(waiting + tokens - self.limits.queue_tokens)
+                    self.pace.roughly(waiting + tokens - self.limits.queue_tokens)
                 ),
             )
         if self.pace.tokens_per_s:
