@@ -325,16 +325,16 @@ def forget_frames(error: BaseException) -> None:
     tasks: without this, all of it stays until the garbage collector comes by.
     """
     known: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        found = todo.pop()
+    unvisited: list[BaseException | None] = [error]
+    while unvisited:
+        found = unvisited.pop()
         if found is None or id(found) in known:
             continue
         known.add(id(found))
         traceback.clear_frames(found.__traceback__)
-        todo += [found.__cause__, found.__context__]
+        unvisited += [found.__cause__, found.__context__]
         if isinstance(found, BaseExceptionGroup):
-            todo += found.exceptions  # pyright: ignore[reportUnknownMemberType] - any error
+            unvisited += found.exceptions  # pyright: ignore[reportUnknownMemberType] - any error
 
 
 async def _disconnected(receive: Receive) -> None:
