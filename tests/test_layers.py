@@ -31,7 +31,8 @@ ALLOWED: dict[str, set[str]] = {
         *("core", "engines", "models", "service", "web"),
         *("settings", "evals", "extras", "rerankd"),
     },
-    "__init__": {"service"},
+    "public": {"core", "service"},
+    "__init__": {"core", "public"},
     "__main__": {"cli"},
 }
 # These name what they import in a variable: dialects find each other; extras take any library.

@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 
 import rerankd
-from rerankd import Reranker
-from rerankd.core.errors import InvalidRequest, StartError
+from rerankd import (
+    Content,
+    EngineFailed,
+    Hit,
+    InvalidRequest,
+    QueryTooLong,
+    Ranking,
+    Reranker,
+    RerankError,
+    RerankRequest,
+    StartError,
+)
 from tests.reference import make_checkpoints as checkpoints
 
 
@@ -52,9 +62,42 @@ def test_importing_rerankd_is_light() -> None:
 
 
 def test_public_names() -> None:
-    assert rerankd.__all__ == ["Reranker", "__version__"]
+    assert sorted(rerankd.__all__) == [
+        "Content",
+        "EngineFailed",
+        "Hit",
+        "InvalidRequest",
+        "QueryTooLong",
+        "Ranking",
+        "RerankError",
+        "RerankRequest",
+        "Reranker",
+        "StartError",
+        "__version__",
+    ]
+    assert all(getattr(rerankd, name) for name in rerankd.__all__)
+    assert not set(rerankd.__all__) - set(dir(rerankd))
     with pytest.raises(AttributeError):
         rerankd.nonsense  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+
+
+def test_what_rank_gives_and_raises_is_public(tmp_path: Path) -> None:
+    folder = checkpoints.write(tmp_path / "tiny", checkpoints.TINY_BERT)
+    with Reranker(str(folder)) as reranker:
+        hits = reranker.rank("a", ["a", "b"])
+        assert all(type(hit) is Hit for hit in hits)
+        request = RerankRequest(
+            query=Content(value="a"), documents=(Content(value="a"), Content(value="b"))
+        )
+        ranking = reranker.rerank(request)
+        assert type(ranking) is Ranking
+        assert ranking.hits == hits
+        with pytest.raises(QueryTooLong) as raised:
+            reranker.rank("word " * 10_000, ["a"])
+        assert isinstance(raised.value, InvalidRequest)
+    assert issubclass(InvalidRequest, RerankError)
+    assert issubclass(EngineFailed, RerankError)
+    assert not issubclass(StartError, RerankError)
 
 
 def test_one_string_is_one_document_and_wrong_input_is_said() -> None:

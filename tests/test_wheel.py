@@ -68,6 +68,7 @@ def test_what_ships_inside_fits_30_mb_and_names_its_licences(wheel: Path) -> Non
     assert "rerankd/builtin/mini/model.safetensors" in builtin
     assert 20_000_000 < sum(builtin.values()) <= BUILTIN_BYTES
     assert {Path(name).name for name in sizes} >= {"LICENSE", "NOTICE"}
+    assert "rerankd/py.typed" in sizes  # its types are for type checkers of others
     assert all(name.startswith(("rerankd/", "rerankd-")) for name in sizes)
 
 

@@ -2,6 +2,9 @@
 
 >>> from rerankd import Reranker
 >>> hits = Reranker().rank("capital of France", ["Berlin is in Germany.", "Paris, France"])
+
+`Reranker(...)` raises StartError; `rank()` and `rerank()` raise InvalidRequest, its kind
+QueryTooLong, and EngineFailed: all three are a RerankError.
 """
 
 from __future__ import annotations
@@ -9,17 +12,42 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from rerankd.core.errors import (
+    EngineFailed,
+    InvalidRequest,
+    QueryTooLong,
+    RerankError,
+    StartError,
+)
+
 if TYPE_CHECKING:
-    from rerankd.service.reranker import Reranker
+    from rerankd.public import Content, Hit, Ranking, Reranker, RerankRequest
 
 __version__ = version("rerankd")
-__all__ = ["Reranker", "__version__"]
+__all__ = [
+    "Content",
+    "EngineFailed",
+    "Hit",
+    "InvalidRequest",
+    "QueryTooLong",
+    "Ranking",
+    "RerankError",
+    "RerankRequest",
+    "Reranker",
+    "StartError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
-    """Reranker on first use: `import rerankd` stays light for the command line."""
-    if name == "Reranker":
-        from rerankd.service.reranker import Reranker
+    """The names of `rerankd.public` on first use: `import rerankd` stays light."""
+    if name in __all__:
+        from rerankd import public
 
-        return Reranker
+        return getattr(public, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """With the names that were not used yet."""
+    return sorted({*globals(), *__all__})

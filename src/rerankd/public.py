@@ -1,0 +1,11 @@
+"""What the library is made of, for `import rerankd`, which takes it from here on first use.
+
+These modules load numpy and an engine; the command line's help shall not wait for them.
+"""
+
+from __future__ import annotations
+
+from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.service.reranker import Reranker
+
+__all__ = ["Content", "Hit", "Ranking", "RerankRequest", "Reranker"]
