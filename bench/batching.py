@@ -22,7 +22,7 @@ from unittest import mock
 from serving import Texts, checkpoint, parsed, percentile
 
 from rerankd.core.options import EngineOptions, LoadOptions
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.openvino import engine as openvino
 from rerankd.models.base import Model
 from rerankd.models.load import load, resolve

@@ -22,9 +22,10 @@ from statistics import fmean
 
 import numpy as np
 
+from rerankd.core.answer import Ranking
 from rerankd.core.cascade import FIRST_STAGE
+from rerankd.core.request import Content, RerankRequest
 from rerankd.core.spread import spread
-from rerankd.core.types import Content, Ranking, RerankRequest
 from rerankd.evals import Collection, ndcg, read_collection
 from rerankd.models import catalog
 from rerankd.service.checks import RequestLimits

@@ -36,7 +36,8 @@ from workers import DEFAULT_PEER, OURS
 from rerankd import __version__
 from rerankd.core.agreement import agreement
 from rerankd.core.batch import distinct
-from rerankd.core.types import Content, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Row
 from rerankd.dialects import superset
 from rerankd.dialects.wire import Envelope, Options, WireRequest
 from rerankd.engines.cores import usable_cores

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.answer import Hit, Ranking
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import superset
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.registry import SERVED

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from memory import MINILM, QWEN3, XLMR_BASE, status
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines import deberta_config, decoder, encoder, modernbert_config
 from rerankd.engines.base import Engine, Sliced
 from rerankd.engines.cores import usable_cores

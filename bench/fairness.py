@@ -21,7 +21,7 @@ from pathlib import Path
 
 from serving import KEYS, Client, Server, Texts, checkpoint, parsed, percentile, serving
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.models.load import load, resolve
 
 SMALL, LARGE = 4, 1000

@@ -21,7 +21,7 @@ import numpy as np
 from serving import Client, Server, Texts, checkpoint, parsed, serving
 
 from rerankd.core.batch import distinct
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.dialects import superset
 from rerankd.dialects.wire import Envelope
 from rerankd.models.base import Model

@@ -36,7 +36,7 @@ from safetensors.numpy import (
 )
 
 from rerankd import Reranker
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.openvino.engine import OpenVinoEngine
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import load_cross_encoder

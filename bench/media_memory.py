@@ -32,7 +32,8 @@ from PIL import Image
 
 from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
-from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec

@@ -29,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.decoder import tensor_shapes as decoder_shapes
 from rerankd.engines.encoder import EncoderConfig

@@ -21,7 +21,7 @@ from importlib import resources
 
 from serving import Client, Server, parsed, percentile, serving
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
 from rerankd.models import mini

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rerankd.core.options import Quantization
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.openvino import engine
 from rerankd.engines.openvino.runtime import ov
 from rerankd.models.checkpoint import open_checkpoint

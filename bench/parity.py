@@ -28,7 +28,8 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkpoints are the tests' own
 
 from rerankd.core.options import EngineName, EngineOptions, LoadOptions
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rerankd.core.types import RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import superset
 from rerankd.dialects.wire import Options, WireRequest
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, tensor_shapes, yes_no_row
 from rerankd.engines.openvino import qwen

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import torch
 
 from rerankd.core.options import EngineOptions, Precision
-from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines import decoder, encoder
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig

@@ -31,7 +31,7 @@ import numpy.typing as npt
 import torch
 
 from rerankd.core.options import EngineOptions, Precision
-from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.core.visual import Placed, Visual
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig
 from rerankd.engines.torch.device import choose_device

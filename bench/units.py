@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.lexical import LexicalEngine
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.mini import load_mini

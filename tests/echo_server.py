@@ -11,7 +11,8 @@ from slow_server import announce
 from support import BytesModel, row
 
 from rerankd.core.meter import Meter
-from rerankd.core.types import Prepared, RerankRequest
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Prepared
 from rerankd.models.load import Loaded, Spec
 from rerankd.settings import load as load_settings
 from rerankd.web.server import serve

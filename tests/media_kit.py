@@ -27,7 +27,8 @@ from support import BytesModel, Json, settings
 
 from rerankd.core.media import Media, VideoSampling
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, Prepared, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Prepared, Row
 from rerankd.media.gate import Resolve
 from rerankd.media.limits import MediaLimits
 from rerankd.models.base import ModelCard

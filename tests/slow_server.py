@@ -16,7 +16,7 @@ from pathlib import Path
 from support import BytesModel
 
 from rerankd.core.errors import StartError
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.settings import load as load_settings

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine

@@ -36,7 +36,7 @@ from safetensors.numpy import (
 )
 from tokenizers import Tokenizer
 
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.encoder import Int8Rows, tensor_shapes
 from rerankd.engines.late_interaction import COUNTED, FOREIGN, OTHER_SCRIPT, LateInteractionEngine
 from rerankd.engines.lexical import Weights

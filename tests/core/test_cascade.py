@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerankd.core.answer import Hit
 from rerankd.core.cascade import Cascade, in_whole_request, joined, kept, parse_stages
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.rank import top_hits
-from rerankd.core.types import Content, Hit, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 
 FIRST = "rerankd-lexical"
 lists = st.lists(

@@ -6,7 +6,7 @@ import pytest
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Abandoned, Meter
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models.lexical import LexicalModel
 
 MANY = RerankRequest(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerankd.core.answer import Hit
 from rerankd.core.rank import best_chunk, top_hits
-from rerankd.core.types import Hit
 
 logits = st.lists(st.floats(-20, 20), min_size=1, max_size=50)
 

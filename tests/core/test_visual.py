@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rerankd.core.batch import distinct
-from rerankd.core.types import Prepared, Row
+from rerankd.core.rows import Prepared, Row
 from rerankd.core.visual import Placed, Visual
 
 IDS = np.array([5, 9, 9, 9, 9, 6], dtype=np.int32)

@@ -8,7 +8,7 @@ import msgspec
 from shapes import leaves, variants
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.types import RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects.base import Served
 from rerankd.dialects.wire import Options, WireRequest
 

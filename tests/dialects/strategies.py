@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec import inspect
 from shapes import fields, fields_of
 
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.answer import Hit, Ranking
+from rerankd.core.request import Content, RerankRequest
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 SAID = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)

@@ -19,6 +19,7 @@ from shapes import fields_of
 from strategies import bodies, nonsense, rankings, requests
 from table import PAGE, page, table
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -34,7 +35,7 @@ from rerankd.core.errors import (
     UnknownModel,
     UnknownPath,
 )
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.base import Dialect, Outgoing, Served
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support import real_client
 
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import litellm, nvidia, pinecone, superset, tei, vllm, voyage
 from rerankd.dialects.base import Dialect
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.types import Hit, Ranking
 from rerankd.dialects import gateway, superset
 from rerankd.dialects.wire import Envelope, Options, WireRequest
 

@@ -11,8 +11,9 @@ import pytest
 from honoured import planned
 from shapes import variants
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import jina
 from rerankd.dialects.base import Dialect, Served
 from rerankd.dialects.registry import SERVED

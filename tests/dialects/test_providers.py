@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest, UnknownModel, UnknownPath
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import deepinfra, fireworks, nvidia, pinecone, together, vllm, xinference
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -24,7 +25,7 @@ from rerankd.core.errors import (
     UnknownModel,
     UnknownPath,
 )
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import superset
 from rerankd.dialects.superset_schema import Body
 from rerankd.dialects.wire import Envelope, Options, WireRequest

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.openvino.deberta_pack import position_rows
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder

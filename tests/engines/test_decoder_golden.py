@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import EngineFailed
-from rerankd.core.types import Content, Logits, RerankRequest, Row, TokenIds
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import Sliced
 from rerankd.engines.openvino.decoder_engine import GIVE_BACK_TOKENS, DecoderEngine
 from rerankd.engines.openvino.decoder_pack import pack

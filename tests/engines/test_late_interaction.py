@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from support import row
 
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 from rerankd.engines.base import Remembering, Sliced
 from rerankd.engines.late_interaction import (
     COUNTED,

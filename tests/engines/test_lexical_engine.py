@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.lexical import (
     CHANNEL_BITS,
     NOTHING,

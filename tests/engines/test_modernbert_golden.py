@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.openvino.modernbert_pack import blocks
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.load import Spec, load

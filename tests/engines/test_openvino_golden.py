@@ -12,7 +12,8 @@ import pytest
 
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rank import best_chunk
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.selfcheck import self_check
 from tests.reference.make_checkpoints import GOLDEN_SHAPES, write

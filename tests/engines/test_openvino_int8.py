@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import EngineOptions, LoadOptions
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.encoder import EncoderConfig
 from rerankd.engines.openvino.int8 import Int8Weights, group_size, quantize
 from rerankd.models.causal_yes_no import load_causal_yes_no

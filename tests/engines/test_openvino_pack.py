@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.encoder import Architecture, EncoderConfig
 from rerankd.engines.pack import SLOT_STEP, pack
 

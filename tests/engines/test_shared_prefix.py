@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 from rerankd.engines.shared_prefix import (
     CALL_TOKENS,
     PrefixCache,

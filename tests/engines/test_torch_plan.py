@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.shared_prefix import Group, plan_groups
 from rerankd.engines.torch.plan import causal, plan_calls
 

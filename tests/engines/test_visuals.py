@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.core.visual import Placed, Visual
 from rerankd.engines.shared_prefix import plan_groups
 from rerankd.engines.vision_config import VisionConfig

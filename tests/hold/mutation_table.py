@@ -160,8 +160,8 @@ MUTATIONS = (
     Mutation(
         "core imports telemetry",
         f"{CORE}/rank.py",
-        "from rerankd.core.types import Hit\n",
-        "from rerankd import telemetry\nfrom rerankd.core.types import Hit\n",
+        "from rerankd.core.answer import Hit\n",
+        "from rerankd import telemetry\nfrom rerankd.core.answer import Hit\n",
         LAYERS,
     ),
     Mutation(
@@ -181,8 +181,8 @@ MUTATIONS = (
     Mutation(
         "core imports by name at run time",
         f"{CORE}/rank.py",
-        "from rerankd.core.types import Hit\n",
-        "import importlib\nfrom rerankd.core.types import Hit\n",
+        "from rerankd.core.answer import Hit\n",
+        "import importlib\nfrom rerankd.core.answer import Hit\n",
         LAYERS,
     ),
     # Hung once.
@@ -245,7 +245,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the second segment is not part of a row's key",
-        f"{CORE}/types.py",
+        f"{CORE}/rows.py",
         "return self.second, self.ids.tobytes()",
         "return 0, self.ids.tobytes()",
         ("tests/service/test_cache.py", "tests/core/test_batch.py"),

@@ -11,7 +11,7 @@ import pytest
 
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.options import LoadOptions
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models import catalog
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
 from rerankd.models.cross_encoder import CrossEncoder, sigmoid

@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, processors
 
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.options import LoadOptions
-from rerankd.core.types import Content, Prepared, RerankRequest
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Prepared
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.checkpoint import open_checkpoint

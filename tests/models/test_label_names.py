@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import StartError
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models.label_names import relevant_label
 from rerankd.models.load import Spec, load
 from tests.reference import make_checkpoints as bert

@@ -8,7 +8,7 @@ import pytest
 
 from rerankd.core.meter import Abandoned, Meter
 from rerankd.core.options import LoadOptions
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Abandoned, Meter
-from rerankd.core.types import Content, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Row
 from rerankd.engines.lexical import NOTHING, WORD
 from rerankd.evals import mean_ndcg, order, read_collection
 from rerankd.models.lexical import CARD, MAX_QUERY_TERMS, LexicalModel

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
 
 from rerankd.core.errors import StartError
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.decoder import yes_no_row
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.decoder_pack import MIN_TOKENS, pack
@@ -37,7 +37,7 @@ LOADER = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.openvino.engine import OpenVinoEngine
 from rerankd.models.checkpoint import open_checkpoint
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import InvalidRequest, StartError
-from rerankd.core.types import Content, Prepared, RerankRequest
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Prepared
 from rerankd.models import catalog
 from rerankd.models.late_interaction import MAX_QUERY_PIECES, LateInteractionModel
 from rerankd.models.mini import CONFIG, TOKENIZER, WEIGHTS, load_mini

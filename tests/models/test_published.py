@@ -10,7 +10,7 @@ import pytest
 
 from rerankd.cli.doctor import doctor
 from rerankd.core.errors import StartError
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models import catalog, hub
 from rerankd.models.catalog import Entry
 from rerankd.models.cross_encoder import load_cross_encoder, sigmoid

@@ -10,7 +10,8 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard

@@ -108,7 +108,7 @@ def test_the_served_model_is_told_the_types_only_if_the_folder_passes_them(
     made = CASES[f"types {'with' if passed else 'without'}, BertTokenizer"].write(tmp_path)
     model: Any = load(Spec(name="mine", folder=made)).model
     try:
-        from rerankd.core.types import Content, RerankRequest
+        from rerankd.core.request import Content, RerankRequest
 
         request = RerankRequest(query=Content(value=QUERY), documents=(Content(value=DOCUMENT),))
         row = model.prepare(request).rows[0]

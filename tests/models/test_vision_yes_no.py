@@ -11,7 +11,7 @@ import pytest
 
 from rerankd.core.batch import distinct
 from rerankd.core.errors import InvalidRequest, StartError
-from rerankd.core.types import Content
+from rerankd.core.request import Content
 from rerankd.models.vision_pixels import see_image, see_video
 from rerankd.models.vision_yes_no import WINDOW_TOKENS, VisionYesNo
 from tests.models.vision import ask, fake_model, golden, rows_of

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rerankd.core.types import RerankRequest, Row
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.text_encoder import TextEncoder

@@ -8,7 +8,7 @@ from hashlib import sha256
 import numpy as np
 
 from rerankd.core.media import Media, Pixels
-from rerankd.core.types import Content
+from rerankd.core.request import Content
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
 from tests.reference.make_decoder_checkpoints import GOLDEN_SHAPES, write
 from tests.reference.make_decoder_goldens import (

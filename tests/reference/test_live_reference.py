@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerankd.core.types import Content, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Row
 from rerankd.models.cross_encoder import load_cross_encoder
 from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import (

@@ -17,7 +17,7 @@ import pytest
 
 from rerankd.core.errors import EngineFailed
 from rerankd.core.options import EngineOptions, LoadOptions, Precision
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.core.visual import Placed, Visual
 from rerankd.models.load import Spec, load
 from rerankd.models.selfcheck import self_check

@@ -18,7 +18,8 @@ import pytest
 
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.options import EngineOptions, LoadOptions, Precision
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Sliced
 from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no

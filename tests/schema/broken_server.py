@@ -12,8 +12,9 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.types import Content, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.base import Dialect, Served
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest

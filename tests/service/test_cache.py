@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import BytesModel, row
 
 from rerankd.core.options import EngineOptions, LoadOptions
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.cache import ENTRY_BYTES, ScoreCache

@@ -21,7 +21,8 @@ from rerankd.core.errors import (
     RateLimited,
 )
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Row, Scores
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.checks import RequestLimits

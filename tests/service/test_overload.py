@@ -15,7 +15,7 @@ import pytest
 from virtual_time import TimedEngine, schedule
 
 from rerankd.core.errors import DeadlineExceeded, Overloaded
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.service.scheduler import Scheduler
 
 RATE = 20_000.0  # tokens per second, as rerankd-mini on two cores

@@ -7,7 +7,8 @@ from support import BytesModel, real_client
 
 from rerankd.core.errors import QueryTooLong
 from rerankd.core.meter import Meter
-from rerankd.core.types import Content, Prepared, RerankRequest
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Prepared
 from rerankd.service.query_cut import prepared_of
 
 LONG = "the capital of France is a town on a river with many bridges and it is old " * 900

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rerankd.core.options import EngineOptions, LoadOptions
-from rerankd.core.types import Content, Logits, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.models.load import load, resolve
 from rerankd.service.scheduler import Scheduler
 from tests.reference.make_checkpoints import TINY_BERT, write

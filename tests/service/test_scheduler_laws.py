@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from virtual_time import TimedEngine, alone, schedule
 
 from rerankd.core.errors import Overloaded
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.service.cache import ScoreCache
 from rerankd.service.scheduler import Scheduler
 

@@ -13,7 +13,7 @@ import pytest
 from support import row
 
 from rerankd.core.errors import EngineFailed, Overloaded
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
 from rerankd.service.scheduler import Scheduler

@@ -10,7 +10,7 @@ import pytest
 from support import BytesModel, row
 
 from rerankd.core.errors import EngineFailed
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.health import Health

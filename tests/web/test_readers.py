@@ -21,7 +21,7 @@ from processes import PATIENCE_S, Server, serving
 from support import body, running
 
 from rerankd.core.errors import Overloaded
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.web.body import InflightBytes
 from rerankd.web.endpoints import echoed_bytes
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support import BytesModel, body, running, stop_rates
 
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Spec
 from rerankd.service.pool import Plan

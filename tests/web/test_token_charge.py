@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from support import BytesModel, body, running, stop_rates
 
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 
 KEYS = {"keys": [{"name": "tpm", "key": "sk-tpm", "tpm": 10}]}  # body() has 7 tokens

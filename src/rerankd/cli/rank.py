@@ -14,8 +14,8 @@ from rich.text import Text
 
 from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import Bar, console, one_line
+from rerankd.core.answer import Hit
 from rerankd.core.errors import StartError
-from rerankd.core.types import Hit
 from rerankd.evals import trec_run
 from rerankd.models import catalog
 from rerankd.models.load import load

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rerankd.core.answer import Hit
 from rerankd.core.errors import InvalidRequest, StartError
-from rerankd.core.types import Hit, RerankRequest
+from rerankd.core.request import RerankRequest
 
 FIRST_STAGE: Final = "rerankd-lexical"  # its cost is small beside any other model's
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rerankd.core.types import Hit
+from rerankd.core.answer import Hit
 
 
 def best_chunk(scores: Sequence[float], owners: Sequence[int], documents: int) -> list[float]:

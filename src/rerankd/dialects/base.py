@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import EngineFailed, RerankError
-from rerankd.core.types import Content, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.failures import error_of
 from rerankd.dialects.wire import JSON, Envelope, Options, WireAnswer, WireRequest
 

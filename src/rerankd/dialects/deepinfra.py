@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
-from rerankd.core.types import Content, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects.base import Dialect, Plan, grouped
 from rerankd.dialects.failures import error_headers

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.errors import InvalidRequest, too_many
-from rerankd.core.types import Content, Modality
+from rerankd.core.request import Content, Modality
 from rerankd.dialects import json_lax, json_numbers
 from rerankd.dialects.json_mend import SURROGATE, LoneSurrogate
 from rerankd.dialects.wire import Options

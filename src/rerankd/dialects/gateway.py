@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.answer import Ranking
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, superset, superset_schema
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import NotNegative

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import failures, fields, upstream
 from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers

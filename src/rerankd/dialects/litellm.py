@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, tei, upstream
 from rerankd.dialects.base import BEARER, Dialect, Mark, Plan, Probe, Scoring, ServerFacts
 from rerankd.dialects.failures import error_headers

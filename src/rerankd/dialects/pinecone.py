@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
-from rerankd.core.types import Content, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import RateLimited, RerankError
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, superset, upstream
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RateLimited, RerankError, UnknownModel
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import failures, fields, upstream
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.failures import error_headers, param_of

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, Overloaded, RateLimited, RerankError
-from rerankd.core.types import Content, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import failures, fields, upstream
 from rerankd.dialects.base import Dialect, Mark, Plan, Probe, Scoring, ServerFacts, grouped
 from rerankd.dialects.failures import error_headers

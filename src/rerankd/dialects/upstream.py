@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import EngineFailed, InvalidRequest
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.wire import WireRequest
 
 

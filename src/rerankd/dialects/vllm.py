@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
-from rerankd.core.types import Content, Modality, Ranking, RerankRequest
+from rerankd.core.request import Content, Modality, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect, Plan, Scoring, grouped

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, Protocol
 
-from rerankd.core.types import RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields
 
 _WINDOW: Final = -1  # of truncate_prompt_tokens: the model's own

@@ -13,8 +13,9 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, Overloaded, RerankError, UnknownModel
-from rerankd.core.types import Ranking, RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, json_numbers, upstream
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers

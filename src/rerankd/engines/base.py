@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.errors import StartError
-from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 
 Floats = npt.NDArray[np.float64]

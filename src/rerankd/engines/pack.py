@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.encoder import EncoderConfig
 
 Array = npt.NDArray[np.int32]

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 
 Floats = npt.NDArray[np.float32]
 

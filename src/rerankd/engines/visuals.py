@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.core.visual import Visual
 from rerankd.engines.pack import Array
 from rerankd.engines.vision_config import TEMPORAL, VisionConfig

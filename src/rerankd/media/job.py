@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from rerankd.core.errors import InvalidRequest, RerankError, StartError
 from rerankd.core.media import Media, Source, VideoSampling
-from rerankd.core.types import Content, Modality
+from rerankd.core.request import Content, Modality
 from rerankd.media import animation, image, reference, sniff, video
 from rerankd.media.budget import Budget
 from rerankd.media.fetch import Fetcher

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from rerankd.core.media import VideoSampling
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.media.budget import Budget
 from rerankd.media.fetch import Fetcher, Observe
 from rerankd.media.gate import Gate, Resolve, SystemResolver

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
-from rerankd.core.types import Logits, Modality, Prepared, RerankRequest, Row, Scores
+from rerankd.core.request import Modality, RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.base import Engine
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rerankd.core.chunk import ChunkRule
-from rerankd.core.types import Modality
+from rerankd.core.request import Modality
 from rerankd.models.published import PUBLISHED, Example
 
 DEFAULT = "rerankd-mini"  # what `rerankd serve` answers with; one line, on purpose

@@ -17,7 +17,8 @@ from rerankd.core.chunk import ChunkRule, chunk, used_overlap
 from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
-from rerankd.core.types import Content, Logits, Prepared, RerankRequest, Scores, TokenIds
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.build import encoder_engine
 from rerankd.models.base import ModelCard, RowCollector, query_warnings

@@ -15,7 +15,8 @@ import numpy as np
 
 from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
-from rerankd.core.types import Logits, Prepared, RerankRequest, Scores
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Logits, Prepared, Scores
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.engines.vector_cache import ByteCache

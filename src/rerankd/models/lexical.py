@@ -9,7 +9,8 @@ import numpy as np
 
 from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
-from rerankd.core.types import Logits, Prepared, RerankRequest, Row, Scores, TokenIds
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, LexicalEngine
 from rerankd.models.base import ModelCard, query_warnings

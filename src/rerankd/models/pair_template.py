@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import StartError
-from rerankd.core.types import Row, TokenIds
+from rerankd.core.rows import Row, TokenIds
 from rerankd.models.folder_file import failing_as
 
 MAX_SPECIALS: Final = 64  # of a row; the most known are 4

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rerankd.core.errors import StartError
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models.base import Model
 
 Scale = Literal["logit", "relevance"]

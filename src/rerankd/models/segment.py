@@ -23,7 +23,7 @@ from zlib import crc32
 import numpy as np
 import regex
 
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, CHARACTER, STEM, WORD
 from rerankd.models.normal_text import PIECE_CHARACTERS, normal, normal_pieces
 

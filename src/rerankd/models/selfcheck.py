@@ -14,7 +14,8 @@ import numpy as np
 
 from rerankd.core.errors import StartError
 from rerankd.core.media import Media
-from rerankd.core.types import Content, RerankRequest, Row, Scores
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Row, Scores
 from rerankd.models.base import Model
 
 TOLERANCE: Final = 1e-4  # of logits, between one and the same row in different company, in fp32

@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 from rerankd.models.pair_template import token_ids
 from rerankd.models.seams import Seams
 from rerankd.models.text_parts import Check, Cutter, Part, Uncut, in_slices, weight

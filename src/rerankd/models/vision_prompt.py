@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 from rerankd.core.visual import Placed, Visual
 from rerankd.models.vision_pixels import Seen
 

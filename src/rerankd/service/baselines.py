@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from rerankd.core.types import Content, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Row
 from rerankd.engines.late_interaction import FEATURES, LateInteractionEngine
 from rerankd.engines.lexical import WORD, LexicalEngine, Weights
 from rerankd.evals import Ranker

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.agreement import Agreement, agreement
+from rerankd.core.request import Content, RerankRequest
 from rerankd.core.spread import Spread, percentile, spread
-from rerankd.core.types import Content, RerankRequest
 from rerankd.evals import Collection, mean_ndcg
 from rerankd.models.flops import LayerCost, layer_cost
 from rerankd.models.load import Loaded, Spec, load

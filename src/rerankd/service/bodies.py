@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rerankd.core.cascade import in_whole_request
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.types import RerankRequest
+from rerankd.core.request import RerankRequest
 
 
 class OfRequest(Exception):

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 
 # What Python needs for an entry beside the ids and the logits: tuple, two bytes objects, an int, a
 # slot and a link of the OrderedDict. Measured in tests/service/test_cache.py.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rerankd.core.errors import InvalidRequest, too_many
-from rerankd.core.types import Content, RerankRequest
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models import catalog
 from rerankd.models.base import ModelCard
 

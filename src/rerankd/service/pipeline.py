@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.batch import distinct
 from rerankd.core.cascade import Cascade, in_whole_request, joined, kept
 from rerankd.core.errors import (
@@ -22,7 +23,8 @@ from rerankd.core.errors import (
 )
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk, top_hits
-from rerankd.core.types import Content, Hit, Logits, Prepared, Ranking, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Prepared, Row
 from rerankd.media.loader import MediaLoader
 from rerankd.models.base import Model
 from rerankd.service.admission import Ticket

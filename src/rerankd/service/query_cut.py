@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from rerankd.core.errors import QueryTooLong
 from rerankd.core.meter import Meter
-from rerankd.core.types import Prepared, RerankRequest
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Prepared
 from rerankd.models.base import Model
 
 

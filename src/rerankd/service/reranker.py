@@ -8,10 +8,12 @@ from typing import Self
 
 import numpy as np
 
+from rerankd.core.answer import Hit, Ranking
 from rerankd.core.batch import distinct
 from rerankd.core.errors import EngineFailed, InvalidRequest
 from rerankd.core.options import LoadOptions
-from rerankd.core.types import Content, Hit, Logits, Ranking, RerankRequest, Row
+from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Logits, Row
 from rerankd.models import catalog
 from rerankd.models.load import Loaded, load, resolve
 from rerankd.service.pipeline import rank

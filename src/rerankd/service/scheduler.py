@@ -26,7 +26,7 @@ import numpy as np
 from rerankd.core.batch import distinct
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, Job
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Engine, Remembering, Sliced
 from rerankd.service.admission import RETRY_MIN_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache

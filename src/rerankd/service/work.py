@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
-from rerankd.core.types import RerankRequest
+from rerankd.core.request import RerankRequest
 from rerankd.dialects.base import Plan
 from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.json_size import count_values

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.deberta_config import POSITIONS, POSITIONS_NORM, DebertaConfig, Term
 from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.pack import Array, pack_rows

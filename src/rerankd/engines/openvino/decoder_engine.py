@@ -18,7 +18,7 @@ import numpy as np
 
 from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed
-from rerankd.core.types import Logits, Row, TokenIds
+from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig, yes_no_row

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import TokenIds
+from rerankd.core.rows import TokenIds
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.rotary import rotations
 

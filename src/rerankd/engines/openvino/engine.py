@@ -17,7 +17,7 @@ import numpy as np
 from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.options import Quantization
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.deberta_config import DebertaConfig

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.pack import Array, pack_rows
 

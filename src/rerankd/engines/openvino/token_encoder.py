@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.errors import EngineFailed
-from rerankd.core.types import Row, TokenIds
+from rerankd.core.rows import Row, TokenIds
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.encoder import EncoderConfig, Weights
 from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, weight

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.encoder import EncoderConfig
 from rerankd.engines.pack import pack
 from rerankd.engines.shared_prefix import Group

@@ -19,7 +19,7 @@ import torch
 
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.options import EngineOptions
-from rerankd.core.types import Logits, Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig

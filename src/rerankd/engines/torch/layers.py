@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.shared_prefix import Group
 from rerankd.engines.torch.attention import Attend, attention, to_device

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.pack import pack_rows
 from rerankd.engines.rotary import rotations

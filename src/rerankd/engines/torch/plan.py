@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.pack import Array
 from rerankd.engines.shared_prefix import Group
 

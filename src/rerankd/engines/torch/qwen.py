@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, yes_no_row
 from rerankd.engines.pack import Array
 from rerankd.engines.rotary import rotations

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from rerankd.core.types import Row
+from rerankd.core.rows import Row
 from rerankd.engines.pack import Array
 from rerankd.engines.rotary import frequencies
 from rerankd.engines.shared_prefix import Group

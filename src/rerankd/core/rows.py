@@ -1,0 +1,72 @@
+"""A request as token rows, and what comes of rows. Shapes: B rows, L tokens, K labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from rerankd.core.visual import Placed
+
+TokenIds = npt.NDArray[np.int32]  # shape (L,)
+Logits = npt.NDArray[np.float32]  # shape (B, K)
+Scores = npt.NDArray[np.float64]  # shape (B,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Token ids of one (query, chunk) pair, special tokens included.
+
+    `ids` has shape (L,), L > 0. `second` is the index of the first token of the second segment
+    (token type 1 for BERT; where the document starts for the lexical engine); L when there is none.
+    `visuals` are what some of the tokens stand for, in reading order; rows of one query share them.
+    """
+
+    ids: TokenIds
+    second: int
+    visuals: tuple[Placed, ...] = field(default=(), kw_only=True)
+
+    @property
+    def tokens(self) -> int:
+        """Length L of the row: what it costs in a batch, a queue and the usage count."""
+        return int(self.ids.size)
+
+    @property
+    def image_tokens(self) -> int:
+        """How many of the tokens stand for a part of an image or of a video frame."""
+        return sum(placed.visual.tokens for placed in self.visuals)
+
+    def key(self) -> tuple[int, bytes]:
+        """Equal keys mean equal pairs: they are scored once.
+
+        Two images have the same placeholder ids, so their digests are in the key. Where a model
+        has images, `second` is L in all its rows: it says where in the bytes the ids end.
+        """
+        if not self.visuals:
+            return self.second, self.ids.tobytes()
+        return self.second, b"".join([self.ids.tobytes(), *(p.key for p in self.visuals)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request as token rows: what a model makes of it before any engine runs.
+
+    rows[i] belongs to documents[owners[i]]; rows are in document order, then chunk order, and
+    every document has at least one row.
+    """
+
+    rows: tuple[Row, ...]
+    owners: tuple[int, ...]
+    truncated: frozenset[int] = frozenset()  # indexes of documents of which something was cut off
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def image_tokens(self) -> int:
+        """Placeholder tokens of images and video frames in all rows, counted as input_tokens."""
+        return sum(row.image_tokens for row in self.rows)
+
+    @property
+    def input_tokens(self) -> int:
+        """Sum of the lengths of all rows: exact, equal pairs each counted."""
+        return sum(row.tokens for row in self.rows)
