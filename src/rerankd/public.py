@@ -5,7 +5,8 @@ These modules load numpy and an engine; the command line's help shall not wait f
 
 from __future__ import annotations
 
-from rerankd.core.types import Content, Hit, Ranking, RerankRequest
+from rerankd.core.answer import Hit, Ranking
+from rerankd.core.request import Content, RerankRequest
 from rerankd.service.reranker import Reranker
 
 __all__ = ["Content", "Hit", "Ranking", "RerankRequest", "Reranker"]
