@@ -14,14 +14,19 @@ RerankError                    status  retry
 |- DeadlineExceeded            504     yes    limits.deadline_s passed
 |- EngineFailed                500     once   our bug or a lost device; shows no internals
 StartError                     -       -      the operator's configuration or a model is unusable
+
+What a class sets in its constructor it declares, so that the error can cross a process
+(core.portable).
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from rerankd.core.portable import Portable
 
-class RerankError(Exception):
+
+class RerankError(Portable):
     """Base of all errors that a caller can meet. The message is for a person."""
 
     status: ClassVar[int]
@@ -44,6 +49,8 @@ class InvalidRequest(RerankError):
     """
 
     status, kind = 400, "invalid_request"
+    param: str | None
+    fault: str
 
     def __init__(
         self, message: str, *, param: str | None = None, fault: str = "value_error"
@@ -55,6 +62,9 @@ class InvalidRequest(RerankError):
 
 class QueryTooLong(InvalidRequest):
     """The query has more tokens than the model takes; `limit` is what it takes."""
+
+    tokens: int
+    limit: int
 
     def __init__(self, message: str, *, tokens: int, limit: int) -> None:
         super().__init__(message, param="query")
@@ -104,6 +114,7 @@ class MethodNotAllowed(RerankError):
     """The path exists, the method does not."""
 
     status, kind = 405, "method_not_allowed"
+    allow: str
 
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)
@@ -127,10 +138,12 @@ class RateLimited(RerankError):
     """The key used up its requests (RPM) or tokens (TPM) per minute."""
 
     status, kind = 429, "rate_limited"
+    limit: Literal["RPM", "TPM"]
+    retry_after_s: float
 
     def __init__(self, limit: Literal["RPM", "TPM"], *, retry_after_s: float) -> None:
         super().__init__(f"{limit} limit reached; try again in {retry_after_s:.0f} s.")
-        self.limit: Literal["RPM", "TPM"] = limit
+        self.limit = limit
         self.reason = limit.lower()
         self.retry_after_s = retry_after_s
 
@@ -139,6 +152,7 @@ class Overloaded(RerankError):
     """No room in the queue, a model still loading, or the server is shutting down."""
 
     status, kind = 503, "overloaded"
+    retry_after_s: float
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
@@ -162,5 +176,5 @@ class EngineFailed(RerankError):
     status, kind = 500, "engine_failed"
 
 
-class StartError(Exception):
+class StartError(Portable):
     """rerankd cannot start, or refuses a model: the message says what is wrong and what to do."""

@@ -8,14 +8,18 @@ from dataclasses import replace
 
 from rerankd.core.cascade import in_whole_request
 from rerankd.core.errors import InvalidRequest
+from rerankd.core.portable import Portable
 from rerankd.core.request import RerankRequest
 
 
-class OfRequest(Exception):
-    """An InvalidRequest of one of several requests; never leaves the pipeline."""
+class OfRequest(Portable):
+    """An InvalidRequest of one of several requests."""
+
+    index: int
+    cause: InvalidRequest
 
     def __init__(self, index: int, cause: InvalidRequest) -> None:
-        super().__init__(index, cause)
+        super().__init__(cause.message)
         self.index = index
         self.cause = cause
 
