@@ -2,9 +2,9 @@
 
     python bench/cascade.py DIR... [--model NAME] [--documents 1000] [--keep 200] [--queries 50]
 
-DIR is a collection in the form that rerankd.evals reads. A query's list is its own candidates and
-those of other queries, drawn by a seeded generator until there are enough, then shuffled. Both ways
-go through the server's pipeline, without HTTP: MODEL by its name, which scores all, and by an
+DIR is a collection in the form of rerankd.measure.collection. A query's list is its own candidates
+and those of other queries, drawn by a seeded generator until there are enough, then shuffled. Both
+ways go through the server's pipeline, without HTTP: MODEL by its name, which scores all, and by an
 alias with stages. nDCG@10 with a paired bootstrap interval of the difference. Times: lists of which
 no cache knows a document (a number is added to each text), alternating; median and range.
 """
@@ -25,8 +25,9 @@ import numpy as np
 from rerankd.core.answer import Ranking
 from rerankd.core.cascade import FIRST_STAGE
 from rerankd.core.request import Content, RerankRequest
-from rerankd.core.spread import spread
-from rerankd.evals import Collection, ndcg, read_collection
+from rerankd.measure.collection import Collection, read_collection
+from rerankd.measure.metrics import ndcg
+from rerankd.measure.spread import spread
 from rerankd.models import catalog
 from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace

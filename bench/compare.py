@@ -34,7 +34,6 @@ import workers
 from workers import DEFAULT_PEER, OURS
 
 from rerankd import __version__
-from rerankd.core.agreement import agreement
 from rerankd.core.batch import distinct
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
@@ -42,12 +41,13 @@ from rerankd.dialects import superset
 from rerankd.dialects.wire import Envelope, Options, WireRequest
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
+from rerankd.measure.agreement import agreement
+from rerankd.measure.flops import layer_cost
+from rerankd.measure.texts import read_texts
+from rerankd.measure.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform
 from rerankd.models.base import Model
-from rerankd.models.flops import layer_cost
 from rerankd.models.load import load, resolve
 from rerankd.service.pipeline import rank
-from rerankd.service.texts import read_texts
-from rerankd.service.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform
 
 COUNTS = (1, 10, 100, 1000)  # documents, for latency
 REST_S = 0.2  # between turns: the last engine's threads go to sleep

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rerankd.core.spread import percentile, spread
+from rerankd.measure.spread import percentile, spread
 
 Figures = dict[str, Any]
 COMMAND = "python bench/report.py compare.json --write docs/benchmarks.md"

@@ -20,7 +20,7 @@ from typing import Self
 
 from workers import environment
 
-from rerankd.service.workload import Request
+from rerankd.measure.workload import Request
 
 PATIENCE_S = 180.0
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from rerankd.service.workload import Request
+from rerankd.measure.workload import Request
 
 HERE = Path(__file__).parent
 SRC = HERE.parent / "src"

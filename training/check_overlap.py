@@ -22,7 +22,7 @@ import numpy.typing as npt
 import regex
 from pairs import digest, read_pairs
 
-from rerankd.evals import read_collection
+from rerankd.measure.collection import read_collection
 
 BLOCK = 60
 _OTHER = regex.compile(r"[^\p{L}\p{N}]+")

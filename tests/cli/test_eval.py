@@ -11,8 +11,9 @@ import pytest
 
 from rerankd.cli import app
 from rerankd.core.errors import StartError
-from rerankd.evals import mean_ndcg, read_collection
-from rerankd.service.baselines import first_stage
+from rerankd.measure.baselines import first_stage
+from rerankd.measure.collection import read_collection
+from rerankd.measure.metrics import mean_ndcg
 
 pytestmark = pytest.mark.timeout(1800)  # slow
 

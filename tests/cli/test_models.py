@@ -13,9 +13,9 @@ from rich.cells import cell_len
 
 from rerankd.cli import app
 from rerankd.core.errors import StartError
+from rerankd.measure import estimate
+from rerankd.measure.catalog_facts import FACTS, RECOMMENDED
 from rerankd.models import catalog, hub
-from rerankd.models.facts import FACTS, RECOMMENDED
-from rerankd.service import estimate
 
 ROOT = Path(__file__).parents[2]
 

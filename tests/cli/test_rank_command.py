@@ -17,7 +17,7 @@ from rerankd.cli import app
 from rerankd.cli.options import effective, model_spec
 from rerankd.cli.terminal import one_line
 from rerankd.core.errors import StartError
-from rerankd.evals import read_trec_run
+from rerankd.measure.trec import read_trec_run
 from rerankd.settings import Settings
 from rerankd.web.server import plan_of
 from tests.reference import make_checkpoints as checkpoints

@@ -14,10 +14,10 @@ import pytest
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 
 from rerankd.core.errors import StartError
+from rerankd.measure.flops import layer_cost
 from rerankd.models import tokenizer_limits, weights
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.decoder_checkpoint import open_decoder
-from rerankd.models.flops import layer_cost
 from rerankd.models.folder_file import MAX_JSON_BYTES, read_bytes, shown
 from rerankd.models.sizes import MAX_LAYERS, MAX_SIZE
 from rerankd.models.tokenizer_patterns import KNOWN

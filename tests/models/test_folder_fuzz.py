@@ -18,9 +18,9 @@ from typing import Any, cast
 import pytest
 
 from rerankd.core.errors import StartError
+from rerankd.measure.flops import layer_cost
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.decoder_checkpoint import is_decoder, open_decoder
-from rerankd.models.flops import layer_cost
 from rerankd.models.folder_recipe import check_recipe
 from rerankd.models.pair_template import derive_template
 from rerankd.models.vision_checkpoint import is_vision, open_vision

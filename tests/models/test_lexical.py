@@ -17,7 +17,8 @@ from rerankd.core.meter import Abandoned, Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
 from rerankd.engines.lexical import NOTHING, WORD
-from rerankd.evals import mean_ndcg, order, read_collection
+from rerankd.measure.collection import read_collection
+from rerankd.measure.metrics import mean_ndcg, order
 from rerankd.models.lexical import CARD, MAX_QUERY_TERMS, LexicalModel
 from rerankd.models.segment import term_id
 

@@ -14,14 +14,12 @@ from rich.table import Table
 from rerankd.cli.options import spec, split
 from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
-from rerankd.core.spread import Spread, spread
-from rerankd.evals import read_collection
-from rerankd.models import catalog
-from rerankd.models.load import resolve
-from rerankd.service import benchmark
-from rerankd.service.benchmark import Rounds, Variant
-from rerankd.service.texts import read_texts, standard_library
-from rerankd.service.workload import (
+from rerankd.measure import benchmark
+from rerankd.measure.benchmark import Rounds, Variant
+from rerankd.measure.collection import read_collection
+from rerankd.measure.spread import Spread, spread
+from rerankd.measure.texts import read_texts, standard_library
+from rerankd.measure.workload import (
     Maker,
     Request,
     lengths,
@@ -29,6 +27,8 @@ from rerankd.service.workload import (
     pair_tokens,
     uniform,
 )
+from rerankd.models import catalog
+from rerankd.models.load import resolve
 
 _REFERENCE = "fp32"
 _COUNTS = (1, 10, 100, 1000)

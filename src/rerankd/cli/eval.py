@@ -15,11 +15,10 @@ from rerankd.cli.eval_plot import draw
 from rerankd.cli.options import model_spec, split
 from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
-from rerankd.evals import Collection, read_collection, read_trec_qrels, read_trec_run
 from rerankd.extras import library
-from rerankd.models import catalog
-from rerankd.service.baselines import FEATURE_NOTES, NOTES, Baseline
-from rerankd.service.evaluation import (
+from rerankd.measure.baselines import FEATURE_NOTES, NOTES, Baseline
+from rerankd.measure.collection import Collection, read_collection
+from rerankd.measure.evaluation import (
     Keep,
     Report,
     Say,
@@ -28,8 +27,10 @@ from rerankd.service.evaluation import (
     evaluate_runs,
     model_system,
 )
-from rerankd.service.evaluation import evaluate as evaluate_systems
-from rerankd.service.floors import check_systems, read_floors, verdicts
+from rerankd.measure.evaluation import evaluate as evaluate_systems
+from rerankd.measure.floors import check_systems, read_floors, verdicts
+from rerankd.measure.trec import read_trec_qrels, read_trec_run
+from rerankd.models import catalog
 
 _QUERIES = "queries.jsonl"  # a folder with it is a collection
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from rerankd.core.errors import StartError
-from rerankd.evals import trec_run, trec_values
-from rerankd.service.evaluation import Outcome
+from rerankd.measure.evaluation import Outcome
+from rerankd.measure.trec import trec_run, trec_values
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import rich.table
 from rich.text import Text
 
-from rerankd.service.evaluation import Estimate, Report, Table
-from rerankd.service.floors import Verdict
-from rerankd.service.significance import FLIPS, RESAMPLES
+from rerankd.measure.evaluation import Estimate, Report, Table
+from rerankd.measure.floors import Verdict
+from rerankd.measure.significance import FLIPS, RESAMPLES
 
 _DIFFERS = 0.05
 TIES = "Ties keep the candidates' order, as the product answers."

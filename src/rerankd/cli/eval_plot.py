@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from rerankd.extras import library
-from rerankd.service.evaluation import Report
+from rerankd.measure.evaluation import Report
 
 _SPREAD = 0.7  # share of a set's row that its systems take
 

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from rerankd.cli.terminal import Bar, console, size
 from rerankd.core.errors import StartError
+from rerankd.measure import estimate
+from rerankd.measure.catalog_facts import FACTS, RECOMMENDED
 from rerankd.models import catalog, hub
-from rerankd.models.facts import FACTS, RECOMMENDED
-from rerankd.service import estimate
 
 _SLOWEST = 0.1  # documents a second that are told apart
 _LEGEND = """

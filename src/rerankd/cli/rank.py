@@ -16,7 +16,7 @@ from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import Bar, console, one_line
 from rerankd.core.answer import Hit
 from rerankd.core.errors import StartError
-from rerankd.evals import trec_run
+from rerankd.measure.trec import trec_run
 from rerankd.models import catalog
 from rerankd.models.load import load
 from rerankd.service.reranker import Reranker

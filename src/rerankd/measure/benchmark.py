@@ -16,14 +16,15 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.agreement import Agreement, agreement
 from rerankd.core.request import Content, RerankRequest
-from rerankd.core.spread import Spread, percentile, spread
-from rerankd.evals import Collection, mean_ndcg
-from rerankd.models.flops import LayerCost, layer_cost
+from rerankd.measure.agreement import Agreement, agreement
+from rerankd.measure.collection import Collection
+from rerankd.measure.flops import LayerCost, layer_cost
+from rerankd.measure.metrics import mean_ndcg
+from rerankd.measure.spread import Spread, percentile, spread
+from rerankd.measure.workload import Request, pair_tokens
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.reranker import Reranker
-from rerankd.service.workload import Request, pair_tokens
 
 Scores = npt.NDArray[np.float64]  # (documents,), logits in document order
 Step = Callable[[int, int], None]  # told how far it is: done, of how many

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rerankd.core.errors import StartError
-from rerankd.evals import read_documents
+from rerankd.measure.collection import read_documents
 
 _SUFFIXES = (".txt", ".md", ".rst")
 

@@ -8,9 +8,10 @@ from statistics import fmean
 
 import pytest
 
-from rerankd.evals import mean_ndcg, read_collection
+from rerankd.measure.baselines import Baseline, features, rankers
+from rerankd.measure.collection import read_collection
+from rerankd.measure.metrics import mean_ndcg
 from rerankd.models.lexical import LexicalModel
-from rerankd.service.baselines import Baseline, features, rankers
 
 DATA = Path(__file__).parent.parent / "data"
 DOCUMENTS = ["the cat sat", "a dog", "a cat and a cat", "nothing"]

@@ -13,21 +13,13 @@ from typing import Final
 import numpy as np
 
 from rerankd.core.errors import StartError
-from rerankd.evals import (
-    Collection,
-    Qrels,
-    Ranker,
-    Run,
-    Vector,
-    answerable,
-    measure,
-    rerank_scored,
-)
+from rerankd.measure.baselines import Baseline, features, rankers
+from rerankd.measure.benchmark import scores
+from rerankd.measure.collection import Collection, Qrels, Run, answerable
+from rerankd.measure.metrics import Ranker, Vector, measure, rerank_scored
+from rerankd.measure.significance import holm, interval, p_value
 from rerankd.models.load import Spec, load
-from rerankd.service.baselines import Baseline, features, rankers
-from rerankd.service.benchmark import scores
 from rerankd.service.reranker import Reranker
-from rerankd.service.significance import holm, interval, p_value
 
 # A set's queries share candidates. With the server's bytes, 800 long documents would push one
 # another out of the cache before they come again, and be encoded once per query.

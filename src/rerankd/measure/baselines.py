@@ -12,7 +12,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
 from rerankd.engines.late_interaction import FEATURES, LateInteractionEngine
 from rerankd.engines.lexical import WORD, LexicalEngine, Weights
-from rerankd.evals import Ranker
+from rerankd.measure.metrics import Ranker
 from rerankd.models.base import Model
 from rerankd.models.segment import term_id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerankd.core.spread import percentile, spread
+from rerankd.measure.spread import percentile, spread
 
 
 def test_a_spread_shows_median_and_range() -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.errors import StartError
-from rerankd.service.evaluation import Report, Table
+from rerankd.measure.evaluation import Report, Table
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 

@@ -8,10 +8,10 @@ from itertools import chain, count, islice
 from typing import Final
 
 from rerankd.engines.cores import usable_cores
-from rerankd.models.flops import LayerCost
+from rerankd.measure.flops import LayerCost
+from rerankd.measure.texts import docstrings
 from rerankd.models.load import load, resolve
 from rerankd.service.reranker import Reranker
-from rerankd.service.texts import docstrings
 
 WORDS: Final = 100  # of a document
 TOKENS: Final = 150  # of such a document and a query

@@ -15,22 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerankd.core.errors import StartError
-from rerankd.evals import (
-    mean_ndcg,
-    measure,
-    ndcg,
-    order,
-    read_collection,
-    read_documents,
-    read_trec_qrels,
-    read_trec_run,
-    rerank,
-    trec_run,
-    trec_values,
-)
 from rerankd.extras import library
+from rerankd.measure.collection import read_collection, read_documents
+from rerankd.measure.metrics import mean_ndcg, measure, ndcg, order, rerank
+from rerankd.measure.trec import read_trec_qrels, read_trec_run, trec_run, trec_values
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 
 FILES = {
     "queries.jsonl": '{"id":"q","text":"tiger"}\n{"id":"r","text":"none relevant"}\n',

@@ -10,12 +10,12 @@ import pytest
 from support import BytesModel
 
 from rerankd.core.errors import StartError
+from rerankd.measure import benchmark
+from rerankd.measure.benchmark import Variant
+from rerankd.measure.texts import read_texts, standard_library
+from rerankd.measure.workload import Maker, Request, lengths, long_tailed, pair_tokens, uniform
 from rerankd.models.load import Loaded, Spec
-from rerankd.service import benchmark
-from rerankd.service.benchmark import Variant
 from rerankd.service.reranker import Reranker
-from rerankd.service.texts import read_texts, standard_library
-from rerankd.service.workload import Maker, Request, lengths, long_tailed, pair_tokens, uniform
 
 TEXTS = ["a rather short text of plain words that goes on for some time " * 20]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.evals import Vector
 from rerankd.extras import library
+from rerankd.measure.metrics import Vector
 
 LEVEL = 0.95
 RESAMPLES = 2000  # of the bootstrap

@@ -9,7 +9,7 @@ import pytest
 from reference import make_checkpoints as checkpoints
 
 from rerankd.core.errors import StartError
-from rerankd.models.flops import layer_cost
+from rerankd.measure.flops import layer_cost
 
 
 def test_minilm_costs_what_its_matrices_say(tmp_path: Path) -> None:

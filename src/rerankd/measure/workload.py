@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rerankd.core.request import Content, RerankRequest
-from rerankd.core.spread import percentile
+from rerankd.measure.spread import percentile
 from rerankd.models.base import Model
 
 # The long-tailed mix: log-normal with this median and ninth decile.

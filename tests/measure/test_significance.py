@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from rerankd.service.significance import holm, interval, p_value
+from rerankd.measure.significance import holm, interval, p_value
 
 
 def test_p_is_the_share_of_sign_patterns_that_part_the_means_as_far() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rerankd.models.flops import LayerCost, Sizes, cost_of
+from rerankd.measure.flops import LayerCost, Sizes, cost_of
 
 _PROCESS: Final = 0.15e9  # bytes of a process with the engine and no weights
 _PACKED: Final = 1.2  # private bytes for each byte of the matrices in fp32: decision 10, measured
