@@ -9,7 +9,7 @@ import heapq
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import (
@@ -22,6 +22,8 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from rerankd.core.cost import Cost
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -40,18 +42,9 @@ class RequestRecord:
     model: str  # who answered or would have, "" when that was never known
     status: int
     error: str  # kind of the error, "" on success
-    documents: int
-    pairs: int
-    input_tokens: int
-    cached_tokens: int  # of input_tokens: known from before, to a cache or the engine
     body_bytes: int
-    media: int  # images and videos
-    media_bytes: int  # of them, encoded
-    media_ms: float  # until they were fetched and decoded
-    prepare_ms: float
-    queue_ms: float
-    engine_ms: float
-    total_ms: float
+    cost: Cost
+    total_s: float
 
 
 KEYS_SHOWN = 200  # series of single keys; the others are one
@@ -92,9 +85,6 @@ class KeyCounts:
             for key, counts in shown.items():
                 family.add_metric([key], counts[place])
             yield family
-
-
-_FIELDS = tuple(field.name for field in fields(RequestRecord))
 
 
 class Metrics:
@@ -212,19 +202,20 @@ class Metrics:
 
     def observe(self, record: RequestRecord) -> None:
         """Count one finished request."""
-        self._requests.labels(record.dialect, record.model, str(record.status)).inc()
-        self._seconds.labels(record.model).observe(record.total_ms / 1000)
+        cost, model = record.cost, record.model
+        self._requests.labels(record.dialect, model, str(record.status)).inc()
+        self._seconds.labels(model).observe(record.total_s)
         if record.status != 401:
-            self._keys.add(record.key, record.input_tokens if record.status == 200 else 0)
+            self._keys.add(record.key, cost.input_tokens if record.status == 200 else 0)
         if record.status == 200:
-            self._documents.labels(record.model).inc(record.documents)
-            self._tokens.labels(record.model).inc(record.input_tokens)
-            self._cached.labels(record.model).inc(record.cached_tokens)
-            if record.media:
-                self._media.labels(record.model).inc(record.media)
-                self._media_seconds.labels(record.model).observe(record.media_ms / 1000)
-            self._queue_seconds.labels(record.model).observe(record.queue_ms / 1000)
-            self._engine_seconds.labels(record.model).observe(record.engine_ms / 1000)
+            self._documents.labels(model).inc(cost.documents)
+            self._tokens.labels(model).inc(cost.input_tokens)
+            self._cached.labels(model).inc(cost.cached_tokens)
+            if cost.media:
+                self._media.labels(model).inc(cost.media)
+                self._media_seconds.labels(model).observe(cost.media_s)
+            self._queue_seconds.labels(model).observe(cost.queue_s)
+            self._engine_seconds.labels(model).observe(cost.engine_s)
 
     def unrouted(self, status: int) -> None:
         """Count one 404 or 405."""
@@ -285,11 +276,36 @@ def configure_logging(form: str) -> None:
 
 def log_request(record: RequestRecord) -> None:
     """One wide event per request."""
-    said: dict[str, object] = {}
-    for each in _FIELDS:  # not asdict(), which copies deeply: four times the time
-        value = getattr(record, each)
-        said[each] = round(value, 3) if isinstance(value, float) else value
-    structlog.get_logger().info("rerank", **said)
+    cost = record.cost
+    structlog.get_logger().info(
+        "rerank",
+        request_id=record.request_id,
+        path=record.path,
+        client=record.client,
+        agent=record.agent,
+        dialect=record.dialect,
+        key=record.key,
+        asked=record.asked,
+        model=record.model,
+        status=record.status,
+        error=record.error,
+        documents=cost.documents,
+        pairs=cost.pairs,
+        input_tokens=cost.input_tokens,
+        cached_tokens=cost.cached_tokens,
+        body_bytes=record.body_bytes,
+        media=cost.media,
+        media_bytes=cost.media_bytes,
+        media_ms=_ms(cost.media_s),
+        prepare_ms=_ms(cost.prepare_s),
+        queue_ms=_ms(cost.queue_s),
+        engine_ms=_ms(cost.engine_s),
+        total_ms=_ms(record.total_s),
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def log_failure(request_id: str, error: BaseException) -> None:

@@ -118,8 +118,8 @@ async def test_the_best_are_scored_by_the_model_as_without_stages_and_the_rest_f
     assert ranking.input_tokens == 3 * 10 + 3 * 3  # "q", a one, a letter: 3 tokens a pair
     assert "30 terms of rerankd-lexical, 9 tokens of model" in ranking.warnings[0]
     assert "model scored 3 of 10 documents" in ranking.warnings[0]
-    assert (trace.model, trace.documents, trace.pairs) == ("model", 10, 13)
-    assert trace.input_tokens == ranking.input_tokens
+    assert (trace.model, trace.cost.documents, trace.cost.pairs) == ("model", 10, 13)
+    assert trace.cost.input_tokens == ranking.input_tokens
     assert alone.warnings == ()
 
 

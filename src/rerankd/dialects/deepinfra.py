@@ -127,7 +127,7 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def _answer(scores: list[float], tokens: int, envelope: Envelope) -> WireAnswer:
-    status = DeepInfraStatus("succeeded", int(envelope.total_ms), 0.0, 0, tokens, 0)
+    status = DeepInfraStatus("succeeded", int(envelope.total_s * 1000), 0.0, 0, tokens, 0)
     answer = DeepInfraAnswer(scores, tokens, envelope.request_id, status)
     return WireAnswer(status=200, body=msgspec.json.encode(answer))
 

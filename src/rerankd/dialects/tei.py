@@ -223,18 +223,18 @@ def _compute_headers(
 ) -> dict[str, str]:
     return {
         "x-compute-type": envelope.engine,
-        "x-compute-time": _ms(envelope.total_ms),
+        "x-compute-time": _ms(envelope.total_s),
         "x-compute-characters": str(characters),
         "x-compute-tokens": str(sum(ranking.input_tokens for ranking in rankings)),
-        "x-total-time": _ms(envelope.total_ms),
-        "x-tokenization-time": _ms(envelope.prepare_ms),
-        "x-queue-time": _ms(envelope.queue_ms),
-        "x-inference-time": _ms(envelope.engine_ms),
+        "x-total-time": _ms(envelope.total_s),
+        "x-tokenization-time": _ms(envelope.cost.prepare_s),
+        "x-queue-time": _ms(envelope.cost.queue_s),
+        "x-inference-time": _ms(envelope.cost.engine_s),
     }
 
 
-def _ms(value: float) -> str:
-    return str(int(value))
+def _ms(seconds: float) -> str:
+    return str(int(seconds * 1000))
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:

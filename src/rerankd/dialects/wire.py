@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rerankd.core.cost import NOTHING, Cost
+
 JSON = "application/json"
 
 
@@ -21,15 +23,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What an answer carries beside the ranking. Times are milliseconds."""
+    """What an answer carries beside the ranking."""
 
     request_id: str
     created: int  # unix time, seconds
     engine: str = ""  # which engine scored
-    total_ms: float = 0.0
-    prepare_ms: float = 0.0
-    queue_ms: float = 0.0
-    engine_ms: float = 0.0
+    cost: Cost = NOTHING  # of the whole body
+    total_s: float = 0.0  # since its headers
 
     @property
     def uuid(self) -> str:

@@ -77,8 +77,8 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     answer = ZeroEntropyAnswer(
         results=[ZeroEntropyResult(hit.index, hit.score) for hit in ranking.hits],
         actual_latency_mode="fast",
-        e2e_latency=envelope.total_ms / 1000,
-        inference_latency=envelope.engine_ms / 1000,
+        e2e_latency=envelope.total_s,
+        inference_latency=envelope.cost.engine_s,
         total_bytes=sum(len(content.value.encode()) for content in contents),
         total_tokens=ranking.input_tokens,
     )

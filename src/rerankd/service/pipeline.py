@@ -14,6 +14,7 @@ import numpy as np
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.batch import distinct
 from rerankd.core.cascade import Cascade, in_whole_request, joined, kept
+from rerankd.core.cost import NOTHING, Cost
 from rerankd.core.errors import (
     EngineFailed,
     InvalidRequest,
@@ -45,20 +46,11 @@ _MEDIA_BYTES = 4096  # of text that costs as much as an image or a video; an est
 class Trace:
     """What is known of a request so far: filled on the way, read by the log and the metrics."""
 
-    model: str = ""  # who answers
-    documents: int = 0
-    pairs: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0  # of input_tokens: known from before, to a cache or the engine
-    media: int = 0  # images and videos, equal ones each counted
-    media_bytes: int = 0  # of them, encoded, equal ones once
-    media_s: float = 0.0  # until they were fetched and decoded
-    prepare_s: float = 0.0
-    queue_s: float = 0.0
-    engine_s: float = 0.0
-    until: float | None = None  # its deadline, on time.monotonic()
     asked: str = ""  # the model's name in the request
+    model: str = ""  # who answers
+    cost: Cost = NOTHING
     own_s: float = 0.0  # about how long its rows take when nothing else runs
+    until: float | None = None  # its deadline, on time.monotonic()
     passed: Callable[[], None] = lambda: None  # called when it is queued, or waits for its images
 
 
@@ -112,9 +104,10 @@ class Pipeline:
             InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed.
         """
         asked = requests[0]
-        trace.documents = sum(len(request.documents) for request in requests)
-        if trace.documents > self.limits.documents:
-            raise too_many(trace.documents, self.limits.documents)
+        documents = sum(len(request.documents) for request in requests)
+        trace.cost += Cost(documents=documents)
+        if documents > self.limits.documents:
+            raise too_many(documents, self.limits.documents)
         name = self._answering(asked)
         trace.model = name
         named = asked.model
@@ -261,19 +254,20 @@ class Pipeline:
         admission = served.scheduler.admission
         estimate = admission.estimate(sum(map(request_bytes, requests)))
         admission.check(estimate, key=charge.key.name, until=trace.until)
-        trace.media += len(unread)
+        trace.cost += Cost(media=len(unread))
         trace.passed()
         started = time.perf_counter()
+        is_read = False
         whole = Together(requests)
         resolving = self.media.resolve(whole.request, served.model.card.video)
         try:
             async with whole.naming(), resolving as resolved:
-                trace.media_s += time.perf_counter() - started
-                trace.media_bytes += _media_bytes(resolved)
+                seconds, is_read = time.perf_counter() - started, True
+                trace.cost += Cost(media_bytes=_media_bytes(resolved), media_s=seconds)
                 yield whole.apart(resolved)
         except BaseException:
-            if not trace.media_bytes:
-                trace.media_s += time.perf_counter() - started
+            if not is_read:
+                trace.cost += Cost(media_s=time.perf_counter() - started)
             raise
 
     async def _scored_seen(
@@ -292,10 +286,12 @@ class Pipeline:
                 reserved = self._reserved(scheduler, size, charge, trace)
                 ticket = places.enter_context(reserved)
             all_prepared, rows, inverse = await self._prepared(requests, served, size)
-        trace.prepare_s += time.perf_counter() - started
         tokens = sum(prepared.input_tokens for prepared in all_prepared)
-        trace.pairs += len(inverse)
-        trace.input_tokens += tokens
+        trace.cost += Cost(
+            pairs=len(inverse),
+            input_tokens=tokens,
+            prepare_s=time.perf_counter() - started,
+        )
         trace.own_s += scheduler.admission.pace.seconds(sum(row.tokens for row in rows))
 
         # Cached or not: what a key may send must not depend on what others asked before.
@@ -309,17 +305,19 @@ class Pipeline:
             until=trace.until,
             scope=requests[0].scope,
         )
-        trace.queue_s += scored.queue_s
-        trace.engine_s += scored.engine_s
+        trace.cost += Cost(queue_s=scored.queue_s, engine_s=scored.engine_s)
         rankings: list[Ranking] = []
         start = 0
         for request, prepared in zip(requests, all_prepared, strict=True):
             own = inverse[start : start + len(prepared.rows)]
             start += len(prepared.rows)
             cached_tokens = sum(scored.cached_tokens[place] for place in own)
-            trace.cached_tokens += cached_tokens
             ranking = rank(request, prepared, scored.logits[own], served.model)
             rankings.append(replace(ranking, cached_tokens=cached_tokens))
+        trace.cost += Cost(
+            cached_tokens=sum(ranking.cached_tokens for ranking in rankings),
+            image_tokens=sum(ranking.image_tokens for ranking in rankings),
+        )
         return rankings
 
     async def _prepared(

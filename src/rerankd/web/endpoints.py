@@ -174,10 +174,8 @@ class _Call:
         return dataclasses.replace(
             self._envelope,
             engine=served.model.engine.info.name if served else "",
-            total_ms=(time.perf_counter() - self._started) * 1000,
-            prepare_ms=trace.prepare_s * 1000,
-            queue_ms=trace.queue_s * 1000,
-            engine_ms=trace.engine_s * 1000,
+            cost=trace.cost,
+            total_s=time.perf_counter() - self._started,
         )
 
     async def _before(self, work: Coroutine[Any, Any, T], receive: Receive | None = None) -> T:
@@ -253,18 +251,9 @@ class _Call:
             model=trace.model,
             status=status,
             error=error,
-            documents=trace.documents,
-            pairs=trace.pairs,
-            input_tokens=trace.input_tokens,
-            cached_tokens=trace.cached_tokens,
             body_bytes=self._body_bytes,
-            media=trace.media,
-            media_bytes=trace.media_bytes,
-            media_ms=trace.media_s * 1000,
-            prepare_ms=trace.prepare_s * 1000,
-            queue_ms=trace.queue_s * 1000,
-            engine_ms=trace.engine_s * 1000,
-            total_ms=(time.perf_counter() - self._started) * 1000,
+            cost=trace.cost,
+            total_s=time.perf_counter() - self._started,
         )
         self._state.metrics.observe(record)
         log_request(record)

@@ -1,0 +1,30 @@
+"""What a request took: one record of counts, bytes and seconds, added up stage by stage."""
+
+from __future__ import annotations
+
+from operator import add
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+
+class Cost(Struct, frozen=True):
+    """Of one request, or of one stage of it; `a + b` is both."""
+
+    documents: int = 0
+    pairs: int = 0  # (query, chunk), equal ones each counted
+    input_tokens: int = 0  # of all pairs
+    cached_tokens: int = 0  # of input_tokens: known from before, to a cache or the engine
+    image_tokens: int = 0  # of input_tokens: stand for parts of images and video frames
+    media: int = 0  # images and videos, equal ones each counted
+    media_bytes: int = 0  # of them, encoded, equal ones once
+    media_s: float = 0.0  # until they were fetched and decoded
+    prepare_s: float = 0.0  # until it was tokenised
+    queue_s: float = 0.0  # until its first row ran
+    engine_s: float = 0.0  # from its first row to its last
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*map(add, astuple(self), astuple(other)))
+
+
+NOTHING = Cost()
