@@ -31,7 +31,8 @@ from rerankd.measure.spread import spread
 from rerankd.models import catalog
 from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
-from rerankd.service.pool import Pool, plan
+from rerankd.service.plan import plan
+from rerankd.service.pool import Pool
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 

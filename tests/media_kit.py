@@ -33,7 +33,7 @@ from rerankd.media.gate import Resolve
 from rerankd.media.limits import MediaLimits
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pool import Plan
+from rerankd.service.plan import ServingPlan
 from rerankd.web.app import create_app, make_state
 from rerankd.web.state import State
 
@@ -275,7 +275,7 @@ async def seeing(
 
     resolve = None if names is None else resolver_of(names)
     state = make_state(settings(**(values or {})), load=load, resolve=resolve)
-    app: Any = create_app(state, Plan(specs=(Spec(name=chosen.card.name),), aliases={}))
+    app: Any = create_app(state, ServingPlan(specs=(Spec(name=chosen.card.name),), aliases={}))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.app.router.lifespan_context(app.app),

@@ -19,7 +19,7 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.cross_encoder import sigmoid
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pool import Plan, plan
+from rerankd.service.plan import ServingPlan, plan
 from rerankd.settings import Settings
 from rerankd.web.app import create_app, make_state
 from rerankd.web.state import State
@@ -82,7 +82,7 @@ async def running(
         return Loaded(model=chosen, warnings=())
 
     state = make_state(made, load=load)
-    plan = Plan(specs=(Spec(name=chosen.card.name),), aliases=aliases or {})
+    plan = ServingPlan(specs=(Spec(name=chosen.card.name),), aliases=aliases or {})
     app: Any = create_app(state, plan, cors_origins=made.server.cors_origins, registry=registry)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (

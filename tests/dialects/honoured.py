@@ -9,22 +9,22 @@ from shapes import leaves, variants
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.request import RerankRequest
-from rerankd.dialects.base import Served
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.wire import Options, WireRequest
 
 HONOURED, REFUSED, READ = "honoured", "refused", "read"
 
 
-def planned(dialect: Served, body: dict[str, Any]) -> tuple[RerankRequest, ...] | None:
+def planned(dialect: AnyEndpoint, body: dict[str, Any]) -> tuple[RerankRequest, ...] | None:
     """What a body asks for; None when it is refused."""
     wire = WireRequest(path="/x", body=msgspec.json.encode(body), params={"model": "m"})
     try:
-        return dialect.plan(wire, Options()).requests
+        return dialect.parse_body(wire, Options()).requests
     except InvalidRequest:
         return None
 
 
-def effects(dialect: Served) -> dict[str, str]:
+def effects(dialect: AnyEndpoint) -> dict[str, str]:
     """Every field of the body, in its order: what happens when it is sent.
 
     HONOURED: some value changes what is ranked, or how. REFUSED: none does, and some are errors,

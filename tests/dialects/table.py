@@ -14,7 +14,7 @@ from typing import Any
 
 from honoured import HONOURED, READ, REFUSED, effects
 
-from rerankd.dialects.base import Served
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import SERVED
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def table() -> str:
     return HEAD + "".join(rows) + "\n" + _sum(clients)
 
 
-def _row(dialect: Served, recorded: Counter[str], clients: list[str]) -> str:
+def _row(dialect: AnyEndpoint, recorded: Counter[str], clients: list[str]) -> str:
     done = effects(dialect)
     page = dialect.prefix or dialect.name
     cells = [

@@ -36,7 +36,7 @@ from rerankd.core.errors import (
     UnknownPath,
 )
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects.base import Dialect, Outgoing, Served
+from rerankd.dialects.base import AnyEndpoint, Dialect, Outgoing
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -150,10 +150,10 @@ def told(dialect: Dialect, request: RerankRequest, ranking: Ranking) -> Ranking:
 @every_served
 @given(data=st.data())
 @quick
-def test_any_body_is_a_request_or_a_clear_refusal(dialect: Served, data: Any) -> None:
+def test_any_body_is_a_request_or_a_clear_refusal(dialect: AnyEndpoint, data: Any) -> None:
     wire = WireRequest(path="/x", body=data.draw(nonsense(dialect.body)), params={"model": "m"})
     try:
-        said = dialect.plan(wire, OPTIONS).requests[0].documents
+        said = dialect.parse_body(wire, OPTIONS).requests[0].documents
     except InvalidRequest as refused:
         said = str(refused)
     assert said
@@ -219,7 +219,7 @@ def test_what_is_refused_is_decoded_as_the_same_error(dialect: Dialect, error: A
     [*ERRORS, BodyTimeout("slow")],
     ids=lambda error: error.kind,
 )
-def test_every_error_is_as_the_openapi_document_says(dialect: Served, error: Any) -> None:
+def test_every_error_is_as_the_openapi_document_says(dialect: AnyEndpoint, error: Any) -> None:
     answer = dialect.render_error(error, ENVELOPE, OPTIONS)
     assert answer.status in dialect.errors
     kind = dialect.errors[answer.status]
@@ -235,14 +235,14 @@ def test_every_error_is_as_the_openapi_document_says(dialect: Served, error: Any
 @pytest.mark.parametrize(
     "error", [UnknownPath("404 page not found"), MethodNotAllowed("use POST", allow="POST")]
 )
-def test_unknown_paths_and_methods_have_an_answer(dialect: Served, error: Any) -> None:
+def test_unknown_paths_and_methods_have_an_answer(dialect: AnyEndpoint, error: Any) -> None:
     answer = dialect.render_error(error, ENVELOPE, OPTIONS)
     assert answer.status == error.status
     assert answer.headers.get("allow", "POST") == "POST"
 
 
 @every_served
-def test_the_page_lists_the_fields_that_the_properties_draw(dialect: Served) -> None:
+def test_the_page_lists_the_fields_that_the_properties_draw(dialect: AnyEndpoint) -> None:
     page = (DOCS / f"{dialect.prefix or dialect.name}.md").read_text()
     heading = f"## Fields of `{dialect.name}`\n"
     assert heading in page
@@ -253,7 +253,7 @@ def test_the_page_lists_the_fields_that_the_properties_draw(dialect: Served) -> 
 
 
 @every_served
-def test_the_page_says_where_it_is_from_and_how_to_call_it(dialect: Served) -> None:
+def test_the_page_says_where_it_is_from_and_how_to_call_it(dialect: AnyEndpoint) -> None:
     page = (DOCS / f"{dialect.prefix or dialect.name}.md").read_text()
     assert re.search(r"Source: .+ read\s+20\d\d-\d\d-\d\d", page, re.DOTALL)
     assert "curl " in page

@@ -12,7 +12,7 @@ from shapes import Leaf, leaves, put, variants
 from support import running
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.dialects.base import Served
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Options, WireRequest
@@ -25,7 +25,7 @@ AS_PYDANTIC = {"infinity", "xinference", "vllm", "vllm-score", "litellm", "jina"
 OURS = {"superset", "gateway"}  # take digits, and true and false alone
 
 
-def integers(dialect: Served) -> list[Leaf]:
+def integers(dialect: AnyEndpoint) -> list[Leaf]:
     return [leaf for leaf in leaves(dialect.body) if _is_integer(leaf.kind)]
 
 
@@ -37,7 +37,7 @@ def _is_integer(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.IntType)
 
 
-def booleans(dialect: Served) -> list[Leaf]:
+def booleans(dialect: AnyEndpoint) -> list[Leaf]:
     return [leaf for leaf in leaves(dialect.body) if _is_boolean(leaf.kind)]
 
 
@@ -49,7 +49,7 @@ def _is_boolean(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.BoolType)
 
 
-def accepted(dialect: Served, leaf: Leaf) -> tuple[dict[str, Any], int]:
+def accepted(dialect: AnyEndpoint, leaf: Leaf) -> tuple[dict[str, Any], int]:
     """A right body with that integer, and the integer."""
     for found, _, body in variants(dialect.body):
         value: Any = body
@@ -61,7 +61,9 @@ def accepted(dialect: Served, leaf: Leaf) -> tuple[dict[str, Any], int]:
 
 
 @every
-def test_whole_floats_are_integers_and_digits_where_the_server_takes_them(dialect: Served) -> None:
+def test_whole_floats_are_integers_and_digits_where_the_server_takes_them(
+    dialect: AnyEndpoint,
+) -> None:
     for leaf in integers(dialect):
         body, value = accepted(dialect, leaf)
         as_integer = planned(dialect, body)
@@ -75,7 +77,7 @@ def test_whole_floats_are_integers_and_digits_where_the_server_takes_them(dialec
 
 
 @every
-def test_a_boolean_is_read_as_the_server_reads_it(dialect: Served) -> None:
+def test_a_boolean_is_read_as_the_server_reads_it(dialect: AnyEndpoint) -> None:
     (body, *_) = (body for _, body, _ in variants(dialect.body) if planned(dialect, body))
     for leaf in booleans(dialect):
         read = {value: planned(dialect, put(body, leaf.path, value)) for value in (True, False)}
@@ -105,18 +107,18 @@ def test_a_number_that_is_mended_mends_no_boolean_beside_it(name: str) -> None:
 
 
 @every
-def test_a_number_that_is_wrong_is_named_beside_one_that_was_mended(dialect: Served) -> None:
+def test_a_number_that_is_wrong_is_named_beside_one_that_was_mended(dialect: AnyEndpoint) -> None:
     found = integers(dialect)
     for leaf in found:
         body, value = accepted(dialect, leaf)
         raw = msgspec.json.encode(put(body, leaf.path, value + 0.5))
         with pytest.raises(InvalidRequest) as refused:
-            dialect.plan(WireRequest(path="/x", body=raw, params={"model": "m"}), Options())
+            dialect.parse_body(WireRequest(path="/x", body=raw, params={"model": "m"}), Options())
         assert leaf.name in str(refused.value)
 
 
 @every
-def test_no_model_an_empty_one_and_null_are_the_default(dialect: Served) -> None:
+def test_no_model_an_empty_one_and_null_are_the_default(dialect: AnyEndpoint) -> None:
     named = [leaf for leaf in leaves(dialect.body) if leaf.name == "model"]
     for leaf in named:
         body = next(
@@ -136,7 +138,7 @@ LONE = [r"\ud83d", r"\ude00", r"\ud83dx", r"\ude00\ud83d"]
 @every
 @pytest.mark.parametrize("half", LONE)
 async def test_half_a_character_is_read_as_the_replacement_character(
-    dialect: Served, half: str
+    dialect: AnyEndpoint, half: str
 ) -> None:
     _, _, body = next(
         found
@@ -196,9 +198,9 @@ def test_bytes_that_are_half_a_character_count_too_and_other_bytes_do_not() -> N
 def test_a_body_that_is_wrong_elsewhere_is_refused_with_what_is_wrong() -> None:
     wire = WireRequest(path="/x", body=rb'{"query":"\ud83d","documents":["a"]}')
     with pytest.raises(LoneSurrogate):
-        SERVED.root.plan(wire, Options())
+        SERVED.root.parse_body(wire, Options())
     with pytest.raises(InvalidRequest, match="not valid JSON") as refused:
-        SERVED.root.plan(WireRequest(path="/x", body=b'{"query":'), Options())
+        SERVED.root.parse_body(WireRequest(path="/x", body=b'{"query":'), Options())
     assert type(refused.value) is InvalidRequest
 
 
@@ -224,14 +226,14 @@ def test_floats_of_many_digits_cost_no_more_than_others() -> None:
     literal = b"1.7976931348623157e308,"
     for _ in range(30):
         raw = b'{"query":"q","documents":[{"text":"a","k":[' + literal * 100_000 + b"0]}]}"
-        SERVED.root.plan(WireRequest(path="/x", body=raw), Options())
+        SERVED.root.parse_body(WireRequest(path="/x", body=raw), Options())
 
 
 @every
 @pytest.mark.parametrize(
     "sent", ["sk-all-0123456789", "Bearer sk-all-0123456789", "bearer  sk-all-0123456789"]
 )
-def test_a_key_may_come_bare(dialect: Served, sent: str) -> None:
+def test_a_key_may_come_bare(dialect: AnyEndpoint, sent: str) -> None:
     assert dialect.key_of({"authorization": sent}) == b"sk-all-0123456789"
 
 
@@ -239,5 +241,5 @@ def test_a_key_may_come_bare(dialect: Served, sent: str) -> None:
 @pytest.mark.parametrize(
     "sent", ["", " ", "Bearer", "Bearer ", "Basic c2stYWxs", "basic", "Token x y"]
 )
-def test_other_schemes_are_no_keys(dialect: Served, sent: str) -> None:
+def test_other_schemes_are_no_keys(dialect: AnyEndpoint, sent: str) -> None:
     assert dialect.key_of({"authorization": sent}) is None

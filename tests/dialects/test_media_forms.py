@@ -15,7 +15,7 @@ from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import jina
-from rerankd.dialects.base import Dialect, Served
+from rerankd.dialects.base import AnyEndpoint, Dialect
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options, WireRequest
 
@@ -30,7 +30,7 @@ READERS = "Qwen/Qwen3-VL-Reranker-2B, Qwen/Qwen3-VL-Reranker-8B"
 
 def asked(name: str, body: dict[str, Any]) -> RerankRequest:
     wire = WireRequest(path="/x", body=msgspec.json.encode(body), params={"model": "m"})
-    return BY_NAME[name].plan(wire, Options()).requests[0]
+    return BY_NAME[name].parse_body(wire, Options()).requests[0]
 
 
 def seen(request: RerankRequest) -> list[tuple[str, str]]:
@@ -207,7 +207,7 @@ def test_no_other_answer_has_a_place_for_image_tokens() -> None:
     assert places == {"Tokens", "BilledUnits", "PromptTokens"}  # the superset's
 
 
-def images_of(dialect: Served) -> bool:
+def images_of(dialect: AnyEndpoint) -> bool:
     """Whether a query or a document of the dialect can be an image."""
     found = (planned(dialect, body) for _, _, body in variants(dialect.body))
     return any(kind == "image" for some in found for one in some or () for kind, _ in seen(one))

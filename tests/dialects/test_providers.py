@@ -67,7 +67,7 @@ def test_vllm_takes_the_instruction_of_the_template_and_nothing_else() -> None:
 
 def test_vllm_score_asks_each_query_once_and_answers_in_order() -> None:
     body = {"text_1": ["q", "p", "q"], "text_2": ["a", "b", "c"]}
-    plan = vllm.plan_pairs(wire(body), Options())
+    plan = vllm.parse_pairs(wire(body), Options())
     assert [request.query.value for request in plan.requests] == ["q", "p"]
     answer = msgspec.json.decode(plan.render([ranked(0.1, 0.3), ranked(0.2)], ENVELOPE).body)
     assert [pair["score"] for pair in answer["data"]] == [0.1, 0.2, 0.3]
@@ -92,7 +92,7 @@ def test_xinference_kwargs_may_repeat_the_fields_and_add_an_instruction() -> Non
 
 def test_deepinfra_pairs_are_scored_in_their_order() -> None:
     body = {"queries": ["q", "p", "q"], "documents": ["a", "b", "c"]}
-    plan = deepinfra.DIALECT.plan(wire(body, model="m"), Options())
+    plan = deepinfra.DIALECT.parse_body(wire(body, model="m"), Options())
     assert [[d.value for d in r.documents] for r in plan.requests] == [["a", "c"], ["b"]]
     answer = msgspec.json.decode(plan.render([ranked(0.1, 0.3), ranked(0.2)], ENVELOPE).body)
     assert answer["scores"] == [0.1, 0.2, 0.3]

@@ -10,7 +10,7 @@ from honoured import planned
 from shapes import Leaf, leaves, put, variants, violations
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.dialects.base import Dialect, Served
+from rerankd.dialects.base import AnyEndpoint, Dialect
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Options, WireRequest
 
@@ -24,7 +24,7 @@ EMPTY_QUERY = {"infinity", "llamacpp", "xinference"}  # whose own servers rank b
 LEAST = {"top_n": 0, "top_k": 0, "max_chunks_per_doc": 0, "overlap_tokens": -1}
 
 
-def accepted(dialect: Served, leaf: Leaf) -> dict[str, Any]:
+def accepted(dialect: AnyEndpoint, leaf: Leaf) -> dict[str, Any]:
     """A body with that field that is right."""
     return next(
         changed
@@ -39,18 +39,18 @@ def accepted(dialect: Served, leaf: Leaf) -> dict[str, Any]:
     ids=[f"{dialect.name}-{leaf.name}-{value!r}" for dialect, leaf, value in CASES],
 )
 def test_what_the_document_excludes_is_refused_by_name(
-    dialect: Served, leaf: Leaf, value: Any
+    dialect: AnyEndpoint, leaf: Leaf, value: Any
 ) -> None:
     body = put(accepted(dialect, leaf), leaf.path, value)
     wire = WireRequest(path="/x", body=msgspec.json.encode(body), params={"model": "m"})
     with pytest.raises(InvalidRequest) as raised:
-        dialect.plan(wire, Options())
+        dialect.parse_body(wire, Options())
     param = (raised.value.param or "").split("[")[0]
     assert param in (leaf.name, leaf.path[-1], leaf.path[0])
 
 
 @pytest.mark.parametrize("dialect", SERVED.served, ids=lambda found: found.name)
-def test_an_empty_query_and_no_documents_are_excluded(dialect: Served) -> None:
+def test_an_empty_query_and_no_documents_are_excluded(dialect: AnyEndpoint) -> None:
     excluded = {found.name: violations(found.kind) for found in leaves(dialect.body)}
     empty = [value for values in excluded.values() for value in values]
     assert [] in empty
@@ -62,7 +62,7 @@ def test_an_empty_query_and_no_documents_are_excluded(dialect: Served) -> None:
 
 
 @pytest.mark.parametrize("dialect", SERVED.served, ids=lambda found: found.name)
-def test_ranges_that_are_held_are_in_the_document(dialect: Served) -> None:
+def test_ranges_that_are_held_are_in_the_document(dialect: AnyEndpoint) -> None:
     """A value below the least that a field of that name takes is excluded, not only refused."""
     for leaf in leaves(dialect.body):
         value = LEAST.get(leaf.path[-1])

@@ -28,10 +28,10 @@ if __name__ == "__main__":
 
 from support import BytesModel, settings
 
-from rerankd.dialects.base import Served
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import SERVED
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pool import Plan
+from rerankd.service.plan import ServingPlan
 from rerankd.web.app import create_app, make_state
 
 Json = dict[str, Any]
@@ -133,7 +133,7 @@ def _app() -> tuple[Any, Callable[[], Any]]:
 
     state = make_state(settings(limits=_LIMITS, media={"fetch": False}), load=load)
     app: Any = create_app(
-        state, Plan(specs=(Spec(name="fake-model"),), aliases={"m": "fake-model"})
+        state, ServingPlan(specs=(Spec(name="fake-model"),), aliases={"m": "fake-model"})
     )
     return app, lambda: app.app.router.lifespan_context(app.app)
 
@@ -173,7 +173,7 @@ async def _send(app: Any, path: str, body: bytes, header: tuple[bytes, bytes] | 
     return started[0]
 
 
-def _paths(served: Served) -> list[str]:
+def _paths(served: AnyEndpoint) -> list[str]:
     marked = [path for mark in served.marks for path in mark.paths]
     return [path.format(model="m") for path in (*served.own_paths(), *marked)]
 

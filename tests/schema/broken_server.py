@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects.base import Dialect, Served
+from rerankd.dialects.base import AnyEndpoint, Dialect
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
-from rerankd.service.pool import plan
+from rerankd.service.plan import plan
 from rerankd.settings import KeySettings, Settings
 from rerankd.telemetry import configure_logging
 from rerankd.web.app import create_app, make_state
@@ -68,7 +68,7 @@ def _credulous(found: Dialect) -> Dialect:
     return dataclasses.replace(found, parse=parse)
 
 
-def broken(found: Served) -> Served:
+def broken(found: AnyEndpoint) -> AnyEndpoint:
     """The dialect with its answer spoilt, where it is one of BROKEN; or credulous."""
     if isinstance(found, Dialect) and found.name == CREDULOUS:
         return _credulous(found)

@@ -16,7 +16,8 @@ from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.cache import ENTRY_BYTES, ScoreCache
-from rerankd.service.pool import Plan, Pool
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
 
 
@@ -171,8 +172,8 @@ async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> Non
     def load(spec: Spec) -> Loaded:
         return Loaded(model=BytesModel(spec.name), warnings=())
 
-    def planned(*specs: Spec) -> Plan:
-        return Plan(specs=specs, aliases={})
+    def planned(*specs: Spec) -> ServingPlan:
+        return ServingPlan(specs=specs, aliases={})
 
     a, b = Spec(name="a"), Spec(name="b")
     pool = Pool(request_tokens=1000, queue_tokens=4000, score_cache_bytes=10_000, load=load)
@@ -196,7 +197,7 @@ async def test_without_the_setting_there_is_none() -> None:
         queue_tokens=10,
         load=lambda spec: Loaded(model=BytesModel(spec.name), warnings=()),
     )
-    await pool.start(Plan(specs=(Spec(name="a"),), aliases={}))
+    await pool.start(ServingPlan(specs=(Spec(name="a"),), aliases={}))
     try:
         assert pool.served["a"].scheduler.cache is None
     finally:

@@ -27,7 +27,8 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
-from rerankd.service.pool import Plan, Pool
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import Pool
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 
@@ -79,7 +80,7 @@ async def pipeline_of(
 
     pool = Pool(request_tokens=1000, queue_tokens=queue_tokens, load=load)
     specs = (Spec(name="model"), Spec(name=FIRST_STAGE))
-    await pool.start(Plan(specs=specs, aliases={"alias": "model"}, cascades=cascades))
+    await pool.start(ServingPlan(specs=specs, aliases={"alias": "model"}, cascades=cascades))
     pipeline = Pipeline(pool, ALL, rates or RateLimits())
     first_engine, second_engine = lexical.engine, second.engine
     assert isinstance(first_engine, FakeEngine)

@@ -15,7 +15,8 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
-from rerankd.service.pool import Plan, Pool
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import Pool
 from rerankd.store.keys import Key
 from rerankd.store.limits import RateLimits
 from tests.models.vision import ask, fake_model
@@ -35,7 +36,7 @@ async def serving(folder: Path, **options: Any) -> AsyncGenerator[tuple[Pipeline
         load=lambda _: Loaded(model=model, warnings=()),
         **options,
     )
-    await pool.start(Plan(specs=(Spec(name="tiny-vl"),), aliases={}))
+    await pool.start(ServingPlan(specs=(Spec(name="tiny-vl"),), aliases={}))
     pipeline = Pipeline(pool, ALL, RateLimits())
     engine = model.engine
     assert isinstance(engine, FakeEngine)

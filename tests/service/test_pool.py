@@ -11,7 +11,8 @@ from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
 from rerankd.core.options import EngineOptions, LoadOptions
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pool import Plan, Pool, plan
+from rerankd.service.plan import ServingPlan, plan
+from rerankd.service.pool import Pool
 
 
 def loaded(spec: Spec) -> Loaded:
@@ -84,7 +85,9 @@ def test_two_folders_of_one_name_clash(tmp_path: Path) -> None:
 
 async def test_what_ships_inside_is_loaded_at_once_and_checkpoints_behind() -> None:
     pool = pool_of()
-    await pool.start(Plan(specs=(spec("inside"), spec("folder", "/x")), aliases={"a": "folder"}))
+    await pool.start(
+        ServingPlan(specs=(spec("inside"), spec("folder", "/x")), aliases={"a": "folder"})
+    )
     assert (list(pool.served), pool.is_ready) == (["inside"], False)
     assert pool.answering("a") == "folder"
     with pytest.raises(Overloaded, match="still loading"):
@@ -97,7 +100,7 @@ async def test_what_ships_inside_is_loaded_at_once_and_checkpoints_behind() -> N
 
 async def test_the_default_answers_without_a_name_and_an_unknown_name_is_refused() -> None:
     pool = pool_of()
-    await pool.start(Plan(specs=(spec("first"), spec("second")), aliases={}))
+    await pool.start(ServingPlan(specs=(spec("first"), spec("second")), aliases={}))
     assert pool.answering(None) == "first"
     assert pool.answering("second") == "second"
     for name in ("", "FIRST", "x" * 100_000):
@@ -109,9 +112,9 @@ async def test_the_default_answers_without_a_name_and_an_unknown_name_is_refused
 
 async def test_a_swap_keeps_what_stays_and_closes_what_goes() -> None:
     pool = pool_of()
-    await pool.start(Plan(specs=(spec("stays"), spec("goes")), aliases={}))
+    await pool.start(ServingPlan(specs=(spec("stays"), spec("goes")), aliases={}))
     stays, goes = pool.get("stays"), pool.get("goes")
-    await pool.swap(Plan(specs=(spec("comes"), spec("stays")), aliases={"x": "comes"}))
+    await pool.swap(ServingPlan(specs=(spec("comes"), spec("stays")), aliases={"x": "comes"}))
     assert pool.get("stays") is stays
     assert pool.answering(None) == "comes"
     assert pool.answering("x") == "comes"
@@ -128,9 +131,9 @@ async def test_a_swap_that_cannot_load_changes_nothing() -> None:
         return loaded(wanted)
 
     pool = Pool(request_tokens=1000, queue_tokens=4000, load=broken)
-    await pool.start(Plan(specs=(spec("first"),), aliases={}))
+    await pool.start(ServingPlan(specs=(spec("first"),), aliases={}))
     with pytest.raises(StartError, match="damaged"):
-        await pool.swap(Plan(specs=(spec("broken"),), aliases={}))
+        await pool.swap(ServingPlan(specs=(spec("broken"),), aliases={}))
     assert pool.answering(None) == "first"
     await pool.close()
 
@@ -198,7 +201,7 @@ def test_stages_that_cannot_work_say_what_to_do(
 async def test_a_folder_answers_for_any_publisher_of_its_name() -> None:
     pool = pool_of()
     specs = (spec("bge-reranker-v2-m3", "/m/bge-reranker-v2-m3"), spec("a/x", "/m/x"))
-    await pool.start(Plan(specs=specs, aliases={"nickname": "a/x"}))
+    await pool.start(ServingPlan(specs=specs, aliases={"nickname": "a/x"}))
     assert pool.answering("BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
     assert pool.answering("Pro/BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
     assert not pool.is_served("BAAI/bge-reranker-v2-m3")
@@ -217,7 +220,7 @@ async def test_a_folder_answers_for_any_publisher_of_its_name() -> None:
 
 async def test_what_ships_inside_has_one_publisher() -> None:
     pool = pool_of()
-    await pool.start(Plan(specs=(spec("rerankd-mini"),), aliases={}))
+    await pool.start(ServingPlan(specs=(spec("rerankd-mini"),), aliases={}))
     with pytest.raises(UnknownModel):
         pool.answering("someone/rerankd-mini")
     await pool.close()

@@ -14,7 +14,8 @@ from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.health import Health
-from rerankd.service.pool import Plan, Pool
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
 from rerankd.service.watch import watched
 
@@ -62,7 +63,7 @@ async def test_when_the_queues_own_task_ends_waiters_are_told_and_it_comes_back(
         queue_tokens=4000,
         load=lambda _: Loaded(model=BytesModel(engine=engine), warnings=()),
     )
-    await pool.start(Plan(specs=(Spec(name="fake-model"),), aliases={}))
+    await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
     scheduler = pool.served["fake-model"].scheduler
     health = Health(pool, moment_s=20)
     assert (await health.check()).ok
@@ -161,7 +162,7 @@ async def test_health_fails_when_the_real_path_is_stuck_and_answers_at_once() ->
         queue_tokens=4000,
         load=lambda _: Loaded(model=BytesModel(engine=engine), warnings=()),
     )
-    await pool.start(Plan(specs=(Spec(name="fake-model"),), aliases={}))
+    await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
     health = Health(pool, clock=lambda: now[0], moment_s=0.05)
     assert (await health.check()).ok  # it scored when it was loaded; the probe is under way
     now[0] += health.patience_s - 1

@@ -11,7 +11,7 @@ from support import BytesModel, running, settings
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.dialects import deepinfra, tei, vllm
-from rerankd.dialects.base import Served
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.wire import Options, WireRequest
 from rerankd.engines.fake import FakeEngine
@@ -44,7 +44,7 @@ def of_inference(answer: Any) -> list[float]:
     return answer["scores"]
 
 
-FORMS: list[tuple[str, Served, Callable[[Pairs], Json], Callable[[Any], list[float]], str]] = [
+FORMS: list[tuple[str, AnyEndpoint, Callable[[Pairs], Json], Callable[[Any], list[float]], str]] = [
     ("/tei/predict", tei.PREDICT, predict, of_predict, "inputs"),
     ("/score", vllm.SCORE, score, of_score, "text_1"),
     ("/deepinfra/v1/rerank", deepinfra.DIALECT, inference, of_inference, "documents"),
@@ -61,7 +61,7 @@ def mixed(number: int) -> Pairs:
 
 @every
 async def test_pairs_are_scored_as_each_alone(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     pairs = mixed(40)
     async with running() as (client, _):
@@ -73,7 +73,7 @@ async def test_pairs_are_scored_as_each_alone(
 
 @every
 async def test_more_pairs_than_documents_may_be_are_refused_by_name(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     engine = FakeEngine(max_length=None)
     limits = {"limits": {"documents": 5}}
@@ -91,7 +91,7 @@ async def test_more_pairs_than_documents_may_be_are_refused_by_name(
 
 @every
 async def test_all_pairs_of_a_body_are_admitted_together(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     engine = FakeEngine(max_length=None)
     async with running(model=BytesModel(engine=engine)) as (client, _):
@@ -108,7 +108,7 @@ async def test_all_pairs_of_a_body_are_admitted_together(
 
 @every
 async def test_tokens_of_all_pairs_count_against_the_request(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     pairs = [("q" * 9, "d" * 10), ("r" * 9, "e" * 10)]  # 20 tokens each
     for limit, right in ((40, True), (39, False)):
@@ -120,7 +120,7 @@ async def test_tokens_of_all_pairs_count_against_the_request(
 
 @every
 async def test_a_body_is_one_request_of_the_key_and_pays_all_tokens_or_none(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     pairs = [("q" * 9, "d" * 10), ("r" * 9, "e" * 10)]  # 40 tokens
     keys = [{"name": "rpm", "key": "sk-rpm", "rpm": 2}, {"name": "tpm", "key": "sk-tpm", "tpm": 60}]
@@ -140,7 +140,7 @@ async def test_a_body_is_one_request_of_the_key_and_pays_all_tokens_or_none(
 
 @every
 async def test_an_error_names_the_pair_as_the_body_counts(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     pairs = [("a", "x"), ("b", "x"), ("a", "x"), ("b", "x" * 101)]
     async with running({"limits": {"document_bytes": 100}}) as (client, _):
@@ -160,12 +160,12 @@ async def test_an_image_among_pairs_is_named_as_the_body_counts() -> None:
 @pytest.mark.timeout(120)
 @every
 def test_pairs_are_grouped_in_linear_time(
-    path: str, dialect: Served, body: Any, scores: Any, field: str
+    path: str, dialect: AnyEndpoint, body: Any, scores: Any, field: str
 ) -> None:
     """Quadratic, this many take ten minutes and more."""
     number = 100_000
     raw = msgspec.json.encode(body([(f"q{i}", "d") for i in range(number)]))
-    plan = dialect.plan(WireRequest(path=path, body=raw, params={"model": "m"}), Options())
+    plan = dialect.parse_body(WireRequest(path=path, body=raw, params={"model": "m"}), Options())
     assert len(plan.requests) == len(plan.places) == number
 
 

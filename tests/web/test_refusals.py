@@ -15,7 +15,7 @@ from support import BytesModel, body, running, stop_rates
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Spec
-from rerankd.service.pool import Plan
+from rerankd.service.plan import ServingPlan
 
 KEYS: dict[str, Any] = {
     "keys": [
@@ -84,7 +84,7 @@ async def test_a_name_by_another_publisher_is_allowed_by_the_name_that_answers()
     }
     async with running(keys) as (client, state):
         folder = Spec(name="fake-model", folder=Path("/models/fake-model"))
-        state.pipeline.pool._plan = Plan(specs=(folder,), aliases={})  # pyright: ignore[reportPrivateUsage]
+        state.pipeline.pool._plan = ServingPlan(specs=(folder,), aliases={})  # pyright: ignore[reportPrivateUsage]
         asked = body(model="evil/fake-model")
         allowed = await client.post("/v1/rerank", json=asked, headers=bearer("sk-own"))
         refused = await client.post("/v1/rerank", json=asked, headers=bearer("sk-other"))

@@ -46,7 +46,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ParsedBody:
     """A parsed body: what to rank, and how to write the answer when all of it is ranked.
 
     Several requests are one body's pairs, by query, for one model. `places[i][j]` is then the
@@ -171,14 +171,14 @@ class Dialect(Endpoint):
     unsaid: Callable[[RerankRequest], tuple[str, ...]] = all_said
     tells: frozenset[str]
 
-    def plan(self, wire: WireRequest, options: Options) -> Plan:
+    def parse_body(self, wire: WireRequest, options: Options) -> ParsedBody:
         """One request to rank. Raises InvalidRequest."""
         request = self.parse(wire, options)
 
         def render(rankings: Sequence[Ranking], envelope: Envelope) -> WireAnswer:
             return self.render(request, rankings[0], envelope)
 
-        return Plan(requests=(request,), render=render)
+        return ParsedBody(requests=(request,), render=render)
 
     def outgoing(self, request: RerankRequest, key: str | None = None) -> Outgoing:
         """The provider's request, with its key, and what it could not say.
@@ -224,13 +224,13 @@ class Dialect(Endpoint):
 class Scoring(Endpoint):
     """A provider's endpoint for (query, document) pairs: served, not called.
 
-    `plan` raises InvalidRequest naming the field.
+    `parse_body` raises InvalidRequest naming the field.
     """
 
-    plan: Callable[[WireRequest, Options], Plan]
+    parse_body: Callable[[WireRequest, Options], ParsedBody]
 
 
-Served = Dialect | Scoring
+AnyEndpoint = Dialect | Scoring
 
 _DEFAULTS: dict[str, object] = {
     found.name: found.default

@@ -17,7 +17,7 @@ from rerankd.core.answer import Ranking
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import fields, upstream
-from rerankd.dialects.base import Dialect, Plan, grouped
+from rerankd.dialects.base import Dialect, ParsedBody, grouped
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -135,7 +135,7 @@ def _answer(scores: list[float], tokens: int, envelope: Envelope) -> WireAnswer:
 class DeepInfra(Dialect):
     """The dialect whose body may hold pairs: one request for each distinct query."""
 
-    def plan(self, wire: WireRequest, options: Options) -> Plan:
+    def parse_body(self, wire: WireRequest, options: Options) -> ParsedBody:
         """As many requests as there are distinct queries. Raises InvalidRequest."""
         body = _body(wire, options)
         members = grouped(Content(value=query) for query in body.queries)
@@ -148,7 +148,7 @@ class DeepInfra(Dialect):
             return _answer(scores, sum(ranking.input_tokens for ranking in rankings), envelope)
 
         requests = tuple(_request(wire, body, places) for places in members)
-        return Plan(requests=requests, render=render_all, places=members)
+        return ParsedBody(requests=requests, render=render_all, places=members)
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:

@@ -17,7 +17,7 @@ from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, tei, upstream
-from rerankd.dialects.base import BEARER, Dialect, Mark, Plan, Probe, Scoring, ServerFacts
+from rerankd.dialects.base import BEARER, Dialect, Mark, ParsedBody, Probe, Scoring, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -123,7 +123,7 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     return WireAnswer(status=200, body=msgspec.json.encode(answer))
 
 
-def plan_texts(wire: WireRequest, options: Options) -> Plan:
+def parse_texts(wire: WireRequest, options: Options) -> ParsedBody:
     """A body with `texts`; its answer is a bare array. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, LlamaCppTextsBody, fields.HINTS)
     name, texts = "texts", body.texts
@@ -137,7 +137,7 @@ def plan_texts(wire: WireRequest, options: Options) -> Plan:
         return_documents=fields.echo(body.return_text, options, default=False),
         raw_scores=True,
     )
-    return Plan(
+    return ParsedBody(
         requests=(request,),
         render=lambda rankings, envelope: tei.render(request, rankings[0], envelope),
     )
@@ -244,7 +244,7 @@ TEXTS = Scoring(
     key_headers=_KEY_HEADERS,
     any_content_type=True,
     render_error=render_error,
-    plan=plan_texts,
+    parse_body=parse_texts,
 )
 
 DIALECTS = (RERANK, TEXTS)

@@ -15,7 +15,7 @@ import msgspec
 
 from rerankd import dialects
 from rerankd.core.errors import StartError
-from rerankd.dialects.base import Mark, Probe, Served
+from rerankd.dialects.base import AnyEndpoint, Mark, Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +23,19 @@ class Route:
     """A path and who may be meant there: the marked ones in order, else the default."""
 
     path: str
-    default: Served
-    marked: tuple[tuple[Mark, Served], ...] = ()
+    default: AnyEndpoint
+    marked: tuple[tuple[Mark, AnyEndpoint], ...] = ()
 
     @property
-    def served(self) -> tuple[Served, ...]:
+    def served(self) -> tuple[AnyEndpoint, ...]:
         """All, the default first."""
         return tuple(dict.fromkeys((self.default, *(found for _, found in self.marked))))
 
-    def by_headers(self, headers: Mapping[str, str]) -> Served:
+    def by_headers(self, headers: Mapping[str, str]) -> AnyEndpoint:
         """Who renders what is refused before the body is read."""
         return self._choose(headers, None)
 
-    def by_body(self, headers: Mapping[str, str], raw: bytes) -> Served:
+    def by_body(self, headers: Mapping[str, str], raw: bytes) -> AnyEndpoint:
         """Who is meant. A body that two dialects mark as theirs is the default's."""
         if not self.marked:
             return self.default
@@ -47,7 +47,7 @@ class Route:
             return self.by_headers(headers)  # which says what is wrong with it
         return self._choose(headers, frozenset(keys))
 
-    def _choose(self, headers: Mapping[str, str], keys: frozenset[str] | None) -> Served:
+    def _choose(self, headers: Mapping[str, str], keys: frozenset[str] | None) -> AnyEndpoint:
         found = {served.name: served for mark, served in self.marked if mark.holds(headers, keys)}
         return next(iter(found.values())) if len(found) == 1 else self.default
 
@@ -59,7 +59,7 @@ class Registry:
         StartError: two dialects claim one path or name, or none speaks for the root.
     """
 
-    def __init__(self, served: Iterable[Served]) -> None:
+    def __init__(self, served: Iterable[AnyEndpoint]) -> None:
         self.served = tuple(served)
         names = [found.name for found in self.served]
         if len(set(names)) < len(names):
@@ -78,15 +78,15 @@ class Registry:
         self._patterns = [(_pattern(route.path), route) for route in self.routes]
 
     @property
-    def prefixes(self) -> Mapping[str, Served]:
+    def prefixes(self) -> Mapping[str, AnyEndpoint]:
         """Prefix -> the first dialect that has it: who speaks for unknown paths below it."""
-        found: dict[str, Served] = {}
+        found: dict[str, AnyEndpoint] = {}
         for served in self.served:
             if served.prefix is not None:
                 found.setdefault(served.prefix, served)
         return found
 
-    def speaker(self, path: str, headers: Mapping[str, str]) -> Served:
+    def speaker(self, path: str, headers: Mapping[str, str]) -> AnyEndpoint:
         """Who renders an error at a path, known or not, from path and headers alone."""
         for pattern, route in self._patterns:
             if pattern.fullmatch(path.rstrip("/")):
@@ -94,7 +94,7 @@ class Registry:
         return self.prefixes.get(path.strip("/").split("/")[0], self.root)
 
     def _routes(self) -> Iterable[Route]:
-        owners: dict[str, Served] = {}
+        owners: dict[str, AnyEndpoint] = {}
         for found in self.served:
             for path in found.own_paths():
                 if path in owners:
@@ -102,7 +102,7 @@ class Registry:
                         f"dialects: {path} is claimed by {owners[path].name} and {found.name}."
                     )
                 owners[path] = found
-        marks: dict[str, list[tuple[Mark, Served]]] = {}
+        marks: dict[str, list[tuple[Mark, AnyEndpoint]]] = {}
         for found in self.served:
             for mark in found.marks:
                 for path in mark.paths:
@@ -115,18 +115,18 @@ class Registry:
 
 def discover() -> Registry:
     """The dialects of this folder, in the order of their files' names. Raises StartError."""
-    served: list[Served] = []
+    served: list[AnyEndpoint] = []
     for module in sorted(pkgutil.iter_modules(dialects.__path__), key=lambda module: module.name):
         if module.name == "registry":
             continue
         loaded = importlib.import_module(f"{dialects.__name__}.{module.name}")
-        several: tuple[Served, ...] = getattr(loaded, "DIALECTS", ())
-        single: Served | None = getattr(loaded, "DIALECT", None)
+        several: tuple[AnyEndpoint, ...] = getattr(loaded, "DIALECTS", ())
+        single: AnyEndpoint | None = getattr(loaded, "DIALECT", None)
         served += several or ([single] if single else [])
     return Registry(served)
 
 
-def _probe_paths(found: Served, probe: Probe) -> tuple[str, ...]:
+def _probe_paths(found: AnyEndpoint, probe: Probe) -> tuple[str, ...]:
     start = "" if found.prefix is None else f"/{found.prefix}"
     return (*(start + path for path in probe.paths), *probe.root)
 

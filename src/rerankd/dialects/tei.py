@@ -17,7 +17,7 @@ from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, Overloaded, RateLimited, RerankError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import failures, fields, upstream
-from rerankd.dialects.base import Dialect, Mark, Plan, Probe, Scoring, ServerFacts, grouped
+from rerankd.dialects.base import Dialect, Mark, ParsedBody, Probe, Scoring, ServerFacts, grouped
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -159,7 +159,7 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     )
 
 
-def plan_pairs(wire: WireRequest, options: Options) -> Plan:
+def parse_pairs(wire: WireRequest, options: Options) -> ParsedBody:
     """A /predict body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, TeiPredictBody, fields.HINTS)
     _check_direction(body.truncation_direction)
@@ -197,7 +197,7 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
             headers=_compute_headers(characters, rankings, envelope),
         )
 
-    return Plan(requests=requests, render=render_pairs, places=members)
+    return ParsedBody(requests=requests, render=render_pairs, places=members)
 
 
 def _pair(pair: object, name: str) -> tuple[Content, Content]:
@@ -379,7 +379,7 @@ PREDICT = Scoring(
     answer=list[TeiPrediction | list[TeiPrediction]],
     errors=_ERRORS,
     render_error=render_error,
-    plan=plan_pairs,
+    parse_body=parse_pairs,
 )
 
 DIALECTS = (RERANK, PREDICT)

@@ -17,7 +17,7 @@ from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
 from rerankd.core.request import Content, Modality, RerankRequest
 from rerankd.dialects import fields, upstream
 from rerankd.dialects import vllm_cuts as cuts
-from rerankd.dialects.base import Dialect, Plan, Scoring, grouped
+from rerankd.dialects.base import Dialect, ParsedBody, Scoring, grouped
 from rerankd.dialects.fields import NotNegative, Object, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -331,7 +331,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     )
 
 
-def plan_pairs(wire: WireRequest, options: Options) -> Plan:
+def parse_pairs(wire: WireRequest, options: Options) -> ParsedBody:
     """A /score body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, VllmScoreBody, fields.HINTS, as_pydantic=True)
     cuts.refuse(body)
@@ -376,7 +376,7 @@ def plan_pairs(wire: WireRequest, options: Options) -> Plan:
         )
         return WireAnswer(status=200, body=msgspec.json.encode(answer))
 
-    return Plan(requests=requests, render=render_pairs, places=members)
+    return ParsedBody(requests=requests, render=render_pairs, places=members)
 
 
 def _named(body: VllmScoreBody, options: Options, names: Sequence[str]) -> tuple[Content, ...]:
@@ -439,7 +439,7 @@ SCORE = Scoring(
     answer=VllmScoreAnswer,
     errors=_ERRORS,
     render_error=render_error,
-    plan=plan_pairs,
+    parse_body=parse_pairs,
 )
 
 DIALECTS = (RERANK, SCORE)

@@ -34,7 +34,7 @@ def of_request(index: int) -> Generator[None]:
 
 
 def in_body(error: OfRequest, places: Sequence[Sequence[int]]) -> InvalidRequest:
-    """The error with its documents[i] counted as the body counts; `places` as Plan's."""
+    """The error with its documents[i] counted as the body counts; `places` as ParsedBody's."""
     return in_whole_request(error.cause, places[error.index]) if places else error.cause
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rerankd.core.request import Content, RerankRequest
-from rerankd.service.pool import Pool, Served
+from rerankd.service.pool import LoadedModel, Pool
 
 _EVERY_S: Final = 1.0
 _MOMENT_S: Final = 0.1  # how long an answer waits for a probe that has just begun
@@ -41,7 +41,7 @@ class Verdict:
 class _Known:
     """What is known of one loaded model."""
 
-    served: Served
+    served: LoadedModel
     state: str = "ok"  # it scored when it was loaded
     ended_at: float = float("-inf")
     began_at: float = 0.0
@@ -91,7 +91,7 @@ class Health:
             await asyncio.wait(running, timeout=self._moment_s)
         return Verdict({name: self._state(name) for name in self._pool.names})
 
-    def _of(self, name: str, served: Served) -> _Known:
+    def _of(self, name: str, served: LoadedModel) -> _Known:
         known = self._known.get(name)
         return known if known is not None and known.served is served else _Known(served)
 

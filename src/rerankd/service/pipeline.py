@@ -31,7 +31,7 @@ from rerankd.models.base import Model
 from rerankd.service.admission import Ticket
 from rerankd.service.bodies import OfRequest, Together, in_body, of_request
 from rerankd.service.checks import RequestLimits, check_limits, check_modalities, readers
-from rerankd.service.pool import Pool, Served
+from rerankd.service.pool import LoadedModel, Pool
 from rerankd.service.query_cut import prepared_of
 from rerankd.service.scheduler import Scheduler
 from rerankd.store.keys import Key
@@ -136,7 +136,7 @@ class Pipeline:
     async def _all(
         self,
         requests: Sequence[RerankRequest],
-        served: Served,
+        served: LoadedModel,
         cascade: Cascade | None,
         charge: Charge,
         trace: Trace,
@@ -164,7 +164,12 @@ class Pipeline:
         return [found[i] for i in range(len(requests))]
 
     async def _cascaded(
-        self, request: RerankRequest, served: Served, cascade: Cascade, charge: Charge, trace: Trace
+        self,
+        request: RerankRequest,
+        served: LoadedModel,
+        cascade: Cascade,
+        charge: Charge,
+        trace: Trace,
     ) -> Ranking:
         """The first stage ranks all documents, the model its best; each with its own queue.
 
@@ -208,7 +213,7 @@ class Pipeline:
     async def _scored(
         self,
         requests: Sequence[RerankRequest],
-        served: Served,
+        served: LoadedModel,
         charge: Charge,
         trace: Trace,
         ticket: Ticket | None = None,
@@ -228,7 +233,7 @@ class Pipeline:
 
     @asynccontextmanager
     async def _seen(
-        self, requests: Sequence[RerankRequest], served: Served, charge: Charge, trace: Trace
+        self, requests: Sequence[RerankRequest], served: LoadedModel, charge: Charge, trace: Trace
     ) -> AsyncGenerator[Sequence[RerankRequest]]:
         """The requests with their images and videos decoded, until their answer is made.
 
@@ -273,7 +278,7 @@ class Pipeline:
     async def _scored_seen(
         self,
         requests: Sequence[RerankRequest],
-        served: Served,
+        served: LoadedModel,
         charge: Charge,
         trace: Trace,
         ticket: Ticket | None,
@@ -321,7 +326,7 @@ class Pipeline:
         return rankings
 
     async def _prepared(
-        self, requests: Sequence[RerankRequest], served: Served, size: int
+        self, requests: Sequence[RerankRequest], served: LoadedModel, size: int
     ) -> tuple[Sequence[Prepared], list[Row], list[int]]:
         """Tokenise on a thread; a caller that is cancelled stops it at its next document."""
         meter = Meter(served.scheduler.request_tokens)

@@ -4,136 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
-from rerankd.core.cascade import Cascade, parse_stages
-from rerankd.core.errors import Overloaded, StartError, UnknownModel
-from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions
+from rerankd.core.cascade import Cascade
+from rerankd.core.errors import Overloaded, UnknownModel
+from rerankd.core.options import VECTOR_CACHE_BYTES
 from rerankd.models import catalog
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
-from rerankd.models.load import Loaded, Spec, load, resolve
+from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.cache import ScoreCache
+from rerankd.service.plan import ServingPlan
 from rerankd.service.scheduler import Scheduler
 
 ANY = "*"  # the alias that answers for every name that nothing else does
 _SHOWN_NAME = 100  # characters of an unknown name that an error repeats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be served, resolved and checked for clashes; nothing loaded yet."""
-
-    specs: tuple[Spec, ...]  # the first is the default
-    aliases: Mapping[str, str]  # served name -> name of a spec
-    # served name -> what stands before its model; None = nothing, whatever the model has
-    cascades: Mapping[str, Cascade | None] = field(default_factory=dict[str, Cascade | None])
-
-
-class Served(NamedTuple):
+class LoadedModel(NamedTuple):
     """One loaded model with the queue in front of it."""
 
     model: Model
     scheduler: Scheduler
     warnings: tuple[str, ...]
-
-
-def plan(
-    models: Sequence[str],
-    aliases: Mapping[str, str],
-    options: Mapping[str, LoadOptions],
-    stages: Mapping[str, Sequence[str]] | None = None,
-) -> Plan:
-    """Resolve what the operator wrote.
-
-    Args:
-        models: catalog names or folders; empty = the catalog's default.
-        aliases: served name -> model; a catalog model that ships inside and is only named by an
-            alias is served as well.
-        options: model name, as written or as served -> what the operator chose for it.
-        stages: model name, as written or as served, or alias -> its stages; a first stage is
-            served as well.
-
-    Raises:
-        StartError: a model cannot be found, two have one name, an alias points nowhere, or stages
-            do not end with the model that answers their name.
-    """
-    specs: dict[str, Spec] = {}
-    as_written: dict[str, str] = {}
-    unused = set(options)
-    for written in models or (catalog.DEFAULT,):
-        spec = resolve(written)
-        unused -= {written, spec.name}
-        chosen = options.get(written) or options.get(spec.name)
-        if chosen is not None:
-            spec = resolve(written, chosen)
-        as_written[written] = spec.name
-        if specs.setdefault(spec.name, spec) != spec:
-            raise StartError(f"--model {written}: a model named {spec.name} is served already.")
-    if unused:
-        raise StartError(
-            f"model.{min(unused)}: no such model is served; served are {', '.join(specs)}."
-        )
-    names = {name: spec.name for spec in specs.values() for name in (*spec.aliases, spec.name)}
-    for served, target in aliases.items():
-        entry = catalog.find(target)
-        if target not in names and entry is not None and entry.ships_inside:
-            specs[target] = resolve(target)
-            names[target] = target
-        if target not in names:
-            raise StartError(
-                f"--alias {served}={target}: {target} is not served. Add `--model {target}`; "
-                f"served are {', '.join(specs)}."
-            )
-        if served in specs:
-            raise StartError(f"--alias {served}={target}: a model of that name is served already.")
-    served_names = {**names, **{served: names[target] for served, target in aliases.items()}}
-    cascades = _cascades(stages or {}, served_names, as_written)
-    specs |= {n: resolve(n) for n in _first_stages(cascades, served_names) if n not in specs}
-    return Plan(
-        specs=tuple(specs.values()),
-        aliases={name: spec for name, spec in served_names.items() if name not in specs},
-        cascades=cascades,
-    )
-
-
-def _cascades(
-    stages: Mapping[str, Sequence[str]],
-    served: Mapping[str, str],
-    as_written: Mapping[str, str],
-) -> dict[str, Cascade | None]:
-    """Stages by served name, checked against who answers that name. Raises StartError."""
-    cascades: dict[str, Cascade | None] = {}
-    for written, listed in stages.items():
-        name = written if written in served else as_written.get(written)
-        if name is None:
-            raise StartError(
-                f'model."{written}".stages: no such model or alias is served; served are '
-                f"{', '.join(served)}."
-            )
-        cascade, last = parse_stages(written, listed)
-        answers = served[name]
-        if served.get(last, as_written.get(last)) != answers:
-            raise StartError(
-                f'model."{written}".stages: {written} is answered by {answers}, so its last stage '
-                f"is {answers}, not {last}."
-            )
-        if cascades.setdefault(name, cascade) != cascade:
-            raise StartError(f'model."{written}".stages: {name} has other stages already.')
-    return cascades
-
-
-def _first_stages(cascades: Mapping[str, Cascade | None], served: Mapping[str, str]) -> set[str]:
-    """The models that stand before others. Raises StartError."""
-    first = {cascade.first for cascade in cascades.values() if cascade is not None}
-    for name in first:
-        if served.get(name, name) != name:
-            raise StartError(
-                f"aliases: {name} is a first stage (stages), so it cannot be a name of "
-                f"{served[name]}."
-            )
-    return first
 
 
 class Pool:
@@ -156,8 +50,8 @@ class Pool:
         self.lag_s: Callable[[], float] = lambda: 0.0  # of the event loop
         self.score_cache_bytes = score_cache_bytes
         self.vector_cache_bytes = vector_cache_bytes
-        self._plan = Plan(specs=(), aliases={})
-        self._served: dict[str, Served] = {}
+        self._plan = ServingPlan(specs=(), aliases={})
+        self._served: dict[str, LoadedModel] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -175,7 +69,7 @@ class Pool:
         return self._plan.cascades
 
     @property
-    def served(self) -> Mapping[str, Served]:
+    def served(self) -> Mapping[str, LoadedModel]:
         """The models that are loaded, by name."""
         return self._served
 
@@ -184,7 +78,7 @@ class Pool:
         """Whether every planned model is loaded."""
         return bool(self._plan.specs) and all(name in self._served for name in self.names)
 
-    async def start(self, wanted: Plan) -> None:
+    async def start(self, wanted: ServingPlan) -> None:
         """Announce a plan and load what ships inside; load() brings the checkpoints."""
         self._plan = wanted
         for spec in wanted.specs:
@@ -197,7 +91,7 @@ class Pool:
             if spec.name not in self._served:
                 await self._load(spec)
 
-    async def swap(self, wanted: Plan) -> None:
+    async def swap(self, wanted: ServingPlan) -> None:
         """Serve another plan without a gap: load what is new, then drop what is gone.
 
         Raises:
@@ -205,7 +99,7 @@ class Pool:
         """
         await self.retire(await self.replace(wanted))
 
-    async def replace(self, wanted: Plan) -> tuple[Served, ...]:
+    async def replace(self, wanted: ServingPlan) -> tuple[LoadedModel, ...]:
         """Serve another plan from here on; returns what is gone, for `retire`.
 
         Raises:
@@ -221,7 +115,7 @@ class Pool:
         self._plan = wanted
         return gone
 
-    async def retire(self, gone: Sequence[Served]) -> None:
+    async def retire(self, gone: Sequence[LoadedModel]) -> None:
         """Free models that are served no more, each when its last request is answered."""
         await asyncio.gather(*(_retire(served.scheduler) for served in gone))
 
@@ -279,7 +173,7 @@ class Pool:
             return cascades[name]
         return cascades.get(answers)
 
-    def get(self, name: str) -> Served:
+    def get(self, name: str) -> LoadedModel:
         """A served model by its own name.
 
         Raises:
@@ -320,7 +214,7 @@ class Pool:
             raise
         return loaded
 
-    def _serve(self, loaded: Loaded) -> Served:
+    def _serve(self, loaded: Loaded) -> LoadedModel:
         scheduler = Scheduler(
             loaded.model.engine,
             request_tokens=self.request_tokens,
@@ -329,7 +223,7 @@ class Pool:
             cache=ScoreCache(self.score_cache_bytes) if self.score_cache_bytes else None,
         )
         scheduler.admission.lag_s = self.lag_s
-        return Served(loaded.model, scheduler, loaded.warnings)
+        return LoadedModel(loaded.model, scheduler, loaded.warnings)
 
 
 async def _retire(scheduler: Scheduler) -> None:

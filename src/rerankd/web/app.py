@@ -28,7 +28,8 @@ from rerankd.service.checks import RequestLimits
 from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
-from rerankd.service.pool import Plan, Pool
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import Pool
 from rerankd.settings import Settings
 from rerankd.store.keys import KeyRing
 from rerankd.store.limits import RateLimits
@@ -108,7 +109,7 @@ def make_state(
 
 def create_app(
     state: State,
-    plan: Plan,
+    plan: ServingPlan,
     *,
     cors_origins: tuple[str, ...] = (),
     registry: Registry = SERVED,

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.dialects.base import Plan
+from rerankd.dialects.base import ParsedBody
 from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
@@ -141,7 +141,7 @@ class _Call:
         said = msgspec.json.encode(warnings).decode().encode("ascii", "backslashreplace").decode()
         return dataclasses.replace(answer, headers={**answer.headers, WARNINGS_HEADER: said})
 
-    async def _planned(self) -> Plan:
+    async def _planned(self) -> ParsedBody:
         """The body as requests: what it holds is counted before any of it becomes objects."""
         run, size = self._state.threads.run, self._body_bytes
         values = await run(size, count_values, self._raw, self._state.limits.json_values)
@@ -150,7 +150,7 @@ class _Call:
         self._held_bytes += more
         return await run(size, self._parse)
 
-    def _parse(self) -> Plan:
+    def _parse(self) -> ParsedBody:
         raw = self._raw
         self._dialect = self._route.by_body(self._headers, raw)
         wire = WireRequest(
@@ -160,12 +160,12 @@ class _Call:
             params=self._scope["path_params"],
         )
         try:
-            return self._dialect.plan(wire, self._state.options)
+            return self._dialect.parse_body(wire, self._state.options)
         except LoneSurrogate:
             raw, warning = mended(raw)
         self._warnings = (warning,)
         self._dialect = self._route.by_body(self._headers, raw)
-        return self._dialect.plan(dataclasses.replace(wire, body=raw), self._state.options)
+        return self._dialect.parse_body(dataclasses.replace(wire, body=raw), self._state.options)
 
     def _timed(self) -> Envelope:
         """The envelope of an answer: with what is known only now."""

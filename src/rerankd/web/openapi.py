@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from rerankd.core.errors import InvalidRequest, RerankError, Unauthorized, UnknownModel
-from rerankd.dialects.base import Probe, Served
+from rerankd.dialects.base import AnyEndpoint, Probe
 from rerankd.dialects.registry import Registry, Route
 from rerankd.dialects.wire import JSON, Envelope, Options
 from rerankd.web import paths
@@ -112,7 +112,7 @@ class _Writer:
             "responses": self._responses(answers),
         }
 
-    def _probe(self, path: str, probe: Probe, dialect: Served) -> dict[str, Any]:
+    def _probe(self, path: str, probe: Probe, dialect: AnyEndpoint) -> dict[str, Any]:
         answers: dict[int, list[Any]] = {200: [probe.answer]}
         if not probe.public:
             answers |= _refusals(dialect)
@@ -127,7 +127,7 @@ class _Writer:
             "responses": self._responses(answers),
         }
 
-    def _models(self, path: str, summary: str, kind: Any, speaker: Served) -> dict[str, Any]:
+    def _models(self, path: str, summary: str, kind: Any, speaker: AnyEndpoint) -> dict[str, Any]:
         return {
             "operationId": "get_" + _operation_id(path),
             "summary": summary,
@@ -158,14 +158,14 @@ class _Writer:
         schemas = list(unique.values())
         return {"anyOf": schemas} if len(schemas) > 1 else next(iter(schemas), None)
 
-    def _security(self, served: Sequence[Served]) -> list[dict[str, Any]]:
+    def _security(self, served: Sequence[AnyEndpoint]) -> list[dict[str, Any]]:
         """The headers that a key may be in, one of which is enough."""
         headers = dict.fromkeys(header for dialect in served for header in dialect.key_headers)
         ways: list[dict[str, Any]] = [{header: []} for header in headers]
         return ways if self._needs_key else [*ways, {}]
 
 
-def _refusals(dialect: Served) -> dict[int, list[Any]]:
+def _refusals(dialect: AnyEndpoint) -> dict[int, list[Any]]:
     """Status -> error bodies of a GET that needs a key and may name a model."""
     errors: tuple[RerankError, ...] = (Unauthorized(""), InvalidRequest(""), UnknownModel(""))
     statuses = {dialect.render_error(e, _ENVELOPE, Options()).status for e in errors}

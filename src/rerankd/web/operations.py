@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from rerankd import __version__
 from rerankd.core.errors import RerankError, Unauthorized, UnknownModel
-from rerankd.dialects.base import ModelFact, Probe, Served, ServerFacts
+from rerankd.dialects.base import AnyEndpoint, ModelFact, Probe, ServerFacts
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import WireAnswer
 from rerankd.service.pool import ANY
@@ -111,7 +111,7 @@ class Operations:
         raise UnknownModel(f"model: {name!r} is not served to this key.")
 
     def probe(
-        self, probe: Probe, dialect: Served
+        self, probe: Probe, dialect: AnyEndpoint
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint of a dialect's own GET; its errors look like the dialect's."""
 
@@ -124,7 +124,7 @@ class Operations:
 
         return answer
 
-    async def _probed(self, probe: Probe, dialect: Served, request: Request) -> WireAnswer:
+    async def _probed(self, probe: Probe, dialect: AnyEndpoint, request: Request) -> WireAnswer:
         infos: list[ModelInfo] = []
         if not probe.public:
             key = self._state.keys.authenticate(dialect.key_of(request.headers))

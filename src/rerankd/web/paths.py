@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rerankd.dialects.base import Served
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import Registry
 
 
-def model_lists(registry: Registry) -> dict[str, Served]:
+def model_lists(registry: Registry) -> dict[str, AnyEndpoint]:
     """Paths of the model list, and who speaks there; below each, `/NAME` is one model.
 
     A dialect's own probe at such a path goes before it.
@@ -18,7 +18,7 @@ def model_lists(registry: Registry) -> dict[str, Served]:
     }
 
 
-def user_infos(registry: Registry) -> dict[str, Served]:
+def user_infos(registry: Registry) -> dict[str, AnyEndpoint]:
     """Paths of SiliconFlow's question who a key is, and who speaks there."""
     starts = _starts(registry)
     asked = {start: starts[start] for start in ("", "/siliconflow") if start in starts}
@@ -30,5 +30,5 @@ def healths(registry: Registry) -> tuple[str, ...]:
     return tuple(f"{start}/health" for start in _starts(registry))
 
 
-def _starts(registry: Registry) -> dict[str, Served]:
+def _starts(registry: Registry) -> dict[str, AnyEndpoint]:
     return {"": registry.root, **{f"/{name}": found for name, found in registry.prefixes.items()}}

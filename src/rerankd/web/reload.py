@@ -15,7 +15,8 @@ import msgspec
 from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
 from rerankd.models.cause import explained
-from rerankd.service.pool import Plan, Served, plan
+from rerankd.service.plan import ServingPlan, plan
+from rerankd.service.pool import LoadedModel
 from rerankd.settings import Effective, KeySettings, Settings, dotted, without_secrets
 from rerankd.store.keys import Key
 from rerankd.telemetry import log_event, log_refusal
@@ -27,7 +28,7 @@ _READ_AT_START = ("server", "limits", "media")
 _TO_OPEN = "To run an open server, start it again without keys"
 
 
-def plan_of(settings: Settings) -> Plan:
+def plan_of(settings: Settings) -> ServingPlan:
     """The models that the settings ask for.
 
     Raises:
@@ -81,7 +82,7 @@ class Reloader:
         self,
         state: State,
         reads: Reads,
-        retire: Callable[[tuple[Served, ...]], None],
+        retire: Callable[[tuple[LoadedModel, ...]], None],
     ) -> None:
         """Nothing is read yet.
 

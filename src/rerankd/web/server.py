@@ -18,7 +18,8 @@ import uvicorn
 from rerankd.core.errors import StartError
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
-from rerankd.service.pool import Plan, Served
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import LoadedModel
 from rerankd.settings import Effective, Limits
 from rerankd.telemetry import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app, make_state
@@ -130,7 +131,7 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         state: State,
-        wanted: Plan,
+        wanted: ServingPlan,
         reads: Reads,
         url: str,
         announce: Callable[[], None],
@@ -244,7 +245,7 @@ class _Server(uvicorn.Server):
     def _reload(self) -> None:
         self._spawn("reload", self._reloader.reload())
 
-    def _retire(self, gone: tuple[Served, ...]) -> None:
+    def _retire(self, gone: tuple[LoadedModel, ...]) -> None:
         if gone:
             self._spawn("free a model", self._state.pipeline.pool.retire(gone))
 
