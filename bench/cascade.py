@@ -22,6 +22,8 @@ from statistics import fmean
 
 import numpy as np
 
+from rerankd.access.keys import Key
+from rerankd.access.rates import RateLimits
 from rerankd.core.answer import Ranking
 from rerankd.core.cascade import FIRST_STAGE
 from rerankd.core.request import Content, RerankRequest
@@ -33,8 +35,6 @@ from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.plan import plan
 from rerankd.service.pool import Pool
-from rerankd.store.keys import Key
-from rerankd.store.limits import RateLimits
 
 STAGED = "staged"
 NOBODY = Key(name="bench", digest=b"")

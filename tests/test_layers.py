@@ -19,12 +19,12 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"core"},
     "dialects": {"core"},
     "media": {"core", "extras"},
-    "store": {"core"},
+    "access": {"core"},
     "models": {"core", "engines"},
-    "service": {"core", "engines", "media", "models", "store", "telemetry"},
+    "service": {"core", "engines", "media", "models", "access", "telemetry"},
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
-        *("core", "dialects", "media", "models", "service", "store"),
+        *("core", "dialects", "media", "models", "service", "access"),
         *("settings", "telemetry", "rerankd"),
     },
     "cli": {

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from support import BytesModel
 
+from rerankd.access.keys import Key
+from rerankd.access.rates import RateLimits
 from rerankd.core.cascade import FIRST_STAGE, Cascade
 from rerankd.core.errors import (
     EngineFailed,
@@ -29,8 +31,6 @@ from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
-from rerankd.store.keys import Key
-from rerankd.store.limits import RateLimits
 
 ALL = RequestLimits(documents=1000, document_bytes=1000, query_bytes=1000)
 OPEN = Key(name="open", digest=b"")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from rerankd.access.keys import Key
+from rerankd.access.rates import RateLimits
 from rerankd.core.errors import InvalidRequest
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
@@ -17,8 +19,6 @@ from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
-from rerankd.store.keys import Key
-from rerankd.store.limits import RateLimits
 from tests.models.vision import ask, fake_model
 from tests.reference.make_vision_goldens import clip
 from tests.reference.pictures import Picture

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rerankd.access.keys import Key
+from rerankd.access.rates import Charge, RateLimits
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.batch import distinct
 from rerankd.core.cascade import Cascade, in_whole_request, joined, kept
@@ -34,8 +36,6 @@ from rerankd.service.checks import RequestLimits, check_limits, check_modalities
 from rerankd.service.pool import LoadedModel, Pool
 from rerankd.service.query_cut import prepared_of
 from rerankd.service.scheduler import Scheduler
-from rerankd.store.keys import Key
-from rerankd.store.limits import Charge, RateLimits
 
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
 _LANE = 2  # threads of each lane

@@ -17,6 +17,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from rerankd.access.keys import KeyRing
+from rerankd.access.rates import RateLimits
 from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.dialects.wire import Options
@@ -31,8 +33,6 @@ from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings import Settings
-from rerankd.store.keys import KeyRing
-from rerankd.store.limits import RateLimits
 from rerankd.telemetry import Metrics, log_event
 from rerankd.web import paths
 from rerankd.web.body import InflightBytes

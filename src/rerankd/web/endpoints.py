@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from rerankd.access.keys import Key
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.request import RerankRequest
 from rerankd.dialects.base import ParsedBody
@@ -23,7 +24,6 @@ from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
 from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
 from rerankd.service.pipeline import Trace
-from rerankd.store.keys import Key
 from rerankd.telemetry import RequestRecord, log_failure, log_request
 from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
 from rerankd.web.client import LOGGED_CHARACTERS, network_of

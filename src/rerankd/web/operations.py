@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from rerankd import __version__
+from rerankd.access.keys import Key
 from rerankd.core.errors import RerankError, Unauthorized, UnknownModel
 from rerankd.dialects.base import AnyEndpoint, ModelFact, Probe, ServerFacts
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import WireAnswer
 from rerankd.service.pool import ANY
-from rerankd.store.keys import Key
 from rerankd.web import docs, openapi
 from rerankd.web.endpoints import Counted, envelope_of, response_of
 from rerankd.web.reports import (

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from rerankd.access.keys import Key
 from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
 from rerankd.models.cause import explained
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import LoadedModel
 from rerankd.settings import Effective, KeySettings, Settings, dotted, without_secrets
-from rerankd.store.keys import Key
 from rerankd.telemetry import log_event, log_refusal
 from rerankd.web.exposure import check_exposure
 from rerankd.web.state import State

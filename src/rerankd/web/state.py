@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import msgspec
+
+from rerankd.access.keys import KeyRing, key_of
+from rerankd.access.rates import RateLimits
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.dialects.wire import Options
 from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
-from rerankd.settings import KeySettings, Limits, Settings
-from rerankd.store.keys import Key, KeyRing, digest
-from rerankd.store.limits import RateLimits
+from rerankd.settings import Limits, Settings
 from rerankd.telemetry import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import Network
@@ -92,7 +94,7 @@ class State:
 
     def use_keys(self, settings: Settings) -> None:
         """Take over a new set of keys; a key that stays keeps the level of its limits."""
-        keys = [key_of(key) for key in settings.keys]
+        keys = [key_of(**msgspec.structs.asdict(key)) for key in settings.keys]
         self.keys = KeyRing(keys)
         self.rates.keep(keys)
         self.pipeline.is_shared = len(keys) < 2 or self.limits.share_caches
@@ -123,18 +125,3 @@ class State:
         if media is None:
             return {}
         return {"encoded": media.encoded.used_bytes, "decoded": media.decoded.used_bytes}
-
-
-def key_of(settings: KeySettings) -> Key:
-    """A configured key, hashed: the key itself is not kept."""
-    if settings.key is not None:
-        hashed = digest(settings.key.strip())
-    else:
-        hashed = bytes.fromhex(settings.sha256 or "")
-    return Key(
-        name=settings.name,
-        digest=hashed,
-        models=None if settings.models is None else frozenset(settings.models),
-        rpm=settings.rpm,
-        tpm=settings.tpm,
-    )

@@ -12,8 +12,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from rerankd.access.keys import Key
 from rerankd.core.errors import RateLimited
-from rerankd.store.keys import Key
 
 
 class Bucket:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerankd.access.keys import Key
+from rerankd.access.rates import Bucket, RateLimits
 from rerankd.core.errors import RateLimited
-from rerankd.store.keys import Key
-from rerankd.store.limits import Bucket, RateLimits
 
 
 class Clock:
