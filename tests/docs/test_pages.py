@@ -60,15 +60,6 @@ def test_every_client_has_a_result_and_passed_with_both_keys() -> None:
     assert all(found["passed"] == ["right", "wrong"] for found in results.values())
 
 
-@pytest.mark.parametrize(
-    "page", [*sorted(ROOT.glob("docs/**/*.md")), ROOT / "README.md"], ids=lambda p: p.name
-)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
-
-
 def test_the_readmes_answer_is_the_answer() -> None:
     page = (ROOT / "README.md").read_text()
     asked = re.search(r"-d '(\{.*?\})'", page, flags=re.DOTALL)
