@@ -21,7 +21,7 @@ from unittest import mock
 
 from serving import Texts, checkpoint, parsed, percentile
 
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Row
 from rerankd.engines.openvino import engine as openvino
 from rerankd.models.base import Model
@@ -38,7 +38,7 @@ def loaded(folder: Path, *, streams: int, threads: int) -> Model:
     def compiled(graph: Any, **asked: Any) -> Any:
         return compile_fp32(graph, **{**asked, "streams": streams, "threads": threads})
 
-    options = LoadOptions(engine=EngineOptions(streams=streams))
+    options = LoadOptions(streams=streams)
     with mock.patch.object(openvino, "compile_fp32", compiled):
         return load(resolve(str(folder), options)).model
 

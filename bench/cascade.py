@@ -31,10 +31,10 @@ from rerankd.measure.collection import Collection, read_collection
 from rerankd.measure.metrics import ndcg
 from rerankd.measure.spread import spread
 from rerankd.models import catalog
-from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.plan import plan
 from rerankd.service.pool import Pool
+from rerankd.settings.schema import Limits
 
 STAGED = "staged"
 NOBODY = Key(name="bench", digest=b"")
@@ -134,11 +134,11 @@ async def run(args: argparse.Namespace) -> None:
     collections = [read_collection(folder) for folder in args.folders]
     name = plan((args.model,), {}, {}).specs[0].name
     stages = {STAGED: [f"{FIRST_STAGE}:{args.keep}", name]}
-    pool = Pool(request_tokens=1 << 26, queue_tokens=1 << 26)
+    pool = Pool(Limits(request_tokens=1 << 26, queue_tokens=1 << 26))
     await pool.start(plan((args.model,), {STAGED: name}, {}, stages))
     await pool.load()
     args.model = name
-    limits = RequestLimits(documents=args.documents, document_bytes=1 << 24, query_bytes=1 << 20)
+    limits = Limits(documents=args.documents, document_bytes=1 << 24, query_bytes=1 << 20)
     pipeline = Pipeline(pool, limits, RateLimits())
     print(f"{name}, {FIRST_STAGE}:{args.keep}\n")
     if args.queries:

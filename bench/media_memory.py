@@ -38,7 +38,8 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec
 from rerankd.models.load import load as load_really
-from rerankd.settings import Effective, Settings
+from rerankd.settings.load import Effective
+from rerankd.settings.schema import Settings
 from rerankd.web import server
 
 STORE = "127.0.0.2"

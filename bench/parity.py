@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkpoints are the tests' own
 
-from rerankd.core.options import EngineName, EngineOptions, LoadOptions
+from rerankd.core.options import EngineName, LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.models.base import Model
@@ -65,7 +65,8 @@ class Case:
         """On one engine, on the CPU, in fp32."""
         options = LoadOptions(
             window_tokens=self.window_tokens,
-            engine=EngineOptions(engine=engine, device="cpu" if engine == "torch" else None),
+            engine=engine,
+            device="cpu" if engine == "torch" else None,
         )
         opened = load_causal_yes_no if self.decoder else load_cross_encoder
         return opened(self.write(folder), name=self.name, options=options)

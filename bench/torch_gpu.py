@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rerankd.core.options import EngineOptions, Precision
+from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines import decoder, encoder
 from rerankd.engines.decoder import DecoderConfig
@@ -204,7 +204,7 @@ class Measured:
 
 def measure(config: Config, precision: Precision, rows: Sequence[Row], args: Args) -> Measured:
     """Load, run all rows a few times, run some rows alone."""
-    options = EngineOptions(engine="torch", device=args.device, precision=precision)
+    options = LoadOptions(engine="torch", device=args.device, precision=precision)
     engine = TorchEngine(config, MadeUp(config), options, yes_no=ANSWERS)
     device, on_gpu = torch.device(engine.info.device), engine.info.device.startswith("cuda")
     plan = batches(rows, engine.info.batch_tokens)

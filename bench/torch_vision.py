@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rerankd.core.options import EngineOptions, Precision
+from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.core.visual import Placed, Visual
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig
@@ -247,7 +247,7 @@ def all_kinds(
     config: VisionDecoderConfig, precision: Precision, kinds: dict[str, list[Row]], args: Args
 ) -> dict[str, Measured]:
     """One engine, every kind of request."""
-    options = EngineOptions(engine="torch", device=args.device, precision=precision)
+    options = LoadOptions(engine="torch", device=args.device, precision=precision)
     weights: Callable[[str], Any] = MadeUp(config, choose_device(args.device))
     engine = TorchEngine(config, weights, options, yes_no=ANSWERS)
     try:

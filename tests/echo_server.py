@@ -14,7 +14,7 @@ from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Prepared
 from rerankd.models.load import Loaded, Spec
-from rerankd.settings import load as load_settings
+from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
 
 

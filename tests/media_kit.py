@@ -21,7 +21,6 @@ import dns.message
 import dns.rdatatype
 import dns.rrset
 import httpx2
-import msgspec
 import numpy as np
 from support import BytesModel, Json, settings
 
@@ -30,10 +29,10 @@ from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared, Row
 from rerankd.media.gate import Resolve
-from rerankd.media.limits import MediaLimits
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan
+from rerankd.settings.schema import MediaSettings
 from rerankd.web.app import create_app, make_state
 from rerankd.web.state import State
 
@@ -42,9 +41,9 @@ TLS = Path(__file__).parent / "media" / "tls"
 SAMPLING = VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=2)
 
 
-def limits(**media: Any) -> MediaLimits:
+def limits(**media: Any) -> MediaSettings:
     """The default limits, some changed."""
-    return MediaLimits(**msgspec.structs.asdict(settings(media=media).media))
+    return settings(media=media).media
 
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

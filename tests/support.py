@@ -20,7 +20,7 @@ from rerankd.models.base import ModelCard
 from rerankd.models.cross_encoder import sigmoid
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan, plan
-from rerankd.settings import Settings
+from rerankd.settings.schema import Settings
 from rerankd.web.app import create_app, make_state
 from rerankd.web.state import State
 

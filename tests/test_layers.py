@@ -18,10 +18,10 @@ ALLOWED: dict[str, set[str]] = {
     "telemetry": {"core"},
     "engines": {"core"},
     "dialects": {"core"},
-    "media": {"core", "extras"},
+    "media": {"core", "extras", "settings"},
     "access": {"core"},
     "models": {"core", "engines"},
-    "service": {"core", "engines", "media", "models", "access", "telemetry"},
+    "service": {"core", "engines", "media", "models", "access", "settings", "telemetry"},
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
         *("core", "dialects", "media", "models", "service", "access"),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rerankd.cli import app
-from rerankd.settings import reference
+from rerankd.settings.reference import reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import worker
 
 from rerankd import Reranker
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.models.load import load as load_model
 from rerankd.models.load import resolve
 
@@ -16,8 +16,8 @@ from rerankd.models.load import resolve
 def load() -> worker.Score:
     """The model as the server would load it, self-check included."""
     folder, precision = sys.argv[1:]
-    engine = EngineOptions(quantization="int8" if precision == "int8" else None)
-    reranker = Reranker.of(load_model(resolve(folder, LoadOptions(engine=engine))))
+    options = LoadOptions(quantization="int8" if precision == "int8" else None)
+    reranker = Reranker.of(load_model(resolve(folder, options)))
 
     def score(query: str, documents: Sequence[str]) -> Sequence[float]:
         hits = reranker.rank(query, documents, raw_scores=True)

@@ -14,11 +14,12 @@ from rich.cells import cell_len
 from terminals import on_a_terminal
 
 from rerankd.cli import app
-from rerankd.cli.options import effective, model_spec
+from rerankd.cli.flags import effective
+from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import one_line
 from rerankd.core.errors import StartError
 from rerankd.measure.trec import read_trec_run
-from rerankd.settings import Settings
+from rerankd.settings.schema import Settings
 from rerankd.web.server import plan_of
 from tests.reference import make_checkpoints as checkpoints
 
@@ -214,7 +215,7 @@ def test_settings_after_a_comma_are_taken_by_every_command(tmp_path: Path) -> No
     assert f"['{folder}', 'rerankd-lexical']" in shown
     served, _ = plan_of(effective(config=None, model=[written, "rerankd-lexical"]).settings).specs
     assert (served.name, served.options.window_tokens) == ("tiny", 64)
-    assert served.options.engine.quantization == "int8"
+    assert served.options.quantization == "int8"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_a_folder_may_have_a_name_of_its_own_a_comma_and_settings(
     written = f"{before}{made}{after}"
     [served] = plan_of(effective(config=None, model=[written]).settings).specs
     for spec in (served, model_spec(written)):
-        assert (spec.name, spec.options.engine.quantization) == found
+        assert (spec.name, spec.options.quantization) == found
 
 
 @pytest.mark.parametrize(

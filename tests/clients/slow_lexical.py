@@ -21,7 +21,7 @@ from rerankd.engines.base import EngineInfo
 from rerankd.engines.lexical import LexicalEngine
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.load import Loaded, Spec
-from rerankd.settings import load as load_settings
+from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
 
 PACE_S = 0.1

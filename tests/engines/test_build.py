@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rerankd.core.errors import StartError
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
 from tests.reference.make_checkpoints import TINY_BERT, write
@@ -22,7 +22,7 @@ def test_without_torch_its_engine_says_how_to_get_it(
     for name in [name for name in sys.modules if name.startswith("rerankd.engines.torch.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    options = LoadOptions(engine=EngineOptions(engine="torch"))
+    options = LoadOptions(engine="torch")
     with pytest.raises(StartError, match=r"pip install 'rerankd\[torch\]'"):
         load_cross_encoder(write(tmp_path, TINY_BERT), name="tiny", options=options)
 
@@ -30,21 +30,19 @@ def test_without_torch_its_engine_says_how_to_get_it(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (EngineOptions(device="cuda"), 'set engine = "torch"'),
-        (EngineOptions(precision="bf16"), 'set engine = "torch"'),
-        (EngineOptions(engine="torch", streams=2), "streams is for"),
+        (LoadOptions(device="cuda"), 'set engine = "torch"'),
+        (LoadOptions(precision="bf16"), 'set engine = "torch"'),
+        (LoadOptions(engine="torch", streams=2), "streams is for"),
     ],
 )
 def test_a_choice_that_would_be_ignored_is_refused(
-    options: EngineOptions, says: str, tmp_path: Path
+    options: LoadOptions, says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(StartError, match=says):
-        load_cross_encoder(
-            write(tmp_path, TINY_BERT), name="tiny", options=LoadOptions(engine=options)
-        )
+        load_cross_encoder(write(tmp_path, TINY_BERT), name="tiny", options=options)
 
 
 def test_streams_of_a_decoder_are_refused(tmp_path: Path) -> None:
-    options = LoadOptions(engine=EngineOptions(streams=2))
+    options = LoadOptions(streams=2)
     with pytest.raises(StartError, match="a decoder runs one batch at once"):
         load_causal_yes_no(write_decoder(tmp_path, TINY_QWEN3), name="tiny", options=options)

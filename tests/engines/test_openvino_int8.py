@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rerankd.core.errors import StartError
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.encoder import EncoderConfig
@@ -26,7 +26,7 @@ from tests.reference import make_decoder_checkpoints, make_modernbert_checkpoint
 from tests.reference.make_checkpoints import GOLDEN_SHAPES, MINILM_L6, write
 from tests.reference.make_goldens import pairs
 
-INT8 = LoadOptions(engine=EngineOptions(quantization="int8", streams=2))
+INT8 = LoadOptions(quantization="int8", streams=2)
 PAIRS = 150
 SHAPES = {
     "minilm-l6": MINILM_L6,

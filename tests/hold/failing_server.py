@@ -18,7 +18,7 @@ from support import BytesModel
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.settings import load as load_settings
+from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
 from rerankd.web.state import State
 

@@ -16,7 +16,7 @@ from rerankd.core.errors import Overloaded, StartError
 from rerankd.media import address, url, video
 from rerankd.media.budget import Budget
 from rerankd.media.gate import Gate
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 PUBLIC = [
     "8.8.8.8",

@@ -21,7 +21,7 @@ from PIL import Image
 from rerankd.core.media import VideoSampling
 from rerankd.media import animation as reader
 from rerankd.media import image, sniff, structure
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 from rerankd.media.sampling import VideoShape, places, spaced
 
 

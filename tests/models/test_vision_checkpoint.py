@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.models import catalog, hub, vision_checkpoint, vision_pixels
 from rerankd.models.load import Spec, load, resolve
 from rerankd.models.vision_checkpoint import is_vision, open_vision
@@ -182,31 +182,29 @@ def test_a_window_that_is_not_possible_is_refused(tmp_path: Path) -> None:
         load(Spec(name="tiny", folder=write(tmp_path, TINY), options=options))
 
 
-@pytest.mark.parametrize(
-    "engine", [EngineOptions(), EngineOptions(device="cuda", precision="bf16")]
-)
+@pytest.mark.parametrize("options", [LoadOptions(), LoadOptions(device="cuda", precision="bf16")])
 def test_torch_is_chosen_by_itself_and_without_it_the_error_has_the_command(
-    engine: EngineOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: LoadOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("rerankd.engines.torch.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    spec = Spec(name="tiny", folder=write(tmp_path, TINY), options=LoadOptions(engine=engine))
+    spec = Spec(name="tiny", folder=write(tmp_path, TINY), options=options)
     with pytest.raises(StartError, match=r"pip install 'rerankd\[torch\]'"):
         load(spec)
 
 
 @pytest.mark.parametrize(
-    ("engine", "says"),
+    ("options", "says"),
     [
-        (EngineOptions(quantization="int8"), 'quantization = "int8" is for engine = "openvino"'),
-        (EngineOptions(streams=2), 'streams is for engine = "openvino"'),
+        (LoadOptions(quantization="int8"), 'quantization = "int8" is for engine = "openvino"'),
+        (LoadOptions(streams=2), 'streams is for engine = "openvino"'),
     ],
 )
 def test_a_choice_that_would_be_ignored_is_refused(
-    engine: EngineOptions, says: str, tmp_path: Path
+    options: LoadOptions, says: str, tmp_path: Path
 ) -> None:
-    spec = Spec(name="tiny", folder=write(tmp_path, TINY), options=LoadOptions(engine=engine))
+    spec = Spec(name="tiny", folder=write(tmp_path, TINY), options=options)
     with pytest.raises(StartError, match=says):
         load(spec)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from rerankd.core.errors import EngineFailed
-from rerankd.core.options import EngineOptions, LoadOptions, Precision
+from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.rows import Logits, Row
 from rerankd.core.visual import Placed, Visual
 from rerankd.models.load import Spec, load
@@ -287,7 +287,7 @@ def test_it_is_served_without_a_word_about_the_engine(tmp_path: Path) -> None:
     loaded = load(Spec(name="tiny", folder=write(tmp_path, TINY), options=LoadOptions()))
     assert loaded.model.engine.info.name == "torch"
     assert all("relevant document" in warning for warning in loaded.warnings)  # made-up weights
-    chosen = LoadOptions(engine=EngineOptions(engine="torch", device="cpu", precision="bf16"))
+    chosen = LoadOptions(engine="torch", device="cpu", precision="bf16")
     assert (
         load(Spec(name="t", folder=tmp_path, options=chosen)).model.engine.info.precision == "bf16"
     )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from rerankd.core.errors import EngineFailed, StartError
-from rerankd.core.options import EngineOptions, LoadOptions, Precision
+from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Sliced
@@ -52,9 +52,7 @@ class Scored:
 
 
 def options(precision: Precision | None = None, device: str | None = "cpu") -> LoadOptions:
-    return LoadOptions(
-        engine=EngineOptions(engine="torch", device=device, precision=precision),
-    )
+    return LoadOptions(engine="torch", device=device, precision=precision)
 
 
 def write(name: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import BytesModel, row
 
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
@@ -19,6 +19,7 @@ from rerankd.service.cache import ENTRY_BYTES, ScoreCache
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
+from rerankd.settings.schema import Limits
 
 
 def logits(*values: float) -> Logits:
@@ -176,13 +177,13 @@ async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> Non
         return ServingPlan(specs=specs, aliases={})
 
     a, b = Spec(name="a"), Spec(name="b")
-    pool = Pool(request_tokens=1000, queue_tokens=4000, score_cache_bytes=10_000, load=load)
+    pool = Pool(Limits(request_tokens=1000, queue_tokens=4000, score_cache_bytes=10_000), load=load)
     await pool.start(planned(a, b))
     try:
         await pool.served["a"].scheduler.submit([row(1)])
         fresh = await pool.served["b"].scheduler.submit([row(1)])
         assert fresh.cached_tokens == [0]
-        other = Spec(name="a", options=LoadOptions(engine=EngineOptions(quantization="int8")))
+        other = Spec(name="a", options=LoadOptions(quantization="int8"))
         await pool.swap(planned(other, b))
         again = await pool.served["a"].scheduler.submit([row(1)])
         kept = await pool.served["b"].scheduler.submit([row(1)])
@@ -193,8 +194,7 @@ async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> Non
 
 async def test_without_the_setting_there_is_none() -> None:
     pool = Pool(
-        request_tokens=10,
-        queue_tokens=10,
+        Limits(request_tokens=10, queue_tokens=10),
         load=lambda spec: Loaded(model=BytesModel(spec.name), warnings=()),
     )
     await pool.start(ServingPlan(specs=(Spec(name="a"),), aliases={}))

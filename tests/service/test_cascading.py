@@ -27,12 +27,12 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
+from rerankd.settings.schema import Limits
 
-ALL = RequestLimits(documents=1000, document_bytes=1000, query_bytes=1000)
+ALL = Limits(documents=1000, document_bytes=1000, query_bytes=1000)
 OPEN = Key(name="open", digest=b"")
 LETTERS = "abcdefghij"
 
@@ -78,7 +78,7 @@ async def pipeline_of(
     def load(spec: Spec) -> Loaded:
         return Loaded(model=models[spec.name], warnings=())
 
-    pool = Pool(request_tokens=1000, queue_tokens=queue_tokens, load=load)
+    pool = Pool(Limits(request_tokens=1000, queue_tokens=queue_tokens), load=load)
     specs = (Spec(name="model"), Spec(name=FIRST_STAGE))
     await pool.start(ServingPlan(specs=specs, aliases={"alias": "model"}, cascades=cascades))
     pipeline = Pipeline(pool, ALL, rates or RateLimits())

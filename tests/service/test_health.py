@@ -16,6 +16,7 @@ from rerankd.models.load import Loaded, Spec
 from rerankd.service.health import Health
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
+from rerankd.settings.schema import Limits
 
 
 class Clock:
@@ -33,7 +34,7 @@ async def test_one_probe_a_second_whoever_asks() -> None:
     def load(_: Spec) -> Loaded:
         return Loaded(model=BytesModel(engine=engine), warnings=())
 
-    pool, clock = Pool(request_tokens=1000, queue_tokens=4000, load=load), Clock()
+    pool, clock = Pool(Limits(request_tokens=1000, queue_tokens=4000), load=load), Clock()
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
     health = Health(pool, clock=clock, moment_s=20)
     verdicts = await asyncio.gather(*(health.check() for _ in range(50)))
@@ -66,7 +67,7 @@ async def test_a_model_whose_scores_are_not_finite_is_not_healthy(number: float)
     def load(_: Spec) -> Loaded:
         return Loaded(model=BytesModel(engine=engine), warnings=())
 
-    pool, clock = Pool(request_tokens=1000, queue_tokens=4000, load=load), Clock()
+    pool, clock = Pool(Limits(request_tokens=1000, queue_tokens=4000), load=load), Clock()
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
     health = Health(pool, clock=clock)
     assert (await health.check()).ok
@@ -82,7 +83,7 @@ async def test_a_model_whose_scores_are_not_finite_is_not_healthy(number: float)
 
 
 async def test_a_model_that_is_not_loaded_is_not_healthy() -> None:
-    pool = Pool(request_tokens=1000, queue_tokens=4000)
+    pool = Pool(Limits(request_tokens=1000, queue_tokens=4000))
     health = Health(pool)
     assert not (await health.check()).ok
 
@@ -107,7 +108,7 @@ async def test_a_call_that_has_been_running_for_long_is_told_at_the_first_questi
     def load(_: Spec) -> Loaded:
         return Loaded(model=BytesModel(engine=engine), warnings=())
 
-    pool = Pool(request_tokens=1000, queue_tokens=4000, load=load)
+    pool = Pool(Limits(request_tokens=1000, queue_tokens=4000), load=load)
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
     scheduler = pool.served["fake-model"].scheduler
     scheduler._clock = clock  # pyright: ignore[reportPrivateUsage]

@@ -15,15 +15,15 @@ from rerankd.access.rates import RateLimits
 from rerankd.core.errors import InvalidRequest
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.checks import RequestLimits
 from rerankd.service.pipeline import Pipeline, Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
+from rerankd.settings.schema import Limits
 from tests.models.vision import ask, fake_model
 from tests.reference.make_vision_goldens import clip
 from tests.reference.pictures import Picture
 
-ALL = RequestLimits(documents=1000, document_bytes=1000, query_bytes=1000)
+ALL = Limits(documents=1000, document_bytes=1000, query_bytes=1000)
 OPEN = Key(name="open", digest=b"")
 
 
@@ -31,10 +31,8 @@ OPEN = Key(name="open", digest=b"")
 async def serving(folder: Path, **options: Any) -> AsyncGenerator[tuple[Pipeline, FakeEngine]]:
     model = fake_model(folder)
     pool = Pool(
-        request_tokens=100_000,
-        queue_tokens=100_000,
+        Limits(request_tokens=100_000, queue_tokens=100_000, **options),
         load=lambda _: Loaded(model=model, warnings=()),
-        **options,
     )
     await pool.start(ServingPlan(specs=(Spec(name="tiny-vl"),), aliases={}))
     pipeline = Pipeline(pool, ALL, RateLimits())

@@ -9,10 +9,11 @@ from support import BytesModel
 
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import Pool
+from rerankd.settings.schema import Limits
 
 
 def loaded(spec: Spec) -> Loaded:
@@ -20,7 +21,7 @@ def loaded(spec: Spec) -> Loaded:
 
 
 def pool_of() -> Pool:
-    return Pool(request_tokens=1000, queue_tokens=4000, load=loaded)
+    return Pool(Limits(request_tokens=1000, queue_tokens=4000), load=loaded)
 
 
 def spec(name: str, folder: str | None = None, *aliases: str) -> Spec:
@@ -130,7 +131,7 @@ async def test_a_swap_that_cannot_load_changes_nothing() -> None:
             raise StartError("damaged")
         return loaded(wanted)
 
-    pool = Pool(request_tokens=1000, queue_tokens=4000, load=broken)
+    pool = Pool(Limits(request_tokens=1000, queue_tokens=4000), load=broken)
     await pool.start(ServingPlan(specs=(spec("first"),), aliases={}))
     with pytest.raises(StartError, match="damaged"):
         await pool.swap(ServingPlan(specs=(spec("broken"),), aliases={}))
@@ -151,7 +152,7 @@ def test_model_settings_go_by_the_served_name_too_and_must_match(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "chosen",
-    [LoadOptions(window_tokens=99), LoadOptions(engine=EngineOptions(engine="torch"))],
+    [LoadOptions(window_tokens=99), LoadOptions(engine="torch")],
     ids=str,
 )
 @pytest.mark.parametrize("name", ["rerankd-mini", "rerankd-lexical"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rerankd.core.options import EngineOptions, LoadOptions
+from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.models.load import load, resolve
@@ -32,7 +32,7 @@ class Counting:
 
 
 async def test_four_documents_beside_a_thousand(tmp_path: Path) -> None:
-    one_stream = LoadOptions(engine=EngineOptions(streams=1))  # the same batches on any machine
+    one_stream = LoadOptions(streams=1)  # the same batches on any machine
     model = load(resolve(str(write(tmp_path / "tiny", TINY_BERT)), one_stream)).model
 
     def prepared(kind: str, documents: int) -> Sequence[Row]:

@@ -18,6 +18,7 @@ from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
 from rerankd.service.watch import watched
+from rerankd.settings.schema import Limits
 
 
 class BadCache:
@@ -59,8 +60,7 @@ async def test_when_the_queues_own_task_ends_waiters_are_told_and_it_comes_back(
     """The loop fails where nothing guards it: while it picks the next batch."""
     engine = FakeEngine(max_length=None)
     pool = Pool(
-        request_tokens=1000,
-        queue_tokens=4000,
+        Limits(request_tokens=1000, queue_tokens=4000),
         load=lambda _: Loaded(model=BytesModel(engine=engine), warnings=()),
     )
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
@@ -158,8 +158,7 @@ async def test_health_fails_when_the_real_path_is_stuck_and_answers_at_once() ->
     now = [100.0]
     engine = Stuck()
     pool = Pool(
-        request_tokens=1000,
-        queue_tokens=4000,
+        Limits(request_tokens=1000, queue_tokens=4000),
         load=lambda _: Loaded(model=BytesModel(engine=engine), warnings=()),
     )
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))

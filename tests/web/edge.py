@@ -15,7 +15,8 @@ from processes import PATIENCE_S
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from rerankd.web.protocol import BoundedProtocol, Bounds, bounded
+from rerankd.settings.schema import Limits
+from rerankd.web.protocol import BoundedProtocol, bounded
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -81,7 +82,7 @@ async def _gone(receive: Receive) -> None:
 class Edge:
     """The app's port, and the loop that serves it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, bounds: Limits) -> None:
         self.app = App()
         self.loop = loop
         self.protocols: list[BoundedProtocol] = []
@@ -122,7 +123,7 @@ class Edge:
 
 
 @contextlib.contextmanager
-def edge(loop: str, bounds: Bounds) -> Generator[Edge]:
+def edge(loop: str, bounds: Limits) -> Generator[Edge]:
     """An app that is served while the test runs."""
     made = Edge(LOOPS[loop](), bounds)
     thread = threading.Thread(target=made.run)

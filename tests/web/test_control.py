@@ -12,7 +12,7 @@ from live import SLOW, Log, rank
 from processes import serving
 from support import settings
 
-from rerankd.settings import Effective, load
+from rerankd.settings.load import Effective, load
 from rerankd.web import control
 from rerankd.web.control import Report, control_of, running
 

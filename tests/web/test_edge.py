@@ -10,9 +10,10 @@ import pytest
 from edge import LOOPS, Edge, chunked, edge, post, read_all, read_until, send_until_closed
 from processes import PATIENCE_S
 
-from rerankd.web.protocol import Bounds, close_idle
+from rerankd.settings.schema import Limits
+from rerankd.web.protocol import close_idle
 
-BOUNDS = Bounds(body_s=30, body_bytes=1_000_000, write_s=30)
+BOUNDS = Limits(body_s=30, body_bytes=1_000_000, write_s=30)
 
 
 @pytest.fixture(params=LOOPS)
@@ -108,7 +109,7 @@ def test_a_body_that_goes_on_after_its_answer_is_cut(served: Edge, head: bytes) 
 
 
 def test_a_body_that_drips_on_after_its_answer_is_cut() -> None:
-    with edge("uvloop", Bounds(body_s=0.5)) as served, served.connect() as client:
+    with edge("uvloop", Limits(body_s=0.5)) as served, served.connect() as client:
         client.sendall(chunked("/refuse"))
         read_until(client, b"/refuse")
         end = time.monotonic() + PATIENCE_S
@@ -127,7 +128,7 @@ def test_a_refused_body_that_ends_leaves_the_connection_usable(served: Edge) -> 
 
 
 def test_blank_lines_between_requests_do_not_keep_a_connection() -> None:
-    with edge("uvloop", Bounds(body_s=0.5)) as served, served.connect() as client:
+    with edge("uvloop", Limits(body_s=0.5)) as served, served.connect() as client:
         client.sendall(post("/size", b"abc"))
         read_until(client, b"3 bytes")
         end = time.monotonic() + PATIENCE_S
@@ -343,12 +344,12 @@ def test_a_tunnel_is_refused(served: Edge) -> None:
 
 
 def test_a_reader_that_stops_is_cut_and_one_that_is_slow_is_not() -> None:
-    with edge("uvloop", Bounds(write_s=2.0)) as served:
+    with edge("uvloop", Limits(write_s=2.0)) as served:
         check_readers(served)
 
 
 def test_so_it_is_on_the_other_loop() -> None:
-    with edge("asyncio", Bounds(write_s=2.0)) as served:
+    with edge("asyncio", Limits(write_s=2.0)) as served:
         check_readers(served)
 
 
@@ -382,7 +383,7 @@ def test_an_answer_waits_outside_the_transport(served: Edge) -> None:
 
 def test_a_stopped_reader_of_small_answers_is_cut() -> None:
     with (
-        edge("uvloop", Bounds(write_s=1.0)) as served,
+        edge("uvloop", Limits(write_s=1.0)) as served,
         served.connect(receive_bytes=4096) as client,
     ):
         send_until_closed(client, b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n" * 1000, 10**9)

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from rerankd.core.errors import StartError
-from rerankd.settings import KeySettings
+from rerankd.settings.schema import KeySettings
 from rerankd.web.exposure import check_exposure
 
 LONG = KeySettings(name="long", key="0123456789abcdef")

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from rerankd.cli.options import AliasFlag, ModelFlag, effective
+from rerankd.cli.flags import Read, reads_settings
 from rerankd.cli.terminal import console
-from rerankd.settings import Settings, dotted
+from rerankd.settings.reference import dotted
+from rerankd.settings.schema import Settings
 from rerankd.web.control import Report, is_possible, running
 from rerankd.web.reload import needs_restart
 
 
-def config(
-    *,
-    config: Path | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    model: ModelFlag = None,
-    alias: AliasFlag = None,
-) -> None:
+@reads_settings(
+    config="TOML file, as for `rerankd serve`.",
+    says=lambda _: "As for `rerankd serve`.",
+    config_first=True,
+)
+def config(read: Read) -> None:
     """Show the settings in force and where each one comes from. Keys are never shown.
 
     Then what running servers of this user have otherwise: a change needs SIGHUP or a restart.
-
-    Parameters
-    ----------
-    config
-        TOML file, as for `rerankd serve`.
-    host
-        As for `rerankd serve`.
-    port
-        As for `rerankd serve`.
-    model
-        As for `rerankd serve`.
-    alias
-        As for `rerankd serve`.
     """
-    found = effective(config=config, host=host, port=port, model=model, alias=alias)
+    found = read()
     table = _table("setting", "value", "from")
     for name, value in dotted(found.settings):
         parent = name.split(".")[0]

@@ -1,47 +1,15 @@
-"""The flags that several commands share, and the settings that come of them."""
+"""A model and its settings as they are written at the command line."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from cyclopts import Parameter
 
 from rerankd.core.errors import StartError
 from rerankd.models.load import Spec, resolve
-from rerankd.settings import Effective, ModelSettings, load, parse_aliases
-
-ModelFlag = Annotated[list[str] | None, Parameter(name="--model", negative=())]
-AliasFlag = Annotated[list[str] | None, Parameter(name="--alias", negative=())]
-
-
-def effective(
-    *,
-    config: Path | None,
-    host: str | None = None,
-    port: int | None = None,
-    model: list[str] | None = None,
-    alias: list[str] | None = None,
-) -> Effective:
-    """The settings in force. Raises StartError."""
-    flags: dict[tuple[str, ...], Any] = {}
-    if host is not None:
-        flags["server", "host"] = host
-    if port is not None:
-        flags["server", "port"] = port
-    if model:
-        words = [split(written) for written in model]
-        flags[("models",)] = [name for name, _ in words]
-        for written, (name, values) in zip(model, words, strict=True):
-            for setting, value in _settings(values, f"--model {written}").items():
-                flags["model", name, setting] = value
-    if alias:
-        flags[("aliases",)] = parse_aliases(alias)
-    if config is None and os.environ.get("RERANKD_CONFIG"):
-        config = Path(os.environ["RERANKD_CONFIG"])
-    return load(config, os.environ, flags)
+from rerankd.settings.schema import ModelSettings
 
 
 def split(written: str) -> tuple[str, str]:
@@ -76,11 +44,11 @@ def spec(model: str, written: str, flag: str) -> Spec:
     Raises:
         StartError: the model cannot be found, or a setting is unknown or wrong.
     """
-    settings = msgspec.convert(_settings(written, flag), ModelSettings)
+    settings = msgspec.convert(model_settings(written, flag), ModelSettings)
     return resolve(model, settings.load_options())
 
 
-def _settings(written: str, flag: str) -> dict[str, Any]:
+def model_settings(written: str, flag: str) -> dict[str, Any]:
     """Settings of a model, each with its type. Raises StartError."""
     parts = [part.partition("=") for part in written.split(",") if part]
     values = {name.strip(): value.strip() for name, _, value in parts}

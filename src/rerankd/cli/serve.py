@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.table import Table
 from rich.text import Text
 
 from rerankd import __version__
-from rerankd.cli.options import AliasFlag, ModelFlag, effective
+from rerankd.cli.flags import Read, flag_help, reads_settings
 from rerankd.cli.terminal import console
 from rerankd.web.server import serve as run_server
 from rerankd.web.state import State
 
 
-def serve(
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    model: ModelFlag = None,
-    alias: AliasFlag = None,
-    config: Path | None = None,
-) -> None:
-    """Serve POST /v1/rerank until SIGTERM or Ctrl-C.
-
-    Parameters
-    ----------
-    host
-        Address to listen on, default 127.0.0.1. Other machines: needs API keys.
-    port
-        Port, default 8000; 0 = any free one.
-    model
-        Catalog name, checkpoint folder, or NAME=FOLDER to serve a folder under another name; with
-        settings if need be: NAME,quantization=int8.
-        Repeatable, the first is the default model.
-    alias
-        SERVED=MODEL: answer for another name; repeatable.
-    config
-        TOML file, see `rerankd config`. SIGHUP reads it again: keys and models change.
-    """
-    run_server(
-        lambda: effective(config=config, host=host, port=port, model=model, alias=alias),
-        _announce,
-    )
+@reads_settings(
+    config="TOML file, see `rerankd config`. SIGHUP reads it again: keys and models change.",
+    says=flag_help,
+)
+def serve(read: Read) -> None:
+    """Serve POST /v1/rerank until SIGTERM or Ctrl-C."""
+    run_server(read, _announce)
 
 
 def _announce(state: State, url: str) -> None:

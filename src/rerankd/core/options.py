@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
 
 EngineName = Literal["openvino", "torch"]
 Quantization = Literal["int8"]
 Precision = Literal["fp32", "bf16", "fp16"]
+PositiveInt = Annotated[int, Meta(ge=1)]
 
 VECTOR_CACHE_BYTES: Final = 32 << 20  # the vectors of 1,270 documents of 192 tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """How one model is to be run; the defaults are fp32 on the CPU."""
+class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one model is to be run; the defaults are fp32 on the CPU, and the card's window.
 
-    engine: EngineName = "openvino"
-    quantization: Quantization | None = None  # of the weights; never on by itself
-    device: str | None = None  # torch only: "cpu", "cuda", "cuda:1"; None = a GPU if there is one
-    precision: Precision | None = None  # torch only; None = fp32 on a CPU, bf16 on a GPU
-    streams: int | None = None  # OpenVINO encoders only: batches at once; None = usable cores
+    These are settings of the section [model."NAME"], declared here for all.
+    """
 
-
-CPU_FP32 = EngineOptions()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """What an operator chose for one model; the defaults leave all to the model card."""
-
-    window_tokens: int | None = None
-    engine: EngineOptions = CPU_FP32
+    window_tokens: Annotated[
+        Annotated[int, Meta(ge=16)] | None,
+        Meta(description="Longest row; unset = the model card's."),
+    ] = None
+    engine: Annotated[
+        EngineName,
+        Meta(description='What runs it: "openvino" on the CPU, or "torch" (rerankd[torch]).'),
+    ] = "openvino"
+    quantization: Annotated[
+        Quantization | None,
+        Meta(
+            description='"int8" (BERT and XLM-R on OpenVINO): faster and less exact; measure it '
+            "with `rerankd bench`."
+        ),
+    ] = None
+    device: Annotated[
+        str | None, Meta(description='torch only: "cpu", "cuda:1"; unset = a GPU if there is one.')
+    ] = None
+    precision: Annotated[
+        Precision | None,
+        Meta(description='torch only: "fp32", "bf16", "fp16"; unset = fp32, on a GPU bf16.'),
+    ] = None
+    streams: Annotated[
+        PositiveInt | None,
+        Meta(
+            description="Encoders on the CPU: batches at once; unset = usable cores. "
+            "Decoders run one."
+        ),
+    ] = None
 
 
 BY_THE_CARD = LoadOptions()

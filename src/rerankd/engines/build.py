@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from rerankd.core.errors import StartError
-from rerankd.core.options import EngineOptions
+from rerankd.core.options import LoadOptions
 from rerankd.engines.base import Engine
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
@@ -17,7 +17,7 @@ from rerankd.engines.vision_config import VisionDecoderConfig
 def encoder_engine(
     config: EncoderConfig | ModernBertConfig | DebertaConfig,
     weights: FloatWeights,
-    options: EngineOptions,
+    options: LoadOptions,
 ) -> Engine:
     """The engine of a cross-encoder.
 
@@ -39,7 +39,7 @@ def encoder_engine(
 
 
 def decoder_engine(
-    config: DecoderConfig, weights: FloatWeights, options: EngineOptions, *, yes: int, no: int
+    config: DecoderConfig, weights: FloatWeights, options: LoadOptions, *, yes: int, no: int
 ) -> Engine:
     """The engine of a decoder that answers yes or no; arguments as DecoderEngine, errors as above.
 
@@ -71,7 +71,7 @@ def decoder_engine(
 def vision_engine(
     config: VisionDecoderConfig,
     weights: FloatWeights,
-    options: EngineOptions,
+    options: LoadOptions,
     *,
     yes: int,
     no: int,
@@ -88,7 +88,7 @@ def vision_engine(
 def _torch_engine(
     config: EncoderConfig | ModernBertConfig | DecoderConfig | VisionDecoderConfig,
     weights: FloatWeights,
-    options: EngineOptions,
+    options: LoadOptions,
     *,
     yes_no: tuple[int, int] | None = None,
 ) -> Engine:
@@ -106,7 +106,7 @@ def _torch_engine(
     return TorchEngine(config, weights, options, yes_no=yes_no)
 
 
-def _refuse_unbuilt(options: EngineOptions) -> None:
+def _refuse_unbuilt(options: LoadOptions) -> None:
     """Refuse what would be ignored otherwise."""
     if options.engine == "torch" and options.quantization is not None:
         raise StartError(

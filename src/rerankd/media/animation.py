@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from rerankd.core.media import Pixels
 from rerankd.media import image, structure
-from rerankd.media.limits import MediaLimits, Refused
+from rerankd.media.refused import Refused
 from rerankd.media.sampling import VideoShape, checked
 from rerankd.media.video import Alive
+from rerankd.settings.schema import MediaSettings
 
 
-def inspect(kind: str, data: bytes, limits: MediaLimits) -> VideoShape:
+def inspect(kind: str, data: bytes, limits: MediaSettings) -> VideoShape:
     """Size, frames and speed, without decoding. Raises Refused."""
     shape = structure.of(kind, data)
     fps = shape.frames / shape.seconds if shape.seconds else 0.0
@@ -26,7 +27,7 @@ def decode(
     data: bytes,
     places: Sequence[int],
     video: VideoShape,
-    limits: MediaLimits,
+    limits: MediaSettings,
     alive: Alive,
 ) -> list[Pixels]:
     """The frames at these places.

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 _BOXES = 65_536  # of one list
 _SAMPLES = 262_144  # of all tracks: 10 minutes of video and sound have a fifth of it

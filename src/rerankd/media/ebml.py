@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rerankd.media.boxes import damaged
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 _HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _VOID = 0xEC

@@ -15,8 +15,9 @@ import httpcore2
 
 from rerankd.media import url
 from rerankd.media.gate import Gate, GuardedBackend
-from rerankd.media.limits import MediaLimits, Outcome, Refused
+from rerankd.media.refused import Outcome, Refused
 from rerankd.media.url import Target
+from rerankd.settings.schema import MediaSettings
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 # Chunks of one byte would keep the event loop busy, and so every other request waiting.
@@ -29,7 +30,7 @@ Observe = Callable[[Outcome, int, float], None]  # how a fetch ended, bytes, sec
 class Fetcher:
     """Fetches for all requests of a server: so many at once, and so many from one host."""
 
-    def __init__(self, gate: Gate, limits: MediaLimits, observe: Observe) -> None:
+    def __init__(self, gate: Gate, limits: MediaSettings, observe: Observe) -> None:
         self._gate = gate
         self._limits = limits
         self._observe = observe
@@ -147,7 +148,7 @@ def _counted(body: bytearray, count: Callable[[int], None]) -> Callable[[bytes],
     return take
 
 
-def _request(target: Target, limits: MediaLimits) -> httpcore2.Request:
+def _request(target: Target, limits: MediaSettings) -> httpcore2.Request:
     return httpcore2.Request(
         "GET",
         httpcore2.URL(
@@ -205,7 +206,7 @@ def _too_large(limit_bytes: int) -> Refused:
 
 
 @contextmanager
-def _explained(limits: MediaLimits) -> Generator[None]:
+def _explained(limits: MediaSettings) -> Generator[None]:
     """What goes wrong on the network, as a sentence without addresses. Raises Refused."""
     try:
         yield

@@ -22,7 +22,7 @@ import httpcore2
 from rerankd.core.errors import StartError
 from rerankd.media import address
 from rerankd.media.address import Address, Network
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # host -> addresses; OSError when there is none
 

@@ -16,8 +16,9 @@ import numpy as np
 from rerankd.core.media import Pixels
 from rerankd.extras import TORCH, library
 from rerankd.media import structure
-from rerankd.media.limits import MediaLimits, Refused
+from rerankd.media.refused import Refused
 from rerankd.media.structure import Shape
+from rerankd.settings.schema import MediaSettings
 
 
 def check_size(shape: Shape, limit_pixels: int, setting: str) -> None:
@@ -29,7 +30,7 @@ def check_size(shape: Shape, limit_pixels: int, setting: str) -> None:
         )
 
 
-def inspect(kind: str, data: bytes, limits: MediaLimits) -> Shape:
+def inspect(kind: str, data: bytes, limits: MediaSettings) -> Shape:
     """The size of a still image, without decoding it. Raises Refused."""
     shape = structure.of(kind, data)
     if shape.frames != 1:

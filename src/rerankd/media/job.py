@@ -17,11 +17,12 @@ from rerankd.core.request import Content, Modality
 from rerankd.media import animation, image, reference, sniff, video
 from rerankd.media.budget import Budget
 from rerankd.media.fetch import Fetcher
-from rerankd.media.limits import MediaLimits, Refused
 from rerankd.media.reference import Inline
+from rerankd.media.refused import Refused
 from rerankd.media.sampling import VideoShape, places
 from rerankd.media.sniff import Kind
 from rerankd.media.structure import Shape
+from rerankd.settings.schema import MediaSettings
 
 T = TypeVar("T")
 Wanted = tuple[Modality, str]  # what it is, what the caller wrote: equal ones are one
@@ -33,7 +34,7 @@ _AT_ONCE = 8  # fetches of one request
 class Resources:
     """What the requests of a server share."""
 
-    limits: MediaLimits
+    limits: MediaSettings
     fetcher: Fetcher
     encoded: Budget
     decoded: Budget

@@ -19,14 +19,14 @@ from rerankd.media.budget import Budget
 from rerankd.media.fetch import Fetcher, Observe
 from rerankd.media.gate import Gate, Resolve, SystemResolver
 from rerankd.media.job import Job, Resources
-from rerankd.media.limits import MediaLimits
+from rerankd.settings.schema import MediaSettings
 
 
 class MediaLoader:
     """Guards, fetches and decodes for all requests of a server."""
 
     def __init__(
-        self, limits: MediaLimits, observe: Observe, *, resolve: Resolve | None = None
+        self, limits: MediaSettings, observe: Observe, *, resolve: Resolve | None = None
     ) -> None:
         """Nothing runs and nothing is opened yet.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rerankd.core.media import Source
 from rerankd.media import url
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 from rerankd.media.url import Target
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)

@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 
 from rerankd.core.media import VideoSampling
-from rerankd.media.limits import MediaLimits, Refused
+from rerankd.media.refused import Refused
+from rerankd.settings.schema import MediaSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class VideoShape:
     fps: float
 
 
-def checked(width: int, height: int, frames: int, fps: float, limits: MediaLimits) -> VideoShape:
+def checked(width: int, height: int, frames: int, fps: float, limits: MediaSettings) -> VideoShape:
     """Refuse what is too large or too long. Raises Refused."""
     if width * height > limits.frame_pixels:
         raise Refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 Kind = Literal["png", "jpeg", "gif", "webp", "mp4", "webm"]
 

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 _BLOCKS = 65_536  # chunks, segments or GIF blocks: more is no image but an attempt to cost time
 _TEXTS = 64  # PNG chunks that unpack to text or a colour profile; Pillow unpacks at most 1 MiB each

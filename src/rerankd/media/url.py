@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import quote, urljoin, urlsplit
 
 from rerankd.media import address
-from rerankd.media.limits import Refused
+from rerankd.media.refused import Refused
 
 MAX_CHARACTERS = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -19,8 +19,9 @@ from rerankd.core.media import Pixels, VideoSampling
 from rerankd.extras import TORCH, library
 from rerankd.media import boxes, ebml
 from rerankd.media.boxes import damaged
-from rerankd.media.limits import MediaLimits, Refused
+from rerankd.media.refused import Refused
 from rerankd.media.sampling import VideoShape, checked, places
+from rerankd.settings.schema import MediaSettings
 
 Alive = Callable[[], None]  # raises when nobody waits any more
 
@@ -30,7 +31,7 @@ _DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4")
 _STREAMS = 16
 
 
-def inspect(kind: str, data: bytes, limits: MediaLimits, alive: Alive) -> VideoShape:
+def inspect(kind: str, data: bytes, limits: MediaSettings, alive: Alive) -> VideoShape:
     """Size, frames and speed of a video: its packets are counted, nothing is decoded.
 
     Raises:
@@ -66,7 +67,7 @@ def decode(
     data: bytes,
     sampling: VideoSampling,
     video: VideoShape,
-    limits: MediaLimits,
+    limits: MediaSettings,
     alive: Alive,
 ) -> tuple[list[Pixels], VideoShape, list[int]]:
     """The sampled frames, the video as it turned out, and the frames' indexes.
@@ -93,7 +94,7 @@ def _pass(
     data: bytes,
     wanted: Sequence[int],
     video: VideoShape,
-    limits: MediaLimits,
+    limits: MediaSettings,
     alive: Alive,
 ) -> tuple[dict[int, Pixels], int]:
     """Decode all frames in order; keep the wanted ones, count all."""
@@ -118,7 +119,7 @@ def _frames(stream: Any, alive: Alive) -> Iterator[Any]:
             alive()
 
 
-def _until(ends: float, limits: MediaLimits, alive: Alive) -> Alive:
+def _until(ends: float, limits: MediaSettings, alive: Alive) -> Alive:
     def check() -> None:
         alive()
         if time.monotonic() > ends:
@@ -131,7 +132,7 @@ def _until(ends: float, limits: MediaLimits, alive: Alive) -> Alive:
 
 
 @contextmanager
-def opened(kind: str, data: bytes, limits: MediaLimits) -> Generator[Any]:
+def opened(kind: str, data: bytes, limits: MediaSettings) -> Generator[Any]:
     """The video stream of a container; what goes wrong inside is its damage."""
     av = library("av", TORCH)
     options = {

@@ -244,5 +244,5 @@ def load_causal_yes_no(
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )
-    engine = decoder_engine(config, checkpoint.weights, options.engine, yes=yes, no=no)
+    engine = decoder_engine(config, checkpoint.weights, options, yes=yes, no=no)
     return CausalYesNo(card, engine, encoder, recipe)

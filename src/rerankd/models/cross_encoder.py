@@ -261,7 +261,7 @@ def load_cross_encoder(
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )
-    engine = encoder_engine(checkpoint.config, checkpoint.weights, options.engine)
+    engine = encoder_engine(checkpoint.config, checkpoint.weights, options)
     return CrossEncoder(
         card,
         engine,

@@ -303,5 +303,5 @@ def load_vision_yes_no(
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )
-    engine = vision_engine(checkpoint.config, checkpoint.weights, options.engine, yes=yes, no=no)
+    engine = vision_engine(checkpoint.config, checkpoint.weights, options, yes=yes, no=no)
     return VisionYesNo(card, engine, encoder, checkpoint.tokens)

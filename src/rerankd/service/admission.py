@@ -16,7 +16,9 @@ from rerankd.core.errors import DeadlineExceeded, Overloaded, RerankError
 from rerankd.core.fair import FairQueue
 from rerankd.core.meter import over_limit
 from rerankd.core.pace import Pace, Patience
+from rerankd.settings.schema import Limits
 
+WAIT_S: Final = Limits().wait_s
 RETRY_MIN_S: Final = 1.0
 _RETRY_MAX_S: Final = 60.0
 _BYTES_PER_TOKEN: Final = 4.0  # English; until the first request has been counted
@@ -32,7 +34,7 @@ class QueueLimits:
 
     request_tokens: int  # of one request; above: 400
     queue_tokens: int  # of all that wait; above: 503
-    wait_s: float = 10.0  # for the work ahead of a request; above: 503
+    wait_s: float = WAIT_S  # for the work ahead of a request; above: 503
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rerankd.core.errors import InvalidRequest, too_many
 from rerankd.core.request import Content, RerankRequest
 from rerankd.models import catalog
 from rerankd.models.base import ModelCard
+from rerankd.settings.schema import Limits
 
 _MOST_BYTES = 4  # of a character in UTF-8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """How much one request may bring; the message of an error names the setting."""
-
-    documents: int
-    document_bytes: int  # of a text; images and videos have their own (media.limits)
-    query_bytes: int
-
-
-def check_limits(request: RerankRequest, limits: RequestLimits) -> None:
-    """Refuse more or longer input than the operator allows.
+def check_limits(request: RerankRequest, limits: Limits) -> None:
+    """Refuse more or longer input than the operator allows; images and videos: see `media`.
 
     Raises:
         InvalidRequest: names the field, the limit, the setting and the way out.

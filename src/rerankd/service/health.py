@@ -76,7 +76,7 @@ class Health:
     @property
     def patience_s(self) -> float:
         """After so long without a score a model is not healthy; requests may wait for wait_s."""
-        return max(_LEAST_PATIENCE_S, self._pool.wait_s + 5.0)
+        return max(_LEAST_PATIENCE_S, self._pool.limits.wait_s + 5.0)
 
     async def check(self) -> Verdict:
         """What every planned model's last probe said, a new one begun when that is a second old."""

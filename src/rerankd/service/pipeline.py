@@ -32,10 +32,11 @@ from rerankd.media.loader import MediaLoader
 from rerankd.models.base import Model
 from rerankd.service.admission import Ticket
 from rerankd.service.bodies import OfRequest, Together, in_body, of_request
-from rerankd.service.checks import RequestLimits, check_limits, check_modalities, readers
+from rerankd.service.checks import check_limits, check_modalities, readers
 from rerankd.service.pool import LoadedModel, Pool
 from rerankd.service.query_cut import prepared_of
 from rerankd.service.scheduler import Scheduler
+from rerankd.settings.schema import Limits
 
 _SMALL_BYTES = 65_536  # text of a request that is tokenised in a few milliseconds
 _LANE = 2  # threads of each lane
@@ -60,7 +61,7 @@ class Pipeline:
     def __init__(
         self,
         pool: Pool,
-        limits: RequestLimits,
+        limits: Limits,
         rates: RateLimits,
         media: MediaLoader | None = None,
     ) -> None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, UnknownModel
-from rerankd.core.options import VECTOR_CACHE_BYTES
 from rerankd.models import catalog
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
@@ -17,6 +16,7 @@ from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.cache import ScoreCache
 from rerankd.service.plan import ServingPlan
 from rerankd.service.scheduler import Scheduler
+from rerankd.settings.schema import Limits
 
 ANY = "*"  # the alias that answers for every name that nothing else does
 _SHOWN_NAME = 100  # characters of an unknown name that an error repeats
@@ -35,21 +35,13 @@ class Pool:
 
     def __init__(
         self,
+        limits: Limits,
         *,
-        request_tokens: int,
-        queue_tokens: int,
-        wait_s: float = 10.0,
-        score_cache_bytes: int = 0,
-        vector_cache_bytes: int = VECTOR_CACHE_BYTES,
         load: Callable[[Spec], Loaded] = load,
     ) -> None:
         self._load_spec = load
-        self.request_tokens = request_tokens
-        self.queue_tokens = queue_tokens
-        self.wait_s = wait_s
+        self.limits = limits
         self.lag_s: Callable[[], float] = lambda: 0.0  # of the event loop
-        self.score_cache_bytes = score_cache_bytes
-        self.vector_cache_bytes = vector_cache_bytes
         self._plan = ServingPlan(specs=(), aliases={})
         self._served: dict[str, LoadedModel] = {}
 
@@ -194,7 +186,7 @@ class Pool:
         self._served[spec.name] = self._serve(await self._opened(spec))
 
     async def _opened(self, spec: Spec) -> Loaded:
-        limited = replace(spec, vector_cache_bytes=self.vector_cache_bytes)
+        limited = replace(spec, vector_cache_bytes=self.limits.vector_cache_bytes)
         return await asyncio.to_thread(self._load_explained, limited)
 
     def _load_explained(self, spec: Spec) -> Loaded:
@@ -215,12 +207,13 @@ class Pool:
         return loaded
 
     def _serve(self, loaded: Loaded) -> LoadedModel:
+        cache_bytes = self.limits.score_cache_bytes
         scheduler = Scheduler(
             loaded.model.engine,
-            request_tokens=self.request_tokens,
-            queue_tokens=self.queue_tokens,
-            wait_s=self.wait_s,
-            cache=ScoreCache(self.score_cache_bytes) if self.score_cache_bytes else None,
+            request_tokens=self.limits.request_tokens,
+            queue_tokens=self.limits.queue_tokens,
+            wait_s=self.limits.wait_s,
+            cache=ScoreCache(cache_bytes) if cache_bytes else None,
         )
         scheduler.admission.lag_s = self.lag_s
         return LoadedModel(loaded.model, scheduler, loaded.warnings)

@@ -28,7 +28,7 @@ from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, Rera
 from rerankd.core.fair import FairQueue, Job
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Engine, Remembering, Sliced
-from rerankd.service.admission import RETRY_MIN_S, Admission, QueueLimits, Ticket
+from rerankd.service.admission import RETRY_MIN_S, WAIT_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache
 from rerankd.service.watch import watched
 from rerankd.service.work import Piece, Scored, Work, cut, held_tokens
@@ -51,7 +51,7 @@ class Scheduler:
         *,
         request_tokens: int,
         queue_tokens: int,
-        wait_s: float = 10.0,
+        wait_s: float = WAIT_S,
         cache: ScoreCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

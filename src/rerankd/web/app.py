@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,16 +22,14 @@ from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, Sta
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.dialects.wire import Options
 from rerankd.media.gate import Resolve
-from rerankd.media.limits import MediaLimits
 from rerankd.media.loader import MediaLoader
 from rerankd.models.load import Loaded, Spec, load
-from rerankd.service.checks import RequestLimits
 from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
-from rerankd.settings import Settings
+from rerankd.settings.schema import Settings
 from rerankd.telemetry import Metrics, log_event
 from rerankd.web import paths
 from rerankd.web.body import InflightBytes
@@ -65,25 +62,11 @@ def make_state(
     """
     limits, metrics = settings.limits, Metrics()
     lag = LoopLag(metrics.lagged)
-    pool = Pool(
-        request_tokens=limits.request_tokens,
-        queue_tokens=limits.queue_tokens,
-        wait_s=limits.wait_s,
-        score_cache_bytes=limits.score_cache_bytes,
-        vector_cache_bytes=limits.vector_cache_bytes,
-        load=load,
-    )
+    pool = Pool(limits, load=load)
     pool.lag_s = lag.seconds
     rates = RateLimits()
-    media = MediaLoader(
-        MediaLimits(**msgspec.structs.asdict(settings.media)), metrics.fetched, resolve=resolve
-    )
-    per_request = RequestLimits(
-        documents=limits.documents,
-        document_bytes=limits.document_bytes,
-        query_bytes=limits.query_bytes,
-    )
-    pipeline = Pipeline(pool, per_request, rates, media)
+    media = MediaLoader(settings.media, metrics.fetched, resolve=resolve)
+    pipeline = Pipeline(pool, limits, rates, media)
     state = State(
         limits=limits,
         options=Options(

@@ -23,7 +23,9 @@ from typing import Any, Final
 import msgspec
 
 from rerankd import __version__
-from rerankd.settings import Effective, Settings, dotted
+from rerankd.settings.load import Effective
+from rerankd.settings.reference import dotted
+from rerankd.settings.schema import Settings
 
 _PREFIX: Final = "rerankd-control/"
 _SOCKETS: Final = Path("/proc/net/unix")

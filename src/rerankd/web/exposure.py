@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from rerankd.core.errors import StartError
-from rerankd.settings import KeySettings
+from rerankd.settings.schema import KeySettings
 
 KEY_CHARACTERS = 16  # shorter ones can be guessed
 _MAKE_ONE = "Make one with `openssl rand -hex 24`"

@@ -136,8 +136,8 @@ class Operations:
             now=time.time(),
             models=tuple(self._fact(info) for info in infos),
             documents=self._state.limits.documents,
-            request_tokens=self._state.pipeline.pool.request_tokens,
-            queue_tokens=self._state.pipeline.pool.queue_tokens,
+            request_tokens=self._state.limits.request_tokens,
+            queue_tokens=self._state.limits.queue_tokens,
             tokenizers=self._state.pipeline.tokenizers,
             healthy=healthy,
         )

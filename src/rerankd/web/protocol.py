@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import httptools
@@ -16,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from rerankd.core.errors import InvalidRequest
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options
+from rerankd.settings.schema import Limits
 from rerankd.telemetry import log_refusal
 from rerankd.web.framing import Framing, TooMuch
 from rerankd.web.middleware import TRACE_HEADERS, new_request_id
@@ -25,15 +25,6 @@ _PIECE_BYTES = 4096  # parsed at once: after each, bounds are checked and reques
 _SEND_BYTES = 65_536  # of an answer, given to the transport at once
 _LINGER_S = 5.0  # for a client to read its last answer before the connection is reset
 _REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What one connection may use; see the settings of the same names."""
-
-    body_s: float = 60.0
-    body_bytes: int = 33_554_432
-    write_s: float = 30.0
 
 
 class _Flow(FlowControl):
@@ -66,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
     - answers go out in pieces, and a reader that stops is cut off.
     """
 
-    bounds = Bounds()
+    limits = Limits()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,12 +85,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self.out = Outgoing(
             transport,
             self.loop,
-            limit_s=self.bounds.write_s,
+            limit_s=self.limits.write_s,
             close=self._end,
             stuck=self._stuck,
         )
         self.transport = cast("asyncio.Transport", self.out)
-        self._arm(self.bounds.body_s)
+        self._arm(self.limits.body_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for what runs or waits here."""
@@ -156,7 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._ended and not self._held:
             self._finish()
         if self._timer is None and not self._unanswered():
-            self._arm(self.bounds.body_s)  # for what began, or for blank lines between requests
+            self._arm(self.limits.body_s)  # for what began, or for blank lines between requests
 
     def _parse(self, piece: memoryview) -> int:
         """Parse a piece; how much of it was."""
@@ -197,7 +188,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._framing.begin()
             self._begun = True
             if self._timer is None:
-                self._arm(self.bounds.body_s)
+                self._arm(self.limits.body_s)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -229,7 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing.body(len(body))
         if self.cycle.response_complete:
             self._dropped_bytes += len(body)
-            if self._dropped_bytes > 2 * self.bounds.body_bytes:
+            if self._dropped_bytes > 2 * self.limits.body_bytes:
                 raise TooMuch("The body goes on after its answer.")
         super().on_body(body)
 
@@ -256,7 +247,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._active is not None:
             self._active.body = bytearray()  # what came, and was not asked for
         if self._in_body and self._active is self.cycle and not self.out.is_closing():
-            self._arm(self.bounds.body_s)
+            self._arm(self.limits.body_s)
         super().on_response_complete()
         self.loop.call_soon(self._go_on)
 
@@ -355,12 +346,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _drop(self, size: int) -> None:
         self._dropped_bytes += size
-        if self._dropped_bytes > 2 * self.bounds.body_bytes:
+        if self._dropped_bytes > 2 * self.limits.body_bytes:
             self.out.raw.close()
 
     def _stuck(self) -> None:
         log_refusal(
-            "reader cut", f"It took nothing for {self.bounds.write_s:g} s (limits.write_s)."
+            "reader cut", f"It took nothing for {self.limits.write_s:g} s (limits.write_s)."
         )
 
     def _arm(self, limit_s: float) -> None:
@@ -375,7 +366,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _late(self) -> None:
         self._timer = None
         if self._unanswered() and not self.out.ending:
-            self._arm(self.bounds.body_s)  # a request that was sent before is still being answered
+            self._arm(self.limits.body_s)  # a request that was sent before is still being answered
         else:
             self.out.raw.close()
 
@@ -408,6 +399,6 @@ def close_idle(connections: Iterable[object]) -> None:
             connection.close_if_idle()
 
 
-def bounded(bounds: Bounds) -> type[BoundedProtocol]:
-    """The protocol class with these bounds, in the form that uvicorn.Config takes."""
-    return type("Bounded", (BoundedProtocol,), {"bounds": bounds})
+def bounded(limits: Limits) -> type[BoundedProtocol]:
+    """The protocol class with these limits, in the form that uvicorn.Config takes."""
+    return type("Bounded", (BoundedProtocol,), {"limits": limits})

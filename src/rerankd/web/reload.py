@@ -18,13 +18,15 @@ from rerankd.core.options import BY_THE_CARD
 from rerankd.models.cause import explained
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import LoadedModel
-from rerankd.settings import Effective, KeySettings, Settings, dotted, without_secrets
+from rerankd.settings.declared import SECTIONS
+from rerankd.settings.load import Effective
+from rerankd.settings.reference import dotted, without_secrets
+from rerankd.settings.schema import KeySettings, Settings
 from rerankd.telemetry import log_event, log_refusal
 from rerankd.web.exposure import check_exposure
 from rerankd.web.state import State
 
 _AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
-_READ_AT_START = ("server", "limits", "media")
 _TO_OPEN = "To run an open server, start it again without keys"
 
 
@@ -55,7 +57,7 @@ def unserved(keys: tuple[KeySettings, ...], served: set[str]) -> Iterator[str]:
 
 def needs_restart(name: str) -> bool:
     """Whether a setting, by dotted name, is read at the start only."""
-    return name.partition(".")[0] in _READ_AT_START
+    return name.partition(".")[0] in SECTIONS
 
 
 def changed_at_restart(running: Settings, new: Settings) -> list[dict[str, object]]:

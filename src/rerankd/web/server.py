@@ -20,12 +20,12 @@ from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import LoadedModel
-from rerankd.settings import Effective, Limits
+from rerankd.settings.load import Effective
 from rerankd.telemetry import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app, make_state
 from rerankd.web.control import control_of
 from rerankd.web.exposure import check_exposure
-from rerankd.web.protocol import Bounds, bounded, close_idle
+from rerankd.web.protocol import bounded, close_idle
 from rerankd.web.reload import Reads, Reloader, plan_of, unserved
 from rerankd.web.state import State
 from rerankd.web.stopping import Meaning, Stopping
@@ -76,7 +76,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # web.client reads them, from trusted proxies only
-        http=bounded(bounds_of(settings.limits)),
+        http=bounded(settings.limits),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
@@ -93,11 +93,6 @@ def serve(
     if state.failure is not None:
         raise state.failure
     _leave()
-
-
-def bounds_of(limits: Limits) -> Bounds:
-    """What one connection may use."""
-    return Bounds(body_s=limits.body_s, body_bytes=limits.body_bytes, write_s=limits.write_s)
 
 
 def bind(host: str, port: int) -> socket.socket:

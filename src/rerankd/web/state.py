@@ -17,7 +17,7 @@ from rerankd.dialects.wire import Options
 from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
-from rerankd.settings import Limits, Settings
+from rerankd.settings.schema import Limits, Settings
 from rerankd.telemetry import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import Network

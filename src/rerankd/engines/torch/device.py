@@ -8,7 +8,7 @@ from collections.abc import Generator
 import torch
 
 from rerankd.core.errors import StartError
-from rerankd.core.options import EngineOptions, Precision
+from rerankd.core.options import LoadOptions, Precision
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -46,7 +46,7 @@ def choose_device(wanted: str | None) -> torch.device:
     )
 
 
-def choose_precision(options: EngineOptions, device: torch.device) -> Precision:
+def choose_precision(options: LoadOptions, device: torch.device) -> Precision:
     """The number format of weights and activations: fp32 on a CPU, bf16 elsewhere.
 
     Raises:

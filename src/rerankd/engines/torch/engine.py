@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from rerankd.core.errors import EngineFailed, StartError
-from rerankd.core.options import EngineOptions
+from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
@@ -59,7 +59,7 @@ class TorchEngine:
         self,
         config: AnyConfig,
         weights: FloatWeights,
-        options: EngineOptions,
+        options: LoadOptions,
         *,
         yes_no: tuple[int, int] | None = None,
     ) -> None:

@@ -1,0 +1,247 @@
+"""Every setting, written once: name, type, default, meaning, limits, and its flag if it has one.
+
+The flag, the environment variable, the TOML key, `rerankd config` and docs/configuration.md are
+made from the structs below, and who reads a setting is handed the struct: a new one is a line here
+and its reader. Those of one model that its loader reads are inherited from `core.options`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Beside a setting's type: a flag of `rerankd serve` sets it, too."""
+
+    name: str
+    help: str  # {default} stands for the setting's
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Beside a setting's type: never shown."""
+
+
+SECRET: Final = Secret()
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to listen and how to speak."""
+
+    host: Annotated[
+        str,
+        Meta(description="Address to listen on. Not loopback: needs keys."),
+        Flag("--host", "Address to listen on, default {default}. Other machines: needs API keys."),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="Port; 0 = any free one."),
+        Flag("--port", "Port, default {default}; 0 = any free one."),
+    ] = 8000
+    cors_origins: Annotated[
+        tuple[str, ...], Meta(description='Browser origins that may call, ["*"] for all.')
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses and networks whose X-Forwarded-For is believed; for the log."),
+    ] = ()
+    contact: Annotated[
+        str | None, Meta(description="Whom to ask for more; named in rate limit errors.")
+    ] = None
+    return_documents: Annotated[
+        bool | None,
+        Meta(description="Echo documents when a request does not say. Unset: by model name."),
+    ] = None
+    docs_need_key: Annotated[
+        bool,
+        Meta(
+            description="/docs and /openapi.json ask for a key when there are keys; else whoever "
+            "may read /health may read them."
+        ),
+    ] = False
+    log: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="Log format on stderr; auto = console on a terminal, else JSON."),
+    ] = "auto"
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one request and one server may use."""
+
+    body_bytes: Annotated[int, Meta(ge=1, description="Request body, unpacked. Above: 413.")] = (
+        33_554_432
+    )
+    body_s: Annotated[
+        float, Meta(gt=0, description="Time for headers, then for the body, to arrive.")
+    ] = 60.0
+    inflight_bytes: Annotated[
+        int,
+        Meta(ge=1, description="Bodies and answers of all requests in progress. Above: 503."),
+    ] = 268_435_456
+    write_s: Annotated[
+        float, Meta(gt=0, description="A client that reads nothing of its answer so long is cut.")
+    ] = 30.0
+    json_values: Annotated[
+        int, Meta(ge=1, description="Keys and values of a body's JSON. Above: 400.")
+    ] = 500_000
+    documents: Annotated[int, Meta(ge=1, description="Documents, or pairs, per request.")] = 1000
+    document_bytes: Annotated[
+        int, Meta(ge=1, description="One text document, in UTF-8 bytes; images: see media.")
+    ] = 4_194_304
+    query_bytes: Annotated[int, Meta(ge=1, description="The query, in UTF-8 bytes.")] = 131_072
+    request_tokens: Annotated[
+        int, Meta(ge=1, description="Tokens of all pairs of one request. Above: 400.")
+    ] = 4_194_304
+    queue_tokens: Annotated[
+        int, Meta(ge=1, description="Tokens that may wait per model. Above: 503.")
+    ] = 16_777_216
+    wait_s: Annotated[
+        float,
+        Meta(gt=0, description="Waiting for the work ahead of a request. Above: 503; see below."),
+    ] = 10.0
+    score_cache_bytes: Annotated[
+        int, Meta(ge=0, description="Scores kept per model for equal pairs to come; 0 = none.")
+    ] = 0
+    vector_cache_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Vectors of documents that `rerankd-mini` keeps, of one long document a "
+            "quarter of this at most; 0 = none.",
+        ),
+    ] = VECTOR_CACHE_BYTES
+    share_caches: Annotated[
+        bool, Meta(description="One key's texts may be remembered for another. See Keys, below.")
+    ] = False
+    deadline_s: Annotated[
+        float, Meta(gt=0, description="Time for one request after its body came. Above: 504.")
+    ] = 300.0
+    drain_s: Annotated[
+        float, Meta(ge=0, description="Time for running requests to end after SIGTERM.")
+    ] = 30.0
+
+
+class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Images and videos: what is fetched, how much is decoded."""
+
+    fetch: Annotated[
+        bool, Meta(description="Fetch the URLs of images and videos. false: data URIs and base64.")
+    ] = True
+    allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="When set, only these are fetched from: host, host:port, address or "
+            "network. A private address needs an entry that covers it."
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
+        Meta(description="Ports that a URL may name, beside those of media.allow."),
+    ] = (80, 443)
+    items: Annotated[int, Meta(ge=1, description="Images and videos of one request.")] = 200
+    image_bytes: Annotated[int, Meta(ge=1, description="One image, encoded.")] = 20_971_520
+    video_bytes: Annotated[int, Meta(ge=1, description="One video, encoded.")] = 67_108_864
+    request_bytes: Annotated[
+        int, Meta(ge=1, description="All images and videos of one request, encoded.")
+    ] = 134_217_728
+    image_pixels: Annotated[int, Meta(ge=1, description="Width × height of an image.")] = 25_165_824
+    frame_pixels: Annotated[
+        int, Meta(ge=1, description="Width × height of a video; 1080p has 2,073,600.")
+    ] = 2_097_152
+    video_frames: Annotated[int, Meta(ge=1, description="Frames of a video.")] = 20_000
+    video_s: Annotated[float, Meta(gt=0, description="Length of a video.")] = 600.0
+    decode_s: Annotated[float, Meta(gt=0, description="Time to decode one video.")] = 20.0
+    decoders: Annotated[
+        int, Meta(ge=1, description="Images decoded at once; as many videos beside them.")
+    ] = 2
+    redirects: Annotated[int, Meta(ge=0, description="Redirects that are followed.")] = 3
+    fetches: Annotated[int, Meta(ge=1, description="Fetches at once.")] = 32
+    fetches_per_host: Annotated[int, Meta(ge=1, description="Of them from one host.")] = 8
+    connect_s: Annotated[
+        float, Meta(gt=0, description="Time to resolve a host, and to connect to an address.")
+    ] = 5.0
+    read_s: Annotated[float, Meta(gt=0, description="Time without a byte.")] = 5.0
+    fetch_s: Annotated[float, Meta(gt=0, description="Time for one URL, redirects included.")] = (
+        20.0
+    )
+    encoded_bytes: Annotated[
+        int, Meta(ge=1, description="Encoded bytes of all requests. Above: 503.")
+    ] = 536_870_912
+    decoded_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Decoded pixels of all requests; more wait, then 503. One request: 400.",
+        ),
+    ] = 1_073_741_824
+    wait_s: Annotated[
+        float, Meta(ge=0, description="How long a request waits for room in decoded_bytes.")
+    ] = 30.0
+
+
+class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One API key."""
+
+    name: Annotated[str, Meta(min_length=1, description="Shown in logs and metrics.")]
+    key: Annotated[str | None, Meta(description="The key itself; or give its hash."), SECRET] = None
+    sha256: Annotated[
+        str | None, Meta(description="Hex SHA-256 of the key, instead of the key."), SECRET
+    ] = None
+    models: Annotated[
+        tuple[str, ...] | None, Meta(description="Models that it may use; unset = all.")
+    ] = None
+    rpm: Annotated[PositiveInt | None, Meta(description="Requests per minute.")] = None
+    tpm: Annotated[PositiveInt | None, Meta(description="Input tokens per minute.")] = None
+
+
+class ModelSettings(LoadOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of one model."""
+
+    stages: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='["rerankd-lexical:200", "MODEL"]: MODEL scores the best 200 only; see '
+            "below. NAME may be an alias."
+        ),
+    ] = ()
+
+    def load_options(self) -> LoadOptions:
+        """The part that the code that loads models reads."""
+        return LoadOptions(**{name: getattr(self, name) for name in LoadOptions.__struct_fields__})
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    server: ServerSettings = ServerSettings()
+    limits: Limits = Limits()
+    media: MediaSettings = MediaSettings()
+    models: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Catalog names or folders to serve, the first is the default; "
+            "none = `rerankd-mini`."
+        ),
+        Flag(
+            "--model",
+            "Catalog name, checkpoint folder, or NAME=FOLDER to serve a folder under another name; "
+            "with settings if need be: NAME,quantization=int8. "
+            "Repeatable, the first is the default model.",
+        ),
+    ] = ()
+    aliases: Annotated[
+        dict[str, str],
+        Meta(description='Served name = model that answers; "*": every name that is not served.'),
+        Flag("--alias", "SERVED=MODEL: answer for another name; repeatable."),
+    ] = {}
+    keys: Annotated[tuple[KeySettings, ...], Meta(description="API keys; none = open.")] = ()
+    model: Annotated[
+        dict[str, ModelSettings], Meta(description="Settings of one model, by served name.")
+    ] = {}
