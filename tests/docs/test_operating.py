@@ -14,7 +14,7 @@ import pytest
 from processes import PATIENCE_S, Server, serving
 from reading import DOCS, ROOT, Block, blocks, prose
 
-from rerankd.settings import Settings
+from rerankd.settings.schema import Settings
 from rerankd.web import server as web_server
 
 PAGE = DOCS / "operating.md"

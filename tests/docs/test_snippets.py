@@ -24,7 +24,8 @@ from reading import DOCS, PAGES, ROOT, Block, all_blocks, blocks
 from shell_tools import curl_of
 
 from rerankd.cli import app
-from rerankd.settings import load, variables
+from rerankd.settings.declared import by_variable
+from rerankd.settings.load import load
 
 # language -> what holds its blocks; a block in another language fails.
 HELD = {
@@ -178,7 +179,7 @@ def commands(text: str) -> list[list[str]]:
 
 def without_variables(words: list[str]) -> list[str]:
     """The command behind `NAME=VALUE`s; those of rerankd must be variables that it reads."""
-    known = {*variables(), "RERANKD_API_KEYS", "RERANKD_CONFIG"}
+    known = {*by_variable(), "RERANKD_API_KEYS", "RERANKD_CONFIG"}
     while words and (found := re.match(r"(\w+)=", words[0])):
         if found[1].startswith("RERANKD_") and found[1] != "RERANKD_KEY":  # LiteLLM's in its page
             assert found[1] in known, found[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support import body, running
 
-from rerankd.telemetry import KEYS_SHOWN, KeyCounts
+from rerankd.telemetry.key_counts import KEYS_SHOWN, KeyCounts
 
 
 def series(counts: KeyCounts) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from rerankd.telemetry import log_failure
+from rerankd.telemetry.logs import log_failure
 
 _AGAIN_S: Final = 0.5  # before a task that failed begins again
 

@@ -30,7 +30,8 @@ from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Settings
-from rerankd.telemetry import Metrics, log_event
+from rerankd.telemetry.logs import log_event
+from rerankd.telemetry.metrics import Metrics
 from rerankd.web import paths
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import LOGGED_CHARACTERS, network_of, networks

@@ -24,7 +24,8 @@ from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
 from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
 from rerankd.service.pipeline import Trace
-from rerankd.telemetry import RequestRecord, log_failure, log_request
+from rerankd.telemetry.logs import log_failure, log_request
+from rerankd.telemetry.record import RequestRecord
 from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.state import State, shutting_down

@@ -16,7 +16,7 @@ from rerankd.core.errors import InvalidRequest
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options
 from rerankd.settings.schema import Limits
-from rerankd.telemetry import log_refusal
+from rerankd.telemetry.logs import log_refusal
 from rerankd.web.framing import Framing, TooMuch
 from rerankd.web.middleware import TRACE_HEADERS, new_request_id
 from rerankd.web.outgoing import Outgoing

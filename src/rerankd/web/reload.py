@@ -22,7 +22,7 @@ from rerankd.settings.declared import SECTIONS
 from rerankd.settings.load import Effective
 from rerankd.settings.reference import dotted, without_secrets
 from rerankd.settings.schema import KeySettings, Settings
-from rerankd.telemetry import log_event, log_refusal
+from rerankd.telemetry.logs import log_event, log_refusal
 from rerankd.web.exposure import check_exposure
 from rerankd.web.state import State
 

@@ -21,7 +21,7 @@ from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import LoadedModel
 from rerankd.settings.load import Effective
-from rerankd.telemetry import configure_logging, log_event, log_failed_task, log_refusal
+from rerankd.telemetry.logs import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app, make_state
 from rerankd.web.control import control_of
 from rerankd.web.exposure import check_exposure

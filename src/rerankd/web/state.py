@@ -18,7 +18,7 @@ from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
 from rerankd.settings.schema import Limits, Settings
-from rerankd.telemetry import Metrics
+from rerankd.telemetry.metrics import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import Network
 from rerankd.web.front import Front

@@ -5,7 +5,9 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from rerankd.core.cost import Cost
-from rerankd.telemetry import Metrics, RequestRecord, log_request
+from rerankd.telemetry.logs import log_request
+from rerankd.telemetry.metrics import Metrics
+from rerankd.telemetry.record import RequestRecord
 
 COST = Cost(
     documents=3,

@@ -1,0 +1,80 @@
+"""Structured events on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from rerankd.telemetry.record import RequestRecord
+
+
+def configure_logging(form: str) -> None:
+    """Structured events on stderr: "json", "console", or "auto" (console on a terminal)."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+
+
+def log_request(record: RequestRecord) -> None:
+    """One wide event per request."""
+    cost = record.cost
+    structlog.get_logger().info(
+        "rerank",
+        request_id=record.request_id,
+        path=record.path,
+        client=record.client,
+        agent=record.agent,
+        dialect=record.dialect,
+        key=record.key,
+        asked=record.asked,
+        model=record.model,
+        status=record.status,
+        error=record.error,
+        documents=cost.documents,
+        pairs=cost.pairs,
+        input_tokens=cost.input_tokens,
+        cached_tokens=cost.cached_tokens,
+        body_bytes=record.body_bytes,
+        media=cost.media,
+        media_bytes=cost.media_bytes,
+        media_ms=_ms(cost.media_s),
+        prepare_ms=_ms(cost.prepare_s),
+        queue_ms=_ms(cost.queue_s),
+        engine_ms=_ms(cost.engine_s),
+        total_ms=_ms(record.total_s),
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+def log_failure(request_id: str, error: BaseException) -> None:
+    """The cause of a 500, for the operator: the caller only gets the request id."""
+    structlog.get_logger().error("request failed", request_id=request_id, exc_info=error)
+
+
+def log_event(event: str, **fields: object) -> None:
+    """Something that the operator wants to know: a reload, the end of a drain."""
+    structlog.get_logger().info(event, **fields)
+
+
+def log_refusal(event: str, reason: str, **fields: object) -> None:
+    """Something that the operator asked for and does not get."""
+    structlog.get_logger().warning(event, reason=reason, **fields)
+
+
+def log_failed_task(task: str, error: BaseException) -> None:
+    """Something in the background ended that should not have."""
+    structlog.get_logger().error("background task failed", task=task, exc_info=error)

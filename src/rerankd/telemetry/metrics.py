@@ -1,0 +1,198 @@
+"""Prometheus metrics of one server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from rerankd.telemetry.key_counts import KeyCounts
+from rerankd.telemetry.record import RequestRecord
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class _Families:
+    """Makes metrics in one registry, in the order in which they are shown."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()  # none of the process, so tests run side by side
+
+    def counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, registry=self.registry)
+
+    def gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(name, about, labels, registry=self.registry)
+
+    def seconds(self, name: str, about: str, *labels: str) -> Histogram:
+        return Histogram(name, about, labels, buckets=_SECONDS, registry=self.registry)
+
+
+class _Requests:
+    """What requests were and took."""
+
+    def __init__(self, make: _Families) -> None:
+        self._requests = make.counter(
+            "rerankd_requests_total", "Rerank requests by outcome.", "dialect", "model", "status"
+        )
+        self._unrouted = make.counter(
+            "rerankd_unrouted_total",
+            "Requests for a path, or by a method, that is not served: often a wrong base URL.",
+            "status",
+        )
+        self._keys = KeyCounts()
+        make.registry.register(self._keys)
+        self._documents = make.counter("rerankd_documents_total", "Documents ranked.", "model")
+        self._tokens = make.counter("rerankd_input_tokens_total", "Tokens of all pairs.", "model")
+        self._cached = make.counter(
+            "rerankd_cached_tokens_total",
+            "Input tokens that the score cache answered or the engine remembered; the rest ran.",
+            "model",
+        )
+        self._seconds = make.seconds(
+            "rerankd_request_seconds", "Time of a request after its headers.", "model"
+        )
+        self._queue_seconds = make.seconds(
+            "rerankd_queue_seconds", "Time that a request waited for the engine.", "model"
+        )
+        self._engine_seconds = make.seconds(
+            "rerankd_engine_seconds", "Time from a request's first row to its last.", "model"
+        )
+        self._media_seconds = make.seconds(
+            "rerankd_media_seconds",
+            "Time until a request's images and videos were fetched and decoded.",
+            "model",
+        )
+        self._media = make.counter("rerankd_media_total", "Images and videos ranked.", "model")
+
+    def observe(self, record: RequestRecord) -> None:
+        cost, model = record.cost, record.model
+        self._requests.labels(record.dialect, model, str(record.status)).inc()
+        self._seconds.labels(model).observe(record.total_s)
+        if record.status != 401:
+            self._keys.add(record.key, cost.input_tokens if record.status == 200 else 0)
+        if record.status == 200:
+            self._documents.labels(model).inc(cost.documents)
+            self._tokens.labels(model).inc(cost.input_tokens)
+            self._cached.labels(model).inc(cost.cached_tokens)
+            if cost.media:
+                self._media.labels(model).inc(cost.media)
+                self._media_seconds.labels(model).observe(cost.media_s)
+            self._queue_seconds.labels(model).observe(cost.queue_s)
+            self._engine_seconds.labels(model).observe(cost.engine_s)
+
+    def unrouted(self, status: int) -> None:
+        self._unrouted.labels(str(status)).inc()
+
+
+class _Fetches:
+    """What came from the URLs of images and videos."""
+
+    def __init__(self, make: _Families) -> None:
+        self._fetches = make.counter(
+            "rerankd_media_fetches_total",
+            "URLs of images and videos by how the fetch ended.",
+            "outcome",
+        )
+        self._bytes = make.counter(
+            "rerankd_media_fetched_bytes_total", "Bytes that came from URLs."
+        )
+        self._seconds = make.seconds(
+            "rerankd_media_fetch_seconds",
+            "Time of one fetch, redirects and its wait for a turn included.",
+        )
+
+    def fetched(self, outcome: str, size: int, seconds: float) -> None:
+        self._fetches.labels(outcome).inc()
+        self._bytes.inc(size)
+        self._seconds.observe(seconds)
+
+
+class _Now:
+    """What there is at the moment."""
+
+    def __init__(self, make: _Families) -> None:
+        self.media_bytes = make.gauge(
+            "rerankd_media_held_bytes", "Bytes of images and videos in memory.", "form"
+        )
+        self.in_flight = make.gauge("rerankd_requests_in_flight", "Rerank requests in progress.")
+        self.waiting = make.gauge("rerankd_queue_tokens", "Tokens that wait per model.", "model")
+        self.rate = make.gauge(
+            "rerankd_tokens_per_second",
+            "How fast a model works, measured while there was work; 0 = not known yet.",
+            "model",
+        )
+        self.backlog = make.gauge(
+            "rerankd_backlog_seconds",
+            "Work that waits at that rate, requests that are being tokenised included.",
+            "model",
+        )
+        self.lag = make.seconds(
+            "rerankd_loop_lag_seconds",
+            "How late the event loop was, measured ten times a second.",
+        )
+        self.cache_bytes = make.gauge(
+            "rerankd_score_cache_bytes", "Memory of the score cache.", "model"
+        )
+
+
+class Metrics:
+    """All metrics of one server."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # a second series per counter that nobody reads
+        make = _Families()
+        self._registry = make.registry
+        self._requests = _Requests(make)
+        self._fetches = _Fetches(make)
+        self._now = _Now(make)
+
+    def observe(self, record: RequestRecord) -> None:
+        """Count one finished request."""
+        self._requests.observe(record)
+
+    def unrouted(self, status: int) -> None:
+        """Count one 404 or 405."""
+        self._requests.unrouted(status)
+
+    def lagged(self, seconds: float) -> None:
+        """Count one measurement of the event loop's lag."""
+        self._now.lag.observe(seconds)
+
+    def fetched(self, outcome: str, size: int, seconds: float) -> None:
+        """Count one fetch of an image or a video."""
+        self._fetches.fetched(outcome, size, seconds)
+
+    def render(
+        self,
+        *,
+        in_flight: int,
+        waiting_tokens: Mapping[str, int],
+        tokens_per_s: Mapping[str, float],
+        backlog_s: Mapping[str, float],
+        cache_bytes: Mapping[str, int],
+        media_bytes: Mapping[str, int],
+    ) -> tuple[bytes, str]:
+        """The exposition text and its content type.
+
+        Mappings are by model; media_bytes is by form, "encoded" or "decoded".
+        """
+        self._now.in_flight.set(in_flight)
+        for gauge, values in (
+            (self._now.waiting, waiting_tokens),
+            (self._now.rate, tokens_per_s),
+            (self._now.backlog, backlog_s),
+            (self._now.cache_bytes, cache_bytes),
+            (self._now.media_bytes, media_bytes),
+        ):
+            for label, value in values.items():
+                gauge.labels(label).set(value)
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
