@@ -44,7 +44,7 @@ from tests.reference import make_modernbert_goldens as modernbert_goldens
 from tests.reference import make_width_goldens as widths
 
 HEADER = (
-    "| checkpoint | engine | rows | tokens | spread | max logit difference | in other company |"
+    "| checkpoint | engine | rows | tokens | spread | max logit difference | in another batch |"
 )
 Goldens = npt.NDArray[np.float64]
 Writer = Callable[[Path], Path]
@@ -175,7 +175,7 @@ The table is made by `python bench/parity.py --write docs/parity.md`; do not edi
 
 Each checkpoint has random weights of its architecture, and its logits were computed by torch
 2.13.0 and transformers 5.23.0 pair by pair, without padding (`tests/reference`). "Spread" is the
-standard deviation of the reference's logits; "in other company" is the largest change of a logit
+standard deviation of the reference's logits; "in another batch" is the largest change of a logit
 when its row is scored again in another batch, in another order. fp32, CPU. The torch engine has
 no DeBERTa-v2.
 """

@@ -26,19 +26,20 @@ NOTES = """
   engines score it one after the other in shuffled order, on all cores, while the others sleep.
   Figures are medians over the rounds with the range behind them; ratios are medians of the ratios
   of each round. Compare within a table only.
-- The length mix is stated above each table, in tokens per pair. sentence-transformers and fastembed
-  pad to the longest pair of a batch, so the long-tailed mix costs them most; the table of uniform
-  lengths shows the engines without that.
-- Peers run with their defaults. sentence-transformers on OpenVINO is told to compute in fp32, which
-  is not its default on CPUs with bfloat16; its ONNX backend is version 5.7.0, the newest whose ONNX
-  extra can be installed. "torch, sorted" is transformers with SDPA, sorted by length, in padded
-  batches of 1024 tokens: what a careful user would write.
+- The length mix is stated above each table, in tokens per pair. Peers that pad to the longest
+  pair of a batch (sentence-transformers and fastembed) pay most for the long-tailed mix. The
+  table of uniform lengths shows the engines without that.
+- Peers run with their defaults, with two exceptions. The OpenVINO backend of
+  sentence-transformers is told to compute in fp32, which is not its default on CPUs with
+  bfloat16. Its ONNX backend is version 5.7.0, the newest whose ONNX extra can be installed.
+  "torch, sorted" is what a careful user would write: transformers with SDPA, sorted by length, in
+  padded batches of 1024 tokens.
 - CPU seconds count all threads of the process (of the server process and its children over HTTP,
   from /proc, to 10 ms).
-- The GEMM peak is the best that plain fp32 matrix products reach (OpenVINO with one thread per
-  core, numpy), measured anew in every round. "nominal" counts every layer of the published model
-  for every token, no padding, so an engine that skips the last layer where nobody reads it can
-  pass 100 %; "needed" counts the last layer only where it is read.
+- The GEMM peak is the best that plain fp32 matrix products reach: OpenVINO with one thread per
+  core, numpy. It is measured anew in every round. "nominal" counts every layer of the published
+  model for every token, without padding. An engine that skips the last layer where nobody reads
+  it can pass 100 % of that. "needed" counts the last layer only where it is read.
 - MiniLM-L6 is all-MiniLM-L6-v2 with a pair head fitted for this benchmark; XLM-R base has the true
   sizes and random weights. Both are for timing; agreement is with sentence-transformers on torch.
 - What is missing to the peak: of fp32's time linear layers take 77 %, attention (one fused

@@ -98,7 +98,7 @@ def overload(told: Figures) -> str:
     )
     return (
         "\n## Overload\n\nOpen loop (Poisson), 20 documents of 100 words a request, all "
-        "distinct, clients that give up after 30 s; the load is in times of the saturation that"
+        "distinct, clients that give up after 30 s. The load is in times of the saturation that"
         " a closed loop of 4 clients reached on the same server just before. Goodput: requests "
         "answered 200 within the run, over saturation; by CPU time: what those cost in the "
         "closed loop, over what the server used. CPU a refusal: the event loop's CPU time less "

@@ -76,3 +76,23 @@ def anchors(page: Path) -> set[str]:
             number += 1
         found.add(name)
     return found
+
+
+def sentences(page: Path, *, tables: bool = True) -> list[str]:
+    """What the page says in words: paragraphs, list items, cells of tables. A link is its text."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", re.sub(r"!\[.*?\]\(.*?\)", "", prose(page)))
+    parts: list[str] = []
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#>]|\d+\.) ?)", text):
+        if not block.strip().startswith("|"):
+            parts.append(re.sub(r"^\s*(?:[-*#>]+|\d+\.) +", "", block))
+        elif tables:
+            parts += re.split(r" [|·] ", block.strip().strip("|"))
+    start = r"(?<=[.?!:;])[*)]*\s+(?=\*|[\"“(`]*[A-Z0-9`])"
+    found = [s.strip() for part in parts for s in re.split(start, " ".join(part.split()))]
+    return [sentence for sentence in found if words(sentence)]
+
+
+def words(sentence: str) -> list[str]:
+    """A sentence's words; code and figures count as one each."""
+    plain = re.sub(r"`[^`]*`", "code", sentence)
+    return [word for word in plain.split() if re.search(r"\w", word)]

@@ -23,7 +23,7 @@ from tests.reference.make_goldens import Golden, Pair, long_documents, long_pair
 pytestmark = pytest.mark.timeout(1800)  # slow
 
 TOLERANCE = 1e-3  # to torch, on other kernels
-INDEPENDENCE = 1e-5  # to ourselves, in other company
+INDEPENDENCE = 1e-5  # to ourselves, in another batch
 GOLDENS: dict[str, Golden] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 

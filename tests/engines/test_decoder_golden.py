@@ -38,7 +38,7 @@ from tests.reference.make_decoder_goldens import (
 pytestmark = pytest.mark.timeout(1800)  # slow
 
 TOLERANCE = 1e-3  # to torch, on other kernels
-INDEPENDENCE = 1e-5  # to ourselves: other company, another prefix
+INDEPENDENCE = 1e-5  # to ourselves: another batch, another prefix
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from tests.reference.make_modernbert_goldens import GOLDEN, Goldens
 pytestmark = pytest.mark.timeout(1800)  # slow
 
 TOLERANCE = 1e-3  # to torch, on other kernels
-INDEPENDENCE = 1e-5  # to ourselves, in other company
+INDEPENDENCE = 1e-5  # to ourselves, in another batch
 GOLDENS: Goldens = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 

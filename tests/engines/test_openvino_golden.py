@@ -29,7 +29,7 @@ from tests.reference.make_goldens import (
 pytestmark = pytest.mark.timeout(1800)  # slow
 
 TOLERANCE = 1e-3  # to torch, on other kernels
-INDEPENDENCE = 1e-5  # to ourselves, in other company
+INDEPENDENCE = 1e-5  # to ourselves, in another batch
 SHAPES = list(GOLDEN_SHAPES)
 
 

@@ -41,7 +41,7 @@ from tests.reference.test_torch_engine import Small, by_contract, options, out_o
 pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 TOLERANCE = 1e-3  # to transformers, on other kernels
-INDEPENDENCE = 1e-5  # to ourselves, in other company
+INDEPENDENCE = 1e-5  # to ourselves, in another batch
 Floats = npt.NDArray[np.float64]
 
 

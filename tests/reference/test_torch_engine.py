@@ -33,7 +33,7 @@ from tests.reference import make_modernbert_checkpoints as modernberts
 pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 TOLERANCE = 1e-3  # to transformers, on other kernels
-INDEPENDENCE = 1e-5  # to ourselves, in other company
+INDEPENDENCE = 1e-5  # to ourselves, in another batch
 STEP = {"tiny-qwen3": 4, "tiny-qwen2": 4}  # of the pairs
 NAMES = [*berts.GOLDEN_SHAPES, *modernberts.GOLDEN_SHAPES, *decoders.GOLDEN_SHAPES]
 Goldens = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""A cheap model first, a dear one for the best of it: which documents go on, how the parts join.
+"""A cheap model ranks all, a costly one scores the best: which documents go on, how the parts join.
 
 Pure: settings text in, indexes and hits out. Who runs the stages: service.pipeline.
 """

@@ -3,7 +3,7 @@
 Per request: what is equal is fetched and decoded once, fetches run side by side, the first that
 fails ends the others. Over all requests: two budgets. Encoded bytes are taken as they come, or
 the request is refused; decoded bytes are waited for, for the whole request at once, before its
-first pixel is decoded. Who waits holds encoded bytes only, so nobody waits for who waits.
+first pixel is decoded. A request that waits holds encoded bytes only: no two wait for each other.
 """
 
 from __future__ import annotations
