@@ -10,7 +10,16 @@ import pytest
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest, UnknownModel, UnknownPath
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import deepinfra, fireworks, nvidia, pinecone, together, vllm, xinference
+from rerankd.dialects import (
+    deepinfra,
+    fireworks,
+    nvidia,
+    pinecone,
+    together,
+    vllm,
+    vllm_score,
+    xinference,
+)
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
 ENVELOPE = Envelope(request_id="r1", created=1700000000)
@@ -67,7 +76,7 @@ def test_vllm_takes_the_instruction_of_the_template_and_nothing_else() -> None:
 
 def test_vllm_score_asks_each_query_once_and_answers_in_order() -> None:
     body = {"text_1": ["q", "p", "q"], "text_2": ["a", "b", "c"]}
-    plan = vllm.parse_pairs(wire(body), Options())
+    plan = vllm_score.parse_pairs(wire(body), Options())
     assert [request.query.value for request in plan.requests] == ["q", "p"]
     answer = msgspec.json.decode(plan.render([ranked(0.1, 0.3), ranked(0.2)], ENVELOPE).body)
     assert [pair["score"] for pair in answer["data"]] == [0.1, 0.2, 0.3]
