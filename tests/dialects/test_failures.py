@@ -16,7 +16,7 @@ from rerankd.core.errors import (
     Unauthorized,
     UnknownModel,
 )
-from rerankd.dialects.failures import error_of
+from rerankd.dialects.failures import error_headers, error_of
 from rerankd.dialects.wire import WireAnswer
 
 STATUSES: dict[int, type[RerankError]] = {
@@ -66,3 +66,12 @@ def test_the_time_to_wait_is_the_providers(status: int) -> None:
         error = said(status, retry_after=sent)
         assert isinstance(error, RateLimited | Overloaded)
         assert error.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "sent"),
+    [(0.0, "1"), (0.2, "1"), (1.0, "1"), (1.0005, "2"), (2.5, "3"), (60.0, "60"), (60.0001, "61")],
+)
+def test_who_waits_as_told_never_comes_too_early(wait_s: float, sent: str) -> None:
+    assert error_headers(Overloaded("full", retry_after_s=wait_s))["retry-after"] == sent
+    assert int(sent) >= wait_s

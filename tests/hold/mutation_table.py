@@ -211,7 +211,7 @@ MUTATIONS = (
     Mutation(
         "a Retry-After of a header is rounded down",
         f"{DIALECTS}/failures.py",
-        "max(1, round(wait_s + 0.499))",
+        "max(1, math.ceil(wait_s))",
         "int(wait_s)",
         ("tests/dialects", "tests/web/test_refusals.py"),
     ),

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -213,28 +213,28 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode_v2(request: RerankRequest) -> WireRequest:
     """The v2 request. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/v2/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Cohere"),
-            "documents": upstream.texts_of(request, "Cohere"),
+            "query": calling.as_text(request.query, "query", "Cohere"),
+            "documents": calling.texts_of(request, "Cohere"),
             "top_n": request.top_n,
             "max_tokens_per_doc": request.max_tokens_per_doc,
-            "priority": upstream.changed(request.priority, 0),
+            "priority": calling.changed(request.priority, 0),
         },
     )
 
 
 def encode_v1(request: RerankRequest) -> WireRequest:
     """The v1 request. Raises InvalidRequest for what is not text."""
-    upstream.texts_of(request, "Cohere")  # raises for what is not text
-    return upstream.post(
+    calling.texts_of(request, "Cohere")  # raises for what is not text
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Cohere"),
-            "documents": upstream.documents_of(request, ranked=True),
+            "query": calling.as_text(request.query, "query", "Cohere"),
+            "documents": calling.documents_of(request, ranked=True),
             "top_n": request.top_n,
             "rank_fields": request.rank_fields or None,
             "return_documents": request.return_documents,
@@ -247,7 +247,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Cohere's answer as a ranking; it names no model."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     meta = found.meta or _ReadMeta()
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         input_tokens=int(meta.tokens.input_tokens or 0) if meta.tokens else 0,

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RateLimited, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect, Mark
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -218,13 +218,13 @@ def encode(request: RerankRequest) -> WireRequest:
         "return_documents": request.return_documents,
         "instruct": request.instruction or None,
     }
-    return upstream.post(
+    return calling.post(
         _NATIVE,
         {
             "model": request.model,
             "input": {
-                "query": upstream.as_sent(request.query),
-                "documents": upstream.documents_of(request),
+                "query": calling.as_sent(request.query),
+                "documents": calling.documents_of(request),
             },
             "parameters": {name: value for name, value in said.items() if value is not None},
         },
@@ -233,12 +233,12 @@ def encode(request: RerankRequest) -> WireRequest:
 
 def encode_flat(request: RerankRequest) -> WireRequest:
     """The compatible request."""
-    return upstream.post(
+    return calling.post(
         _COMPATIBLE,
         {
             "model": request.model,
-            "query": upstream.as_sent(request.query),
-            "documents": upstream.documents_of(request),
+            "query": calling.as_sent(request.query),
+            "documents": calling.documents_of(request),
             "top_n": request.top_n,
             "return_documents": request.return_documents,
             "instruct": request.instruction or None,
@@ -248,10 +248,10 @@ def encode_flat(request: RerankRequest) -> WireRequest:
 
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """A native answer as a ranking. A 200 may carry an error: raises it."""
-    if failures.key_of(answer.body, "code") and failures.key_of(answer.body, "output") is None:
+    if failures.value_of(answer.body, "code") and failures.key_of(answer.body, "output") is None:
         raise decode_error(answer)
     found = msgspec.json.decode(answer.body, type=DashScopeAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.output.results),
         input_tokens=found.usage.total_tokens,
@@ -260,10 +260,10 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 
 def decode_flat(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """A compatible answer as a ranking. A 200 may carry an error: raises it."""
-    if failures.key_of(answer.body, "code") and failures.key_of(answer.body, "results") is None:
+    if failures.value_of(answer.body, "code") and failures.key_of(answer.body, "results") is None:
         raise decode_error(answer)
     found = msgspec.json.decode(answer.body, type=_ReadFlatAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,
@@ -273,7 +273,7 @@ def decode_flat(answer: WireAnswer, request: RerankRequest) -> Ranking:
 
 def decode_error(answer: WireAnswer) -> RerankError:
     """DashScope's errors by their code where it has a meaning, else by status."""
-    code = str(failures.key_of(answer.body, "code") or "")
+    code = str(failures.value_of(answer.body, "code") or "")
     if code in _NO_MODEL:
         return UnknownModel(failures.message_of(answer.body))
     if code.startswith("Throttling"):

@@ -16,7 +16,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import EngineFailed, InvalidRequest, RerankError, UnknownModel
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect, ParsedBody, grouped
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -167,13 +167,13 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for DeepInfra. Raises InvalidRequest for what is not text."""
-    query = upstream.as_text(request.query, "query", "DeepInfra")
+    query = calling.as_text(request.query, "query", "DeepInfra")
     model = request.model or _NO_MODEL
-    return upstream.post(
+    return calling.post(
         f"/v1/inference/{model}",
         {
             "queries": [query] * len(request.documents),  # one alone only where there is one
-            "documents": upstream.texts_of(request, "DeepInfra"),
+            "documents": calling.texts_of(request, "DeepInfra"),
             "instruction": request.instruction,
         },
         model=model,
@@ -189,7 +189,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     if len(found.scores) != len(request.documents):
         raise EngineFailed(f"{len(found.scores)} scores for {len(request.documents)} documents.")
-    return upstream.ranking_of(request, enumerate(found.scores), input_tokens=found.input_tokens)
+    return calling.ranking_of(request, enumerate(found.scores), input_tokens=found.input_tokens)
 
 
 DIALECT = DeepInfra(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ def error_headers(error: RerankError) -> dict[str, str]:
     headers: dict[str, str] = {}
     wait_s: float | None = getattr(error, "retry_after_s", None)
     if wait_s is not None:
-        headers["retry-after"] = str(max(1, round(wait_s + 0.499)))
+        headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     allow = getattr(error, "allow", None)
@@ -89,7 +90,7 @@ def message_of(body: bytes) -> str:
     return found[:_MOST_CHARACTERS]
 
 
-def key_of(body: bytes, name: str) -> object:
+def value_of(body: bytes, name: str) -> object:
     """A top-level value of a JSON object; None when there is none."""
     try:
         found = msgspec.json.decode(body)

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
@@ -128,12 +128,12 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Fireworks. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/inference/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Fireworks"),
-            "documents": upstream.texts_of(request, "Fireworks"),
+            "query": calling.as_text(request.query, "query", "Fireworks"),
+            "documents": calling.texts_of(request, "Fireworks"),
             "top_n": request.top_n,
             "return_documents": request.return_documents,
         },
@@ -143,7 +143,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Fireworks' answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.data),
         model=found.model,

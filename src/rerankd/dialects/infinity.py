@@ -15,7 +15,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fastapi_errors import FastApiError, FastApiFieldErrors, fastapi_error
@@ -155,15 +155,15 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Infinity. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Infinity"),
-            "documents": upstream.texts_of(request, "Infinity"),
+            "query": calling.as_text(request.query, "query", "Infinity"),
+            "documents": calling.texts_of(request, "Infinity"),
             "top_n": request.top_n,
             "return_documents": request.return_documents,
-            "raw_scores": upstream.changed(request.raw_scores, False),
+            "raw_scores": calling.changed(request.raw_scores, False),
         },
     )
 
@@ -171,7 +171,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Infinity's answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=InfinityAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RateLimited, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.failures import error_headers, param_of
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -163,17 +163,17 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Jina. Raises InvalidRequest for a video."""
-    for name, content in upstream.named(request):
+    for name, content in calling.named(request):
         fields.refuse(content.modality == "video", name, "is video; Jina reads text and images.")
-    return upstream.post(
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_sent(request.query),
-            "documents": upstream.documents_of(request),
+            "query": calling.as_sent(request.query),
+            "documents": calling.documents_of(request),
             "top_n": request.top_n,
             "return_documents": request.return_documents,
-            "truncation": upstream.changed(request.truncation, True),
+            "truncation": calling.changed(request.truncation, True),
             "max_doc_length": request.max_tokens_per_doc,
         },
     )
@@ -182,7 +182,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Jina's answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,
@@ -193,7 +193,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 def decode_error(answer: WireAnswer) -> RerankError:
     """Jina's errors by status; an unknown model by its code."""
     found = failures.error_of(answer)
-    if failures.key_of(answer.body, "code") == _NO_MODEL:
+    if failures.value_of(answer.body, "code") == _NO_MODEL:
         return UnknownModel(found.message)
     return found
 

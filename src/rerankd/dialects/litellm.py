@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, NotNegative, Object, YesNo
@@ -166,17 +166,17 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for a LiteLLM proxy. Raises InvalidRequest for what is not text."""
-    upstream.texts_of(request, "LiteLLM")  # raises for what is not text
-    return upstream.post(
+    calling.texts_of(request, "LiteLLM")  # raises for what is not text
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "LiteLLM"),
-            "documents": upstream.documents_of(request, ranked=True),
+            "query": calling.as_text(request.query, "query", "LiteLLM"),
+            "documents": calling.documents_of(request, ranked=True),
             "top_n": request.top_n,
             "rank_fields": request.rank_fields or None,
             "return_documents": request.return_documents,
-            "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, _CHUNKS),
+            "max_chunks_per_doc": calling.changed(request.max_chunks_per_doc, _CHUNKS),
             "max_tokens_per_doc": request.max_tokens_per_doc,
             "max_tokens_per_query": request.max_tokens_per_query,
             "truncate_prompt_tokens": cuts.cut_to_window(request),
@@ -189,7 +189,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """LiteLLM's answer as a ranking; it names no model."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     tokens = found.meta.tokens if found.meta else None
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         input_tokens=tokens.input_tokens if tokens else 0,

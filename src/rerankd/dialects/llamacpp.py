@@ -16,7 +16,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, tei, upstream
+from rerankd.dialects import calling, fields, tei
 from rerankd.dialects.base import BEARER, Dialect, Mark, ParsedBody, Probe, Scoring, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, YesNo
@@ -156,12 +156,12 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for llama.cpp. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "llama.cpp"),
-            "documents": upstream.texts_of(request, "llama.cpp"),
+            "query": calling.as_text(request.query, "query", "llama.cpp"),
+            "documents": calling.texts_of(request, "llama.cpp"),
             "top_n": request.top_n,
         },
     )
@@ -170,7 +170,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """llama.cpp's answer as a ranking of logits."""
     found = msgspec.json.decode(answer.body, type=LlamaCppAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,

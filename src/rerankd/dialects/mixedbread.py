@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fastapi_errors import FastApiError, FastApiFieldErrors, fastapi_error
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -126,13 +126,13 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Mixedbread. Raises InvalidRequest for what is not text."""
-    upstream.texts_of(request, "Mixedbread")  # raises for what is not text
-    return upstream.post(
+    calling.texts_of(request, "Mixedbread")  # raises for what is not text
+    return calling.post(
         "/v1/reranking",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Mixedbread"),
-            "input": upstream.documents_of(request, ranked=True),
+            "query": calling.as_text(request.query, "query", "Mixedbread"),
+            "input": calling.documents_of(request, ranked=True),
             "top_k": request.top_n,
             "rank_fields": request.rank_fields or None,
             "return_input": request.return_documents,
@@ -143,7 +143,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Mixedbread's answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.score) for result in found.data),
         model=found.model,

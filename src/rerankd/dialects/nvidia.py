@@ -17,7 +17,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne
@@ -153,15 +153,15 @@ def encode(request: RerankRequest) -> WireRequest:
         passages.append({document.modality: document.value})
     body = {
         "model": request.model,
-        "query": {"text": upstream.as_text(request.query, "query", "NIM")},
+        "query": {"text": calling.as_text(request.query, "query", "NIM")},
         "passages": passages,
         "truncate": "END" if request.truncation else "NONE",
         "top_k": request.top_n,
     }
     if request.top_n is not None and request.model is not None:  # only there is it known
         path = _HOSTED.format(model=request.model)
-        return upstream.post(path, body, model=request.model)
-    return upstream.post("/v1/ranking", body)
+        return calling.post(path, body, model=request.model)
+    return calling.post("/v1/ranking", body)
 
 
 def _unsaid(request: RerankRequest) -> tuple[str, ...]:
@@ -172,7 +172,7 @@ def _unsaid(request: RerankRequest) -> tuple[str, ...]:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """NIM's answer as a ranking; it names no model."""
     found = msgspec.json.decode(answer.body, type=NvidiaAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((ranking.index, ranking.logit) for ranking in found.rankings),
         input_tokens=found.usage.total_tokens if found.usage else 0,

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -210,20 +210,20 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Pinecone. Raises InvalidRequest for what is not text."""
-    upstream.texts_of(request, "Pinecone")  # raises for what is not text
+    calling.texts_of(request, "Pinecone")  # raises for what is not text
     parameters = {
-        "truncate": _CUTS[upstream.cut(request)],
-        "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, _CHUNKS),
+        "truncate": _CUTS[calling.cut(request)],
+        "max_chunks_per_doc": calling.changed(request.max_chunks_per_doc, _CHUNKS),
     }
     said = {name: value for name, value in parameters.items() if value is not None}
-    return upstream.post(
+    return calling.post(
         "/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Pinecone"),
+            "query": calling.as_text(request.query, "query", "Pinecone"),
             "documents": [
                 {"text": sent} if isinstance(sent, str) and not request.rank_fields else sent
-                for sent in upstream.documents_of(request, ranked=True)
+                for sent in calling.documents_of(request, ranked=True)
             ],
             "top_n": request.top_n,
             "rank_fields": request.rank_fields or None,
@@ -236,7 +236,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Pinecone's answer as a ranking; it counts units, not tokens."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.score) for result in found.data),
         model=found.model,
@@ -306,6 +306,6 @@ DIALECT = Dialect(
         }
     ),
     implies={"return_documents": True},
-    unsaid=upstream.uncut,
+    unsaid=calling.uncut,
     tells=frozenset({"model"}),
 )

@@ -114,16 +114,21 @@ class Registry:
 
 
 def discover() -> Registry:
-    """The dialects of this folder, in the order of their files' names. Raises StartError."""
-    served: list[AnyEndpoint] = []
-    for module in sorted(pkgutil.iter_modules(dialects.__path__), key=lambda module: module.name):
+    """The dialects of this folder, a file's together, in the order of names. Raises StartError."""
+    found: list[tuple[AnyEndpoint, ...]] = []
+    for module in pkgutil.iter_modules(dialects.__path__):
         if module.name == "registry":
             continue
         loaded = importlib.import_module(f"{dialects.__name__}.{module.name}")
         several: tuple[AnyEndpoint, ...] = getattr(loaded, "DIALECTS", ())
         single: AnyEndpoint | None = getattr(loaded, "DIALECT", None)
-        served += several or ([single] if single else [])
-    return Registry(served)
+        if together := several or ((single,) if single else ()):
+            found.append(together)
+    return Registry(each for together in sorted(found, key=_first_name) for each in together)
+
+
+def _first_name(together: tuple[AnyEndpoint, ...]) -> str:
+    return together[0].name
 
 
 def _probe_paths(found: AnyEndpoint, probe: Probe) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RateLimited, RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, superset, upstream
+from rerankd.dialects import calling, fields, superset
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
 from rerankd.dialects.superset_schema import AnswerMeta
@@ -121,8 +121,8 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for SiliconFlow."""
-    said = superset.encoded(request) | {"documents": upstream.documents_of(request)}
-    return upstream.post("/v1/rerank", {name: said[name] for name in _FIELDS})
+    said = superset.encoded(request) | {"documents": calling.documents_of(request)}
+    return calling.post("/v1/rerank", {name: said[name] for name in _FIELDS})
 
 
 _FIELDS = msgspec.structs.asdict(SiliconFlowBody(query="", documents=[])).keys()

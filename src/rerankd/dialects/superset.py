@@ -15,7 +15,7 @@ import msgspec
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RateLimited, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.failures import error_headers, param_of
 from rerankd.dialects.superset_schema import (
@@ -109,27 +109,27 @@ def canonical(body: Body, options: Options) -> RerankRequest:
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for another server that reads the superset, such as rerankd itself."""
-    return upstream.post("/v1/rerank", encoded(request))
+    return calling.post("/v1/rerank", encoded(request))
 
 
 def encoded(request: RerankRequest) -> dict[str, Any]:
     """All canonical fields under the superset's names; None where there is nothing to say."""
     return {
         "model": request.model,
-        "query": upstream.as_sent(request.query),
-        "documents": upstream.documents_of(request, ranked=True),
+        "query": calling.as_sent(request.query),
+        "documents": calling.documents_of(request, ranked=True),
         "top_n": request.top_n,
         "instruction": request.instruction or None,
         "return_documents": request.return_documents,
-        "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, CHUNKS),
-        "overlap_tokens": upstream.changed(request.overlap_tokens, OVERLAP),
+        "max_chunks_per_doc": calling.changed(request.max_chunks_per_doc, CHUNKS),
+        "overlap_tokens": calling.changed(request.overlap_tokens, OVERLAP),
         "rank_fields": request.rank_fields or None,
         "max_tokens_per_doc": request.max_tokens_per_doc,
-        "truncation": upstream.changed(request.truncation, True),
-        "truncate_query": upstream.changed(request.truncate_query, False),
+        "truncation": calling.changed(request.truncation, True),
+        "truncate_query": calling.changed(request.truncate_query, False),
         "max_tokens_per_query": request.max_tokens_per_query,
-        "raw_scores": upstream.changed(request.raw_scores, False),
-        "priority": upstream.changed(request.priority, 0),
+        "raw_scores": calling.changed(request.raw_scores, False),
+        "priority": calling.changed(request.priority, 0),
     }
 
 
@@ -183,7 +183,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     meta = found.meta or ReadMeta()
     tokens = meta.tokens or meta.billed_units or ReadTokens()
     usage = found.usage
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,
@@ -200,7 +200,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 def decode_error(answer: WireAnswer) -> RerankError:
     """SiliconFlow's errors by their codes, else by status."""
     found = failures.error_of(answer)
-    if type(found) is InvalidRequest and failures.key_of(answer.body, "code") == UNKNOWN_MODEL:
+    if type(found) is InvalidRequest and failures.value_of(answer.body, "code") == UNKNOWN_MODEL:
         return UnknownModel(found.message)
     return found
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, Overloaded, RateLimited, RerankError
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import failures, fields, upstream
+from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect, Mark, ParsedBody, Probe, Scoring, ServerFacts, grouped
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import YesNo
@@ -258,12 +258,12 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for TEI. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/rerank",
         {
-            "query": upstream.as_text(request.query, "query", "TEI"),
-            "texts": upstream.texts_of(request, "TEI"),
-            "truncate": upstream.cut(request),
+            "query": calling.as_text(request.query, "query", "TEI"),
+            "texts": calling.texts_of(request, "TEI"),
+            "truncate": calling.cut(request),
             "raw_scores": request.raw_scores,
             "return_text": request.return_documents,
         },
@@ -274,7 +274,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """TEI's array as a ranking; tokens are in a header."""
     found = msgspec.json.decode(answer.body, type=list[TeiRank])
     tokens = answer.headers.get("x-compute-tokens", "")
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((rank.index, rank.score) for rank in found),
         input_tokens=int(tokens) if tokens.isdecimal() else 0,
@@ -365,7 +365,7 @@ RERANK = Dialect(
     decode=decode,
     decode_error=decode_error,
     carries=frozenset({"return_documents", "truncation", "truncate_query", "raw_scores"}),
-    unsaid=upstream.uncut,
+    unsaid=calling.uncut,
     tells=frozenset({"input_tokens"}),
 )
 

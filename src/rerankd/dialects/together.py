@@ -15,7 +15,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
 from rerankd.dialects.openai_errors import OpenAiError, openai_error
@@ -151,12 +151,12 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Together. Raises InvalidRequest for what is not text."""
-    upstream.texts_of(request, "Together")  # raises for what is not text
-    return upstream.post(
+    calling.texts_of(request, "Together")  # raises for what is not text
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Together"),
+            "query": calling.as_text(request.query, "query", "Together"),
             "documents": [_as_sent(found, request.rank_fields) for found in request.documents],
             "top_n": request.top_n,
             "rank_fields": request.rank_fields or None,
@@ -177,7 +177,7 @@ def _as_sent(content: Content, rank_fields: tuple[str, ...]) -> object:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Together's answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,

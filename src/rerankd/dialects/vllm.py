@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from rerankd.core.answer import Ranking
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import NotNegative, Object, YesNo
@@ -148,7 +148,7 @@ def _document(found: Content) -> VllmDocument:
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for vLLM."""
-    return upstream.post(
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
@@ -160,7 +160,7 @@ def encode(request: RerankRequest) -> WireRequest:
             "max_tokens_per_query": request.max_tokens_per_query,
             "truncate_prompt_tokens": cuts.cut_to_window(request),
             "use_activation": False if request.raw_scores else None,
-            "priority": upstream.changed(request.priority, 0),
+            "priority": calling.changed(request.priority, 0),
         },
     )
 
@@ -178,7 +178,7 @@ def _as_sent(found: Content) -> One:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """vLLM's answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect, Mark
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, YesNo
@@ -112,15 +112,15 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Voyage. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "Voyage"),
-            "documents": upstream.texts_of(request, "Voyage"),
+            "query": calling.as_text(request.query, "query", "Voyage"),
+            "documents": calling.texts_of(request, "Voyage"),
             "top_k": request.top_n,
             "return_documents": request.return_documents,
-            "truncation": upstream.cut(request),
+            "truncation": calling.cut(request),
         },
     )
 
@@ -128,7 +128,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Voyage's answer as a ranking."""
     found = msgspec.json.decode(answer.body, type=VoyageAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.data),
         model=found.model,
@@ -156,6 +156,6 @@ DIALECT = Dialect(
     encode=encode,
     decode=decode,
     carries=frozenset({"model", "top_n", "return_documents", "truncation", "truncate_query"}),
-    unsaid=upstream.uncut,
+    unsaid=calling.uncut,
     tells=frozenset({"model", "input_tokens"}),
 )

@@ -16,7 +16,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, Overloaded, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, json_numbers, upstream
+from rerankd.dialects import calling, fields, json_numbers
 from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
@@ -203,16 +203,16 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for Xinference."""
-    return upstream.post(
+    return calling.post(
         "/v1/rerank",
         {
             "model": request.model,
-            "query": upstream.as_sent(request.query),
-            "documents": upstream.documents_of(request),
+            "query": calling.as_sent(request.query),
+            "documents": calling.documents_of(request),
             "top_n": request.top_n,
             "instruction": request.instruction,
             "return_documents": request.return_documents,
-            "max_chunks_per_doc": upstream.changed(request.max_chunks_per_doc, _CHUNKS),
+            "max_chunks_per_doc": calling.changed(request.max_chunks_per_doc, _CHUNKS),
             "return_len": True,
         },
     )
@@ -222,7 +222,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """Xinference's answer as a ranking; it names no model."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
     tokens = found.meta.tokens if found.meta else None
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         input_tokens=tokens.input_tokens if tokens else 0,

@@ -14,7 +14,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import fields, upstream
+from rerankd.dialects import calling, fields
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fastapi_errors import FastApiError, FastApiFieldErrors, fastapi_error
 from rerankd.dialects.fields import AtLeastOne
@@ -92,12 +92,12 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
 
 def encode(request: RerankRequest) -> WireRequest:
     """The request for ZeroEntropy. Raises InvalidRequest for what is not text."""
-    return upstream.post(
+    return calling.post(
         "/v1/models/rerank",
         {
             "model": request.model,
-            "query": upstream.as_text(request.query, "query", "ZeroEntropy"),
-            "documents": upstream.texts_of(request, "ZeroEntropy"),
+            "query": calling.as_text(request.query, "query", "ZeroEntropy"),
+            "documents": calling.texts_of(request, "ZeroEntropy"),
             "top_n": request.top_n,
         },
     )
@@ -106,7 +106,7 @@ def encode(request: RerankRequest) -> WireRequest:
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """ZeroEntropy's answer as a ranking; it names no model."""
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    return upstream.ranking_of(
+    return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         input_tokens=found.total_tokens,

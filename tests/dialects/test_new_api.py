@@ -7,7 +7,7 @@ import pytest
 
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest
-from rerankd.dialects import gateway, superset
+from rerankd.dialects import new_api, superset
 from rerankd.dialects.wire import Envelope, Options, WireRequest
 
 
@@ -16,19 +16,19 @@ def post(body: bytes) -> WireRequest:
 
 
 def test_top_n_0_means_all() -> None:
-    request = gateway.parse(post(b'{"query":"q","documents":["a"],"top_n":0}'), Options())
+    request = new_api.parse(post(b'{"query":"q","documents":["a"],"top_n":0}'), Options())
     assert request.top_n is None
 
 
 def test_a_negative_top_n_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="top_n"):
-        gateway.parse(post(b'{"query":"q","documents":["a"],"top_n":-1}'), Options())
+        new_api.parse(post(b'{"query":"q","documents":["a"],"top_n":-1}'), Options())
 
 
 def test_the_answer_is_the_superset_with_empty_choices() -> None:
-    request = gateway.parse(post(b'{"query":"q","documents":["a"]}'), Options())
+    request = new_api.parse(post(b'{"query":"q","documents":["a"]}'), Options())
     ranking = Ranking(model="m", hits=(Hit(0, 0.5, 0.0),), documents=1, input_tokens=3)
     envelope = Envelope(request_id="r", created=1)
-    answer = msgspec.json.decode(gateway.render(request, ranking, envelope).body)
+    answer = msgspec.json.decode(new_api.render(request, ranking, envelope).body)
     plain = msgspec.json.decode(superset.render(request, ranking, envelope).body)
     assert answer == plain | {"choices": []}
