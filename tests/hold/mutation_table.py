@@ -333,7 +333,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a type of content may be of any type",
-        "src/rerankd/dialects/vllm.py",
+        "src/rerankd/dialects/vllm_shared.py",
         '    kind = kind if isinstance(kind, str) else ""\n',
         "",
         ("tests/hold/test_fuzz.py",),

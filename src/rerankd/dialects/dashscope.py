@@ -248,7 +248,7 @@ def encode_flat(request: RerankRequest) -> WireRequest:
 
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """A native answer as a ranking. A 200 may carry an error: raises it."""
-    if failures.value_of(answer.body, "code") and failures.key_of(answer.body, "output") is None:
+    if failures.value_of(answer.body, "code") and failures.value_of(answer.body, "output") is None:
         raise decode_error(answer)
     found = msgspec.json.decode(answer.body, type=DashScopeAnswer)
     return calling.ranking_of(
@@ -260,7 +260,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 
 def decode_flat(answer: WireAnswer, request: RerankRequest) -> Ranking:
     """A compatible answer as a ranking. A 200 may carry an error: raises it."""
-    if failures.value_of(answer.body, "code") and failures.key_of(answer.body, "results") is None:
+    if failures.value_of(answer.body, "code") and failures.value_of(answer.body, "results") is None:
         raise decode_error(answer)
     found = msgspec.json.decode(answer.body, type=_ReadFlatAnswer)
     return calling.ranking_of(
