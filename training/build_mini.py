@@ -38,10 +38,11 @@ from tokenizers import Tokenizer
 
 from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.encoder import Int8Rows, tensor_shapes
-from rerankd.engines.late_interaction import COUNTED, FOREIGN, OTHER_SCRIPT, LateInteractionEngine
+from rerankd.engines.late_interaction import LateInteractionEngine
 from rerankd.engines.lexical import Weights
 from rerankd.engines.openvino.token_encoder import TokenEncoder
 from rerankd.models import mini
+from rerankd.models.mixture import COUNTED, FOREIGN, OTHER_SCRIPT
 
 SHA256 = {
     mini.WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -236,10 +237,7 @@ def mixed(engine: LateInteractionEngine, rows: Sequence[Any], kind: str) -> Floa
     lexical = Weights()
     words, *semantic = MIX[kind]
     mix = np.array([words, words * lexical.coverage, words * lexical.phrase, *semantic])
-    [(members, _, found)] = engine.features(rows)
-    out = np.empty(len(rows))
-    out[members] = np.sum(found * mix, axis=1)
-    return out
+    return np.sum(engine.forward(rows)[:, : mix.size] * mix, axis=1)
 
 
 def calibrate(train: Path, out: Path) -> Head:

@@ -14,12 +14,14 @@ from support import BytesModel, row
 from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
+from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.cache import ENTRY_BYTES, ScoreCache
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
 from rerankd.settings.schema import Limits
+from tests.engines.drawn import drawn_vectors
 
 
 def logits(*values: float) -> Logits:
@@ -33,6 +35,38 @@ def test_the_answer_is_the_same_float_bit_for_bit() -> None:
     assert found is not None
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, logits(0.1, -7.25))
+
+
+def test_features_of_64_bits_come_back_as_they_were() -> None:
+    cache = ScoreCache(10_000)
+    features = np.array([0.1, 1 / 3, -2.0, 1e-9, 0.0, 5.0, 0.08])
+    cache.put(row(1, 2), features)
+    found = cache.get(row(1, 2))
+    assert found is not None
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, features)
+    assert cache.used_bytes == ENTRY_BYTES + 4 * 2 + 8 * 7
+
+
+async def test_features_pass_through_queue_slices_and_cache_unchanged() -> None:
+    ids = [np.arange(3, 3 + size, dtype=np.int32) for size in (5, 40, 150, 9)]
+    query, *documents = (Text((each,), each, bytes([each.size])) for each in ids)
+    wanted = [text_row(query, document, (0.5,)) for document in documents]
+    made = [
+        LateInteractionEngine({"drawn": drawn_vectors()}, given=("told",), slice_tokens=60)
+        for _ in range(2)
+    ]
+    cache = ScoreCache(100_000)
+    scheduler = Scheduler(made[0], request_tokens=1000, queue_tokens=4000, cache=cache)
+    try:
+        first = await scheduler.submit(wanted)
+        second = await scheduler.submit(wanted)
+    finally:
+        await scheduler.close()
+    assert first.logits.dtype == second.logits.dtype == np.float64
+    np.testing.assert_array_equal(first.logits, made[1].forward(wanted))
+    np.testing.assert_array_equal(second.logits, first.logits)
+    assert second.cached_tokens == [each.tokens for each in wanted]
 
 
 def test_only_an_equal_row_is_found() -> None:

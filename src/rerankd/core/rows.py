@@ -1,4 +1,4 @@
-"""A request as token rows, and what comes of rows. Shapes: B rows, L tokens, K labels."""
+"""A request as token rows, and what comes of rows. Shapes: B rows, L tokens, K numbers of a row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 from rerankd.core.visual import Placed
 
 TokenIds = npt.NDArray[np.int32]  # shape (L,)
-Logits = npt.NDArray[np.float32]  # shape (B, K)
+# What an engine gives, (B, K): logits of K labels, or features that the model weighs (Model.logit).
+Logits = npt.NDArray[np.float32 | np.float64]
 Scores = npt.NDArray[np.float64]  # shape (B,)
 
 

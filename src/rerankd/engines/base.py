@@ -1,4 +1,4 @@
-"""What a runtime must do. Nothing here knows HTTP, prompts or documents: ids in, logits out."""
+"""What a runtime must do. Nothing here knows HTTP, prompts or documents: ids in, numbers out."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class Engine(Protocol):
             batch: B rows, 0 < L_i <= info.max_length, in any order of lengths.
 
         Returns:
-            Logits, shape (B, K), float32, row i for batch[i], independent of the other rows:
-            within 1e-5 in fp32 whatever the batch-mates.
+            Shape (B, K), row i for batch[i]: logits, or features that the model weighs, always of
+            one K and one float type. Independent of the other rows: within 1e-5 in fp32 whatever
+            the batch-mates.
 
         Raises:
             EngineFailed: out of memory or a lost device; no row was answered.
@@ -78,7 +79,7 @@ class Sliced(Protocol):
         holds; a decoder's row holds keys and values of all tokens that ran.
 
         Returns:
-            Logits, shape (K,), float32: what forward([row])[0] would be.
+            Shape (K,): what forward([row])[0] would be.
 
         Raises:
             EngineFailed: as forward().

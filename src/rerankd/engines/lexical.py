@@ -21,6 +21,7 @@ from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 
 Floats = npt.NDArray[np.float64]
+FEATURES: Final = ("bm25", "coverage", "phrase")
 Counted = npt.NDArray[np.int64]
 # A term id is int32 >= 0: a channel above CHANNEL_BITS, a hash of the term below.
 CHANNEL_BITS: Final = 28

@@ -120,7 +120,7 @@ def joined(parts: Sequence[Vectors]) -> Vectors:
     )
 
 
-def kept(parts: Sequence[EncodedText]) -> Vectors:
+def int8_vectors(parts: Sequence[EncodedText]) -> Vectors:
     """The vectors of a text's windows as they are kept."""
     tokens, token_scales = int8_rows(np.concatenate([part.tokens for part in parts]))
     means, mean_scales = int8_rows(np.stack([part.mean for part in parts]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
-from rerankd.engines.late_interaction import FEATURES, LateInteractionEngine
+from rerankd.engines.late_interaction import LateInteractionEngine
 from rerankd.engines.lexical import WORD, LexicalEngine, Weights
 from rerankd.measure.metrics import Ranker
 from rerankd.models.base import Model
@@ -94,19 +94,20 @@ def ties_by_chance(ranker: Ranker) -> Ranker:
 
 
 def features(model: Model) -> Mapping[str, Ranker]:
-    """What a late-interaction model finds in the vectors, each alone; empty for other models."""
+    """What a late-interaction model's first encoder finds, each alone; empty for other models."""
     engine = model.engine
     if not isinstance(engine, LateInteractionEngine):
         return {}
 
+    encoder = next(iter(engine.encoders))
+
     def alone(name: str) -> Ranker:
-        column = FEATURES.index(name)
+        column = engine.layout.index(f"{encoder}.{name}")
 
         def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
             contents = tuple(Content(value=text) for text in documents)
             request = RerankRequest(query=Content(value=query), documents=contents)
-            [(_, _, found)] = engine.features(model.prepare(request).rows)
-            return [float(x) for x in found[:, column]]
+            return [float(x) for x in engine.forward(model.prepare(request).rows)[:, column]]
 
         return rank
 

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-import numpy as np
-
 from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
-from rerankd.core.rows import Logits, Prepared, Scores
+from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.engines.vector_cache import ByteCache
@@ -27,6 +25,7 @@ from rerankd.models.cross_encoder import (
     document_names,
     sigmoid,
 )
+from rerankd.models.mixture import Mixture
 from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
@@ -42,6 +41,7 @@ class LateInteractionModel:
         card: ModelCard,
         engine: LateInteractionEngine,
         encoder: TextEncoder,
+        mixture: Mixture,
         *,
         window_pieces: int,
         cache_bytes: int,
@@ -49,9 +49,10 @@ class LateInteractionModel:
         """Put the parts together.
 
         Args:
-            card: its score is the logistic function of the engine's log-odds.
-            engine: takes TextRow.
+            card: its score is the logistic function of the log-odds.
+            engine: of one token encoder; its rows bring the query's foreign share.
             encoder: of texts.
+            mixture: from the engine's features to log-odds, of the encoder's vocabulary.
             window_pieces: of a document that the encoder sees at once; max_chunks_per_doc counts
                 these windows.
             cache_bytes: what the word pieces and terms of texts may take in memory.
@@ -59,6 +60,7 @@ class LateInteractionModel:
         self.card = card
         self._engine = engine
         self._encoder = encoder
+        self._mixture = mixture
         self._segmenter = Segmenter()
         self._window_pieces = window_pieces
         self._texts: ByteCache[Text] = ByteCache(cache_bytes)
@@ -66,7 +68,7 @@ class LateInteractionModel:
 
     @property
     def engine(self) -> Engine:
-        """The encoder and the head behind this model."""
+        """The encoder behind this model."""
         return self._engine
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
@@ -84,15 +86,16 @@ class LateInteractionModel:
         check_texts(request, self.card)
         asked = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
         query, most = asked, request.max_tokens_per_query
-        if most is not None and asked.pieces.size > most:
+        if most is not None and _pieces(asked).size > most:
             query = self._beginning(request.query.value, asked, most, request.scope, rows.check)
-        if query.pieces.size > MAX_QUERY_PIECES:
+        if _pieces(query).size > MAX_QUERY_PIECES:
             raise QueryTooLong(
-                f"query has {query.pieces.size} tokens; {self.card.name} takes at most "
+                f"query has {_pieces(query).size} tokens; {self.card.name} takes at most "
                 f"{MAX_QUERY_PIECES}. Shorten the query.",
-                tokens=query.pieces.size,
+                tokens=_pieces(query).size,
                 limit=MAX_QUERY_PIECES,
             )
+        given = (self._mixture.foreign_share(_pieces(query)),)
         limit = request.max_chunks_per_doc * self._window_pieces
         if request.max_tokens_per_doc is not None:
             limit = min(limit, request.max_tokens_per_doc)
@@ -102,18 +105,18 @@ class LateInteractionModel:
             part_names = names[index : index + len(part)]
             whole_texts = self._texts_of(part, part_names, rows.check, request.scope)
             for value, whole in zip(part, whole_texts, strict=True):
-                is_cut = whole.pieces.size > limit
+                is_cut = _pieces(whole).size > limit
                 document = whole
                 if is_cut:
                     document = self._cut(value, whole, limit, request, index, rows.check)
-                rows.add(index, [text_row(query, document)], is_cut=is_cut)
+                rows.add(index, [text_row(query, document, given)], is_cut=is_cut)
                 index += 1
         cut = query_warnings(request, is_cut=query is not asked)
         return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
-        """The log-odds, shape (B, 1) -> (B,)."""
-        return logits[:, 0].astype(np.float64)
+        """The log-odds of the features, shape (B, K) -> (B,)."""
+        return self._mixture(logits)
 
     def relevance(self, logit: float) -> float:
         """The logistic function of the log-odds."""
@@ -130,7 +133,7 @@ class LateInteractionModel:
         some = [values[i] for i in missing.values()]
         encoded = self._encoder.stream(some, [names[i] for i in missing.values()], check)
         for key, value, each in zip(missing, some, encoded, strict=True):
-            found[key] = Text(each.ids, self._segmenter.ids(value, check), key)
+            found[key] = Text((each.ids,), self._segmenter.ids(value, check), key)
         with self._lock:
             for key in missing:
                 self._texts.put(key, found[key], found[key].nbytes)
@@ -152,7 +155,7 @@ class LateInteractionModel:
         """
         if not request.truncation:
             raise InvalidRequest(
-                f"documents[{index}] has {whole.pieces.size} tokens, but only {limit} would be "
+                f"documents[{index}] has {_pieces(whole).size} tokens, but only {limit} would be "
                 "read and truncation is off. Shorten it, raise max_chunks_per_doc or "
                 "max_tokens_per_doc, or set truncation to true.",
                 param="documents",
@@ -162,7 +165,7 @@ class LateInteractionModel:
     def _beginning(self, value: str, whole: Text, limit: int, scope: bytes, check: Check) -> Text:
         """A text's first `limit` pieces, and the terms of the text that they cover."""
         terms = self._segmenter.ids(self._encoder.covered(value, limit, check), check)
-        return Text(whole.pieces[:limit], terms, _key(value, scope, limit))
+        return Text((_pieces(whole)[:limit],), terms, _key(value, scope, limit))
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []
@@ -174,3 +177,11 @@ class LateInteractionModel:
 def _key(value: str, scope: bytes, limit: int = 0) -> bytes:
     """Equal for equal texts of one scope, cut equally, only: 128 bits of BLAKE2b."""
     return blake2b(value.encode(), digest_size=16, salt=limit.to_bytes(8), person=scope).digest()
+
+
+def _pieces(text: Text) -> TokenIds:
+    """Word pieces of the one encoder, (L,), which sees every text."""
+    [pieces] = text.pieces
+    if pieces is None:
+        raise TypeError("a text without word pieces")
+    return pieces

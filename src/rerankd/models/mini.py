@@ -18,16 +18,12 @@ from tokenizers import Tokenizer
 from rerankd.core.errors import StartError
 from rerankd.core.options import VECTOR_CACHE_BYTES
 from rerankd.engines.encoder import EncoderConfig, Int8Rows, tensor_shapes
-from rerankd.engines.late_interaction import (
-    FEATURES,
-    Head,
-    LateInteractionEngine,
-    PieceTable,
-    Window,
-)
+from rerankd.engines.late_interaction import LateInteractionEngine
+from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.models.base import ModelCard
 from rerankd.models.cause import unreadable
 from rerankd.models.late_interaction import LateInteractionModel
+from rerankd.models.mixture import ForeignShare, Mixture
 from rerankd.models.text_encoder import TextEncoder
 
 CONFIG: Final = "config.json"
@@ -37,6 +33,8 @@ PROJECTION: Final = "projection.weight"
 PIECE_IDF: Final = "pieces.idf"
 PIECE_KINDS: Final = "pieces.kinds"
 SCALE: Final = ".scale"  # NAME int8 (N, h) and NAME.scale float32 (N,)
+
+ENCODER, GATE = "minilm", "foreign_share"  # of the names of features
 
 TEXT_SHARE: Final = 8  # word pieces and terms of as many documents take an eighth or less
 
@@ -70,7 +68,7 @@ class Sizes(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class HeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """engines.late_interaction.Head."""
+    """models.mixture.Mixture, gated by the query's foreign share."""
 
     knots: Annotated[list[float], Meta(min_length=1)]
     weights: list[list[float]]
@@ -115,22 +113,25 @@ def _load(folder: Path, cache_bytes: int) -> LateInteractionModel:
     tokenizer = _tokenizer(folder, sizes)
     window = Window(
         pieces=config.window_pieces,
-        first_id=_special(tokenizer, "[CLS]", folder),
-        last_id=_special(tokenizer, "[SEP]", folder),
+        before=(_special(tokenizer, "[CLS]", folder),),
+        after=(_special(tokenizer, "[SEP]", folder),),
     )
-    if window.pieces + 2 > sizes.max_length:
+    if window.tokens > sizes.max_length:
         raise _damaged(folder / CONFIG, "the window is over the encoder's positions")
-    engine = LateInteractionEngine(
+    vectors = TokenVectors(
         TokenEncoder(sizes, tensors),
-        window,
-        PieceTable(tensors.plain(PIECE_IDF, np.float32), tensors.plain(PIECE_KINDS, np.uint8)),
-        _head(config.head, folder),
+        query_window=window,
+        document_window=window,
+        idf=tensors.plain(PIECE_IDF, np.float32),
         cache_bytes=cache_bytes,
     )
+    engine = LateInteractionEngine({ENCODER: vectors}, given=(GATE,))
+    foreign = ForeignShare(tensors.plain(PIECE_KINDS, np.uint8))
     return LateInteractionModel(
         CARD,
         engine,
         TextEncoder(tokenizer),
+        _mixture(config.head, foreign, len(engine.layout) - 1, folder),
         window_pieces=window.pieces,
         cache_bytes=cache_bytes // TEXT_SHARE,
     )
@@ -213,16 +214,16 @@ class _Tensors:
         return found
 
 
-def _head(fields: HeadFields, folder: Path) -> Head:
+def _mixture(fields: HeadFields, foreign: ForeignShare, features: int, folder: Path) -> Mixture:
     knots = np.array(fields.knots)
     try:
         weights, bias = np.array(fields.weights, np.float64), np.array(fields.bias)
     except ValueError as error:
         raise _damaged(folder / CONFIG, f"head: {error}") from error
-    fits = weights.shape == (knots.size, len(FEATURES)) and bias.shape == knots.shape
+    fits = weights.shape == (knots.size, features) and bias.shape == knots.shape
     if not fits or (np.diff(knots) <= 0).any() or (weights < 0).any():
         raise _damaged(folder / CONFIG, "head: knots, weights and bias do not fit")
-    return Head(knots, weights, bias)
+    return Mixture(foreign, knots, weights, bias)
 
 
 def _tokenizer(folder: Path, sizes: EncoderConfig) -> Tokenizer:

@@ -30,6 +30,7 @@ class ScoreCache:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._logits: OrderedDict[tuple[bytes, int, bytes], bytes] = OrderedDict()
+        self._dtype: np.dtype[np.float32 | np.float64] = np.dtype(np.float32)  # of the engine
 
     def __len__(self) -> int:
         return len(self._logits)
@@ -41,11 +42,15 @@ class ScoreCache:
         if found is None:
             return None
         self._logits.move_to_end(key)
-        return np.frombuffer(found, dtype=np.float32)
+        return np.frombuffer(found, dtype=self._dtype)
 
     def put(self, row: Row, logits: Logits, scope: bytes = b"") -> None:
-        """Keep a row's logits, shape (K,), float32, finite. An entry over the limit is not kept."""
-        key, kept = (scope, *row.key()), logits.astype(np.float32, copy=False).tobytes()
+        """Keep a row's logits, shape (K,), finite, of one float type in every row.
+
+        An entry over the limit is not kept.
+        """
+        self._dtype = logits.dtype
+        key, kept = (scope, *row.key()), logits.tobytes()
         size = _size(key, kept)
         if size > self.limit_bytes:
             return

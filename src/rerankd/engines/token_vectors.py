@@ -1,0 +1,243 @@
+"""A token encoder with its memory: texts as int8 vectors, and how alike two of them are.
+
+A text is cut into windows, each is encoded once, and its vectors are kept while there is room. A
+pair has three features: the cosine of the mean vectors, and MaxSim twice: the mean over the query's
+tokens of the best cosine with a document token, every token alike and weighted by IDF.
+
+Vectors are kept as int8 and compared exactly (engines.max_sim), so that a pair's features are the
+same whatever is compared beside it. A long document is encoded and compared in steps, with the same
+features: of what is behind, the largest cosine of each query token is enough.
+
+A model may have several of these, each with the word pieces of its own tokenizer.
+
+Source: Khattab & Zaharia 2020, arXiv:2004.12832 (MaxSim). Shapes: L tokens, V vocabulary, B
+documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Final, Protocol
+
+import numpy as np
+
+from rerankd.core.rows import TokenIds
+from rerankd.engines.max_sim import (
+    Best,
+    EncodedText,
+    Floats,
+    Vectors,
+    Wide,
+    compare,
+    compare_one,
+    int8_vectors,
+    joined,
+)
+from rerankd.engines.vector_cache import ByteCache
+
+FEATURES: Final = ("cosine", "maxsim", "maxsim_idf")
+
+_QUERY_CACHE_BYTES: Final = 4 << 20
+# Query tokens x document tokens that one step compares where nothing is to be encoded.
+_STEP_CELLS: Final = 4_000_000
+_STEP_ROWS: Final = 65_536
+# A long document whose vectors take more than this part of the cache is not kept: it would drive
+# out everything else.
+_CACHE_SHARE: Final = 4
+
+
+class Encoder(Protocol):
+    """Windows of word pieces with special tokens -> vectors, independent of one another."""
+
+    def encode(self, texts: Sequence[TokenIds]) -> Sequence[EncodedText]:
+        """As engines.openvino.token_encoder.TokenEncoder.encode."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How a text is given to the encoder."""
+
+    pieces: int  # at most so many of the text at once
+    before: tuple[int, ...]  # ids that each window begins with: [CLS], a prompt
+    after: tuple[int, ...]  # ids that it ends with: [SEP]
+
+    @property
+    def tokens(self) -> int:
+        """The longest window, with the ids around the text."""
+        return len(self.before) + self.pieces + len(self.after)
+
+    def cut(self, pieces: TokenIds) -> list[TokenIds]:
+        """Windows of like size, none overlapping, each between the ids around it; at least one."""
+        count = max(1, -(-pieces.size // self.pieces))
+        bounds = [i * pieces.size // count for i in range(count + 1)]
+        return [
+            np.concatenate((self.before, pieces[a:z], self.after)).astype(np.int32)
+            for a, z in pairwise(bounds)
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """A query's vectors, and what each of its tokens weighs."""
+
+    vectors: Vectors
+    idf: Floats  # (L,), in nats, of all windows' tokens
+
+    def features(self, best: Best) -> Wide:
+        """FEATURES of B documents, (B, 3)."""
+        out = np.zeros((best.tokens.shape[1], len(FEATURES)))
+        out[:, 0] = np.max(best.means, axis=0)
+        idf = self.idf.astype(np.float64)
+        mass = idf.sum()
+        # Added token by token: numpy's own sums along an axis may depend on B.
+        for i in range(best.tokens.shape[0]):
+            out[:, 1] += best.tokens[i] / best.tokens.shape[0]
+            if mass > 0.0:
+                out[:, 2] += best.tokens[i] * (idf[i] / mass)
+        return out
+
+
+class TokenVectors:
+    """A token encoder, how texts are cut for it, and the vectors of texts that came before.
+
+    A text's key is equal for equal word pieces only, of one encoder: a hash of the text.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        query_window: Window,
+        document_window: Window,
+        idf: Floats,
+        cache_bytes: int,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            encoder: takes windows of at most Window.tokens tokens.
+            query_window: how queries are cut.
+            document_window: how documents are cut.
+            idf: of each word piece, (V,), in nats, 0 for special tokens.
+            cache_bytes: what the vectors of documents may take in memory, and those of queries, but
+                for these _QUERY_CACHE_BYTES at most; a long document a _CACHE_SHARE-th at most.
+        """
+        self._encoder = encoder
+        self._query_window, self._document_window = query_window, document_window
+        self._idf = idf
+        self._queries: ByteCache[Vectors] = ByteCache(min(cache_bytes, _QUERY_CACHE_BYTES))
+        self.documents: ByteCache[Vectors] = ByteCache(cache_bytes)
+        self.long_bytes = cache_bytes // _CACHE_SHARE
+
+    def encode_queries(self, texts: Mapping[bytes, TokenIds]) -> dict[bytes, Query]:
+        """Queries by key, from their word pieces without special tokens.
+
+        Raises:
+            EngineFailed: the encoder could not run.
+        """
+        vectors = self._vectors(texts, self._query_window, self._queries)
+        return {
+            key: Query(vectors[key], self._idf[np.concatenate(self._query_window.cut(pieces))])
+            for key, pieces in texts.items()
+        }
+
+    def encode_documents(self, texts: Mapping[bytes, TokenIds]) -> dict[bytes, Vectors]:
+        """As encode_queries, of documents that are encoded at once."""
+        return self._vectors(texts, self._document_window, self.documents)
+
+    def features(self, query: Query, documents: Sequence[Vectors]) -> Wide:
+        """FEATURES of B >= 1 documents, (B, 3)."""
+        return query.features(compare(query.vectors, documents))
+
+    def long_document(self, query: Query, key: bytes, pieces: TokenIds) -> LongDocument:
+        """One document of any length, to be encoded and compared step by step."""
+        return LongDocument(self, query, key, pieces)
+
+    def encode_in_steps(self, pieces: TokenIds, steps: int) -> Iterator[Vectors]:
+        """A document's vectors in so many parts at most, none of them kept."""
+        windows = self._document_window.cut(pieces)
+        group = -(-len(windows) // steps)
+        for at in range(0, len(windows), group):
+            yield int8_vectors(self._encoder.encode(windows[at : at + group]))
+
+    def keep(self, key: bytes, parts: Sequence[Vectors]) -> None:
+        """Remember a document by its parts."""
+        whole = joined(parts)
+        self.documents.put(key, whole, whole.nbytes)
+
+    def close(self) -> None:
+        """Free the encoder and the vectors."""
+        self._encoder.close()
+        self._queries.clear()
+        self.documents.clear()
+
+    def _vectors(
+        self, texts: Mapping[bytes, TokenIds], window: Window, cache: ByteCache[Vectors]
+    ) -> dict[bytes, Vectors]:
+        """The vectors of all texts by key; those that are not kept are encoded in one call."""
+        found: dict[bytes, Vectors] = {}
+        windows: dict[bytes, list[TokenIds]] = {}
+        for key, pieces in texts.items():
+            vectors = cache.get(key)
+            if vectors is None:
+                windows[key] = window.cut(pieces)
+            else:
+                found[key] = vectors
+        encoded = iter(self._encoder.encode([w for cut in windows.values() for w in cut]))
+        for key, cut in windows.items():
+            made = found[key] = int8_vectors(list(islice(encoded, len(cut))))
+            cache.put(key, made, made.nbytes)
+        return found
+
+
+class LongDocument:
+    """A query and a long document: encoded and compared in steps, then kept if it is not too long.
+
+    First `steps`, then `begin`, `step` so many times, `features`. It holds one step's vectors, and
+    those that are to be kept.
+    """
+
+    def __init__(self, owner: TokenVectors, query: Query, key: bytes, pieces: TokenIds) -> None:
+        self._owner, self._query = owner, query
+        self._key, self._pieces = key, pieces
+        self._known = owner.documents.get(key)
+        self._best = Best.nothing(query.vectors)
+        self._parts: Iterator[Vectors] = iter(())
+        self._room = owner.long_bytes
+        self._made: list[Vectors] = []  # what is to be kept, all of it or nothing
+
+    def steps(self, most: int, step_tokens: int) -> int:
+        """How many steps it needs; fewer than `most`, of `step_tokens` each, where it is known."""
+        if self._known is None:
+            return most
+        cells = _STEP_CELLS // len(self._query.vectors.tokens)
+        at_once = max(step_tokens, min(_STEP_ROWS, cells))
+        return min(most, -(-len(self._known.tokens) // at_once))
+
+    def begin(self, steps: int) -> None:
+        """Cut it for so many steps."""
+        if self._known is None:
+            self._parts = self._owner.encode_in_steps(self._pieces, steps)
+        else:
+            self._parts = self._known.cut(-(-len(self._known.tokens) // steps))
+
+    def step(self) -> None:
+        """Encode and compare the next part, if one is left. Raises EngineFailed."""
+        for part in islice(self._parts, 1):
+            self._best = self._best.larger(compare_one(self._query.vectors, part))
+            if self._known is None:
+                self._room -= part.nbytes
+                self._made = [*self._made, part] if self._room >= 0 else []
+
+    def features(self) -> Wide:
+        """FEATURES after the last step, (1, 3)."""
+        if self._made:
+            self._owner.keep(self._key, self._made)
+        return self._query.features(self._best)

@@ -1,0 +1,65 @@
+"""From the features of a pair to log-odds: a linear head whose weights depend on the query.
+
+An English encoder knows nothing of Chinese; so how much its vectors weigh depends on how much of
+the query its vocabulary covers. Of the query alone: documents of one list would otherwise be judged
+by different weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rerankd.core.rows import Logits, Scores, TokenIds
+
+# What a word piece is: bits of ForeignShare.kinds.
+COUNTED, FOREIGN, OTHER_SCRIPT = 1, 2, 4
+# Each query is taken to have two more pieces, as foreign as those of English text are.
+SMOOTHING: Final = 2.0
+ENGLISH_SHARE: Final = 0.08
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeignShare:
+    """How little of a query an English vocabulary covers."""
+
+    kinds: npt.NDArray[np.uint8]  # (V,), COUNTED | FOREIGN | OTHER_SCRIPT of each word piece
+
+    def __call__(self, pieces: TokenIds) -> float:
+        """In [0, 1].
+
+        The share of the pieces that do not begin a word of the vocabulary, smoothed so that one
+        rare English name does not make a short query foreign; or the share that is of another
+        script or unknown, if larger.
+        """
+        kinds = self.kinds[pieces]
+        counted = int(np.count_nonzero(kinds & COUNTED))
+        foreign = int(np.count_nonzero(kinds & FOREIGN))
+        other = int(np.count_nonzero(kinds & OTHER_SCRIPT))
+        smoothed = (foreign + SMOOTHING * ENGLISH_SHARE) / (counted + SMOOTHING)
+        return max(smoothed, other / max(counted, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """Weights by the query's foreign share: linear between the knots, constant beyond them."""
+
+    foreign_share: ForeignShare  # what a row brings along: its last feature
+    knots: Scores  # (n,) rising foreign shares
+    weights: Scores  # (n, K - 1), of the other features, >= 0: more of a feature never hurts
+    bias: Scores  # (n,)
+
+    def __call__(self, features: Logits) -> Scores:
+        """Log-odds of rows, (B, K) -> (B,), each independent of the others; of float32's values.
+
+        In 64 bits until the sum is made: two machines may differ in the last bits of a feature, and
+        pairs that differ only there are to tie.
+        """
+        foreign = features[:, -1]
+        out = np.interp(foreign, self.knots, self.bias)
+        for i in range(self.weights.shape[1]):  # one by one: a product of matrices depends on B
+            out += np.interp(foreign, self.knots, self.weights[:, i]) * features[:, i]
+        return out.astype(np.float32).astype(np.float64)
