@@ -54,7 +54,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an offer of another protocol is not dropped",
-        f"{WEB}/protocol.py",
+        f"{WEB}/bare_answers.py",
         'if name != b"upgrade"]',
         "if name]",
         ("tests/web/test_edge.py",),
@@ -75,7 +75,7 @@ MUTATIONS = (
     ),
     Mutation(
         "reading goes on while pipelined requests wait",
-        f"{WEB}/protocol.py",
+        f"{WEB}/flow.py",
         "        if not self._holding:\n            super().resume_reading()",
         "        super().resume_reading()",
         ("tests/web/test_edge.py",),
@@ -96,7 +96,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an answer is given to the transport at once",
-        f"{WEB}/protocol.py",
+        f"{WEB}/flow.py",
         "if len(body) <= _SEND_BYTES",
         "if len(body) >= 0",
         ("tests/web/test_edge.py",),

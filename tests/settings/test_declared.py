@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from rerankd.cli.flags import effective
+from rerankd.dialects.registry import SERVED
 from rerankd.service.pool import Pool
 from rerankd.settings.declared import (
     LISTED,
@@ -154,4 +155,4 @@ def test_a_list_is_one_by_its_type_whatever_its_name(kind: Any, is_list: bool, n
 def test_who_reads_a_section_is_handed_its_struct_and_has_no_default_of_its_own() -> None:
     limits = Limits(wait_s=3.0)
     assert Pool(limits).limits is limits
-    assert bounded(limits).limits is limits
+    assert bounded(limits, SERVED.root).limits is limits

@@ -15,6 +15,7 @@ from processes import PATIENCE_S
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from rerankd.dialects.registry import SERVED
 from rerankd.settings.schema import Limits
 from rerankd.web.protocol import BoundedProtocol, bounded
 
@@ -89,7 +90,7 @@ class Edge:
         self.state = ServerState()
         config: Any = uvicorn.Config(self.app, lifespan="off", log_config=None)
         config.load()
-        kind = bounded(bounds)
+        kind = bounded(bounds, SERVED.root)
 
         def made() -> BoundedProtocol:
             self.protocols.append(kind(config, self.state, {}, loop))

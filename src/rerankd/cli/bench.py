@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
 from rerankd.measure import benchmark
 from rerankd.measure.benchmark import Rounds, Variant
-from rerankd.measure.collection import read_collection
+from rerankd.measure.collection import Collection, read_collection
 from rerankd.measure.spread import Spread, spread
 from rerankd.measure.texts import read_texts, standard_library
 from rerankd.measure.workload import (
@@ -28,7 +29,7 @@ from rerankd.measure.workload import (
     uniform,
 )
 from rerankd.models import catalog
-from rerankd.models.load import resolve
+from rerankd.models.load import Spec, resolve
 
 _REFERENCE = "fp32"
 _COUNTS = (1, 10, 100, 1000)
@@ -76,14 +77,7 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
     for name, value in (("rounds", rounds), ("documents", documents), ("queries", queries)):
         if value < 1:
             raise StartError(f"--{name} {value}: at least 1.")
-    plain, settings = split(model)
-    if settings:
-        raise StartError(
-            f"{model}: settings are variants here: `rerankd bench {plain} --variant {settings}`."
-        )
-    specs = {_REFERENCE: resolve(model)} | {
-        written: spec(model, written, f"--variant {written}") for written in variant or []
-    }
+    specs = _specs(model, variant or [])
     source = [t for folder in texts for t in read_texts(folder)] if texts else standard_library()
     judged = read_collection(collection) if collection else None
     out = console()
@@ -92,26 +86,26 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
         for name, mix in (("long-tailed", long_tailed), ("uniform", uniform)):
             maker = Maker(variants[_REFERENCE].reranker.model, source)
             requests = [maker.request(documents, mix) for _ in range(rounds)]
-            made = benchmark.run_rounds(
-                variants,
-                requests,
-                peak=peak,
-                step=lambda done, of, name=name: _round(bar, name, done, of),
-            )
+            step = partial(_round, bar, name)
+            made = benchmark.run_rounds(variants, requests, peak=peak, step=step)
             figures["speed"][name] = _show_speed(out, name, variants, made)
         if latency_s > 0:
             figures["latency"] = _show_latency(out, variants, source, latency_s, bar)
         if judged is not None:
-            values = {
-                label: benchmark.quality(each.reranker, judged, queries)
-                for label, each in variants.items()
-            }
-            figures["quality"] = {"collection": judged.name, "queries": queries, "ndcg": values}
-            for label, value in values.items():
-                change = value - values[_REFERENCE]
-                out.print(f"nDCG@10 of {judged.name}, {label}: {value:.4f} ({change:+.4f})")
+            figures["quality"] = _show_quality(out, variants, judged, queries)
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+
+
+def _specs(model: str, written: Sequence[str]) -> dict[str, Spec]:
+    """The model as it is, and each other way to run it. Raises StartError."""
+    plain, settings = split(model)
+    if settings:
+        raise StartError(
+            f"{model}: settings are variants here: `rerankd bench {plain} --variant {settings}`."
+        )
+    others = {each: spec(model, each, f"--variant {each}") for each in written}
+    return {_REFERENCE: resolve(model)} | others
 
 
 def _round(bar: Bar, name: str, done: int, of: int) -> None:
@@ -173,6 +167,19 @@ def _show_speed(
 
 def _percent(share: Spread | None) -> str:
     return f"{100 * share.median:.0f} %" if share else ""
+
+
+def _show_quality(
+    out: Console, variants: Mapping[str, Variant], judged: Collection, queries: int
+) -> dict[str, Any]:
+    """Print nDCG@10 of every variant and return it."""
+    values = {
+        label: benchmark.quality(each.reranker, judged, queries) for label, each in variants.items()
+    }
+    for label, value in values.items():
+        change = value - values[_REFERENCE]
+        out.print(f"nDCG@10 of {judged.name}, {label}: {value:.4f} ({change:+.4f})")
+    return {"collection": judged.name, "queries": queries, "ndcg": values}
 
 
 def _show_latency(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
@@ -28,7 +29,7 @@ from rerankd.measure.evaluation import (
     model_system,
 )
 from rerankd.measure.evaluation import evaluate as evaluate_systems
-from rerankd.measure.floors import check_systems, read_floors, verdicts
+from rerankd.measure.floors import Floor, check_systems, read_floors, verdicts
 from rerankd.measure.trec import read_trec_qrels, read_trec_run
 from rerankd.models import catalog
 
@@ -86,11 +87,7 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
     per_query
         Write every query's values there too, as `trec_eval -q` prints them: SET.SYSTEM.eval.
     """
-    if k < 1:
-        raise StartError(f"--k {k}: at least 1.")
-    library("ir_measures")  # before a model works for minutes
-    if plot:
-        library("matplotlib")
+    _check(k, plot)
     asked = read_floors(floors) if floors else ()
     files = Files.of(run_out, runs_are_given=bool(run), per_query=per_query)
     with Bar() as bar:
@@ -100,46 +97,119 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
                     "--run and --qrels go without folders, --model, --features and --baseline."
                 )
             check_systems(asked, [path.name for path in run or []])
-            made = _runs(run or [], qrels, k, bar.say, files.keep)
-            flags = [("run", "RUN") for _ in run or []] + [("qrels", "QRELS")]
+            measured = _of_runs(run or [], qrels, k, bar.say, files.keep)
         else:
-            models = model or ([] if baseline else [catalog.DEFAULT])
-            systems = _systems(models, baseline or [], with_features=features)
-            shown = [name for name in models if features and _has_features(name)]
-            alone = [f"{name} {what}" for name in shown for what in FEATURE_NOTES]
-            check_systems(asked, [*models, *(baseline or []), *alone])
-            made = evaluate_systems(
-                _collections(folders), systems, k, bar.say, step=bar.step, keep=files.keep
-            )
-            flags = [("model", name) for name in models] + [("features", "")] * features
-            flags += [("baseline", name) for name in baseline or []]
-    ties = RUN_TIES if run else TIES
-    _show(made)
-    console().print(ties, style="dim")
-    found = list(verdicts(made, asked))
-    if json:
-        _write(json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
+            chosen = _Chosen(model, baseline, features=features)
+            systems = chosen.systems()
+            check_systems(asked, chosen.names())
+            measured = _of_systems(folders, chosen, systems, k, bar, files.keep)
+    _show(measured)
+    _report(measured, asked, k=k, to=_To(json, plot, write, floors))
+
+
+def _check(k: int, plot: Path | None) -> None:
+    """Refuse what would fail after a model has worked for minutes."""
+    if k < 1:
+        raise StartError(f"--k {k}: at least 1.")
+    library("ir_measures")
     if plot:
-        _write(plot, draw(made))
-    if write:
-        remarks = [f"{name}: {NOTES[name]}." for name in baseline or []]
-        remarks += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if features]
-        flags.append(("k", str(k)))
-        flags += [("floors", floors.name)] if floors else []
-        flags += [("plot", plot.name)] if plot else []
+        library("matplotlib")
+
+
+class _Measured(NamedTuple):
+    """What was found, and how a page says what it was asked."""
+
+    report: Report
+    flags: list[tuple[str, str]]
+    ties: str
+    where: str = ""  # "DIR " for folders
+    remarks: tuple[str, ...] = ()
+
+
+class _To(NamedTuple):
+    """The files that a report goes to, and where its floors are."""
+
+    json: Path | None
+    plot: Path | None
+    page: Path | None
+    floors: Path | None
+
+
+class _Chosen:
+    """Models and baselines of the command line; without any, the model that ships inside."""
+
+    def __init__(
+        self, models: list[str] | None, baselines: list[Baseline] | None, *, features: bool
+    ) -> None:
+        self.models = models or ([] if baselines else [catalog.DEFAULT])
+        self.baselines = baselines or []
+        self.features = features
+
+    def systems(self) -> list[System]:
+        """What is measured, the reference first. Raises StartError."""
+        if self.features and not any(_has_features(written) for written in self.models):
+            raise StartError("--features: no --model is a late-interaction model.")
+        _no_twins([*self.models, *self.baselines], "--model or --baseline")
+        return [
+            *(model_system(n, model_spec(n), with_features=self.features) for n in self.models),
+            *(baseline_system(name) for name in self.baselines),
+        ]
+
+    def names(self) -> list[str]:
+        """Everything that is ranked by itself."""
+        shown = [name for name in self.models if self.features and _has_features(name)]
+        alone = [f"{name} {what}" for name in shown for what in FEATURE_NOTES]
+        return [*self.models, *self.baselines, *alone]
+
+    def flags(self) -> list[tuple[str, str]]:
+        """As they were given."""
+        flags = [("model", name) for name in self.models] + [("features", "")] * self.features
+        return [*flags, *(("baseline", name) for name in self.baselines)]
+
+    def remarks(self) -> tuple[str, ...]:
+        """What a page says about them."""
+        found = [f"{name}: {NOTES[name]}." for name in self.baselines]
+        found += [f"{name}: {what}." for name, what in FEATURE_NOTES.items() if self.features]
+        return tuple(found)
+
+
+def _of_systems(
+    folders: tuple[Path, ...],
+    chosen: _Chosen,
+    systems: list[System],
+    k: int,
+    bar: Bar,
+    keep: Keep,
+) -> _Measured:
+    collections = _collections(folders)
+    made = evaluate_systems(collections, systems, k, bar.say, step=bar.step, keep=keep)
+    return _Measured(made, chosen.flags(), TIES, "DIR ", chosen.remarks())
+
+
+def _report(measured: _Measured, asked: Sequence[Floor], *, k: int, to: _To) -> None:
+    """Write what was asked for. Raises StartError when a floor is missed."""
+    made = measured.report
+    found = list(verdicts(made, asked))
+    if to.json:
+        _write(to.json, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
+    if to.plot:
+        _write(to.plot, draw(made))
+    if to.page:
+        flags = [*measured.flags, ("k", str(k))]
+        flags += [("floors", to.floors.name)] if to.floors else []
+        flags += [("plot", to.plot.name)] if to.plot else []
         command = " ".join(f"--{flag} {value}".rstrip() for flag, value in flags)
-        where = "" if run else "DIR "
-        picture = os.path.relpath(plot, write.parent) if plot else None
-        made_by = f"rerankd eval {where}{command}"
-        text = page(made, found, made_by, remarks, picture, ties=ties)
-        _write(write, text.encode())
+        picture = os.path.relpath(to.plot, to.page.parent) if to.plot else None
+        made_by = f"rerankd eval {measured.where}{command}"
+        text = page(made, found, made_by, list(measured.remarks), picture, ties=measured.ties)
+        _write(to.page, text.encode())
     missed = [f"{v.set}: {floor_text(v)}; found {v.found:.2f}" for v in found if not v.holds]
     if missed:
         raise StartError("Below the floor: " + ". ".join(missed) + ".")
 
 
-def _show(made: Report) -> None:
-    out = console()
+def _show(measured: _Measured) -> None:
+    out, made = console(), measured.report
     for table in tables(made):
         out.print(table)
         out.print()
@@ -149,6 +219,7 @@ def _show(made: Report) -> None:
             f"{made.measures[0]}, Holm-adjusted for the systems of a table.",
             style="dim",
         )
+    out.print(measured.ties, style="dim")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -157,17 +228,6 @@ def _write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise StartError(f"Cannot write {path}: {error.strerror}.") from None
-
-
-def _systems(models: list[str], baselines: list[Baseline], *, with_features: bool) -> list[System]:
-    """What is measured, the reference first. Raises StartError."""
-    if with_features and not any(_has_features(written) for written in models):
-        raise StartError("--features: no --model is a late-interaction model.")
-    _no_twins([*models, *baselines], "--model or --baseline")
-    return [
-        *(model_system(name, model_spec(name), with_features=with_features) for name in models),
-        *(baseline_system(name) for name in baselines),
-    ]
 
 
 def _has_features(written: str) -> bool:
@@ -192,13 +252,14 @@ def _collections(folders: tuple[Path, ...]) -> list[Collection]:
     return collections
 
 
-def _runs(runs: list[Path], qrels: Path | None, k: int, say: Say, keep: Keep) -> Report:
+def _of_runs(runs: list[Path], qrels: Path | None, k: int, say: Say, keep: Keep) -> _Measured:
     if not runs or qrels is None:
         raise StartError("--run and --qrels go together.")
     _no_twins([path.name for path in runs], "run")
     judgements = read_trec_qrels(qrels)
     read = {path.name: read_trec_run(path) for path in runs}
-    return evaluate_runs(qrels.name, judgements, read, k, say, keep=keep)
+    made = evaluate_runs(qrels.name, judgements, read, k, say, keep=keep)
+    return _Measured(made, [*(("run", "RUN") for _ in runs), ("qrels", "QRELS")], RUN_TIES)
 
 
 def _no_twins(names: list[str], what: str) -> None:

@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from typing import Any, cast
 
 import httptools
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.flow_control import FlowControl
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.dialects.registry import SERVED
-from rerankd.dialects.wire import Envelope, Options
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.settings.schema import Limits
 from rerankd.telemetry.logs import log_refusal
+from rerankd.web.alarm import Alarm
+from rerankd.web.bare_answers import refusal, without_offer
+from rerankd.web.flow import Flow, in_pieces
 from rerankd.web.framing import Framing, TooMuch
-from rerankd.web.middleware import TRACE_HEADERS, new_request_id
 from rerankd.web.outgoing import Outgoing
 
 _PIECE_BYTES = 4096  # parsed at once: after each, bounds are checked and requests counted
-_SEND_BYTES = 65_536  # of an answer, given to the transport at once
 _LINGER_S = 5.0  # for a client to read its last answer before the connection is reset
-_REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
-
-
-class _Flow(FlowControl):
-    """uvicorn's, that reads on for the request at work only while no other waits unparsed."""
-
-    _holding = False
-
-    def resume_reading(self) -> None:
-        """Read on, unless what was read last still waits."""
-        if not self._holding:
-            super().resume_reading()
-
-    def hold(self, holding: bool) -> None:  # noqa: FBT001 - the one thing that it says
-        """Stop reading, or read on."""
-        self._holding = holding
-        if holding:
-            self.pause_reading()
-        else:
-            self.resume_reading()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -57,11 +35,12 @@ class BoundedProtocol(HttpToolsProtocol):
     - answers go out in pieces, and a reader that stops is cut off.
     """
 
-    limits = Limits()
+    limits: Limits
+    speaker: AnyEndpoint  # whose form an error has before a request is known
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self.loop, self._late)
         self._framing = Framing()
         self._held = b""  # read, and not parsed: requests behind others
         self._active: RequestResponseCycle | None = None  # the request that is being answered
@@ -81,7 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request's headers are due from here."""
         super().connection_made(transport)
-        self.flow = self._flow = _Flow(transport)
+        self.flow = self._flow = Flow(transport)
         self.out = Outgoing(
             transport,
             self.loop,
@@ -90,11 +69,11 @@ class BoundedProtocol(HttpToolsProtocol):
             stuck=self._stuck,
         )
         self.transport = cast("asyncio.Transport", self.out)
-        self._arm(self.limits.body_s)
+        self._alarm.set(self.limits.body_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for what runs or waits here."""
-        self._disarm()
+        self._alarm.off()
         self.out.lost()
         self.out.ending = True
         self._held = b""
@@ -146,8 +125,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._flow.hold(bool(self._held))
         if self._ended and not self._held:
             self._finish()
-        if self._timer is None and not self._unanswered():
-            self._arm(self.limits.body_s)  # for what began, or for blank lines between requests
+        if not self._alarm.is_set and not self._unanswered():
+            # for what began, or for blank lines between requests
+            self._alarm.set(self.limits.body_s)
 
     def _parse(self, piece: memoryview) -> int:
         """Parse a piece; how much of it was."""
@@ -170,15 +150,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _ignore_offer(self) -> None:
         """Parse the headers once more without the offer: the parser reads no body behind one."""
-        lines = [f"{self._method} ".encode() + self.url + f" HTTP/{self._version}".encode()]
-        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
-        if any(b"\r" in line or b"\n" in line for line in lines):
+        again = without_offer(self._method, self.url, self._version, self.headers)
+        if again is None:
             raise httptools.HttpParserError
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         self._offered, self._replaying = False, True
         try:
-            self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+            self.parser.feed_data(again)
         finally:
             self._replaying = False
 
@@ -187,8 +166,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._replaying:
             self._framing.begin()
             self._begun = True
-            if self._timer is None:
-                self._arm(self.limits.body_s)
+            if not self._alarm.is_set:
+                self._alarm.set(self.limits.body_s)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -207,7 +186,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 raise InvalidRequest("CONNECT is not possible here.")
             self._offered = True
             return
-        self._disarm()
+        self._alarm.off()
         self._begun, self._in_body, self._dropped_bytes = False, True, 0
         super().on_headers_complete()
 
@@ -230,14 +209,14 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_body = False
         if self.cycle.response_complete:
-            self._disarm()
+            self._alarm.off()
         super().on_message_complete()
 
     # Answering.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._active = cycle
-        super()._start_asgi_task(cycle, _in_pieces(app, cycle))  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, in_pieces(app, cycle))  # type: ignore[arg-type]
         if self._ended and not self._held:
             self._finish()
 
@@ -247,7 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._active is not None:
             self._active.body = bytearray()  # what came, and was not asked for
         if self._in_body and self._active is self.cycle and not self.out.is_closing():
-            self._arm(self.limits.body_s)
+            self._alarm.set(self.limits.body_s)
         super().on_response_complete()
         self.loop.call_soon(self._go_on)
 
@@ -293,7 +272,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         """Read no more; say why, after the answers to the requests before."""
         self._refusal = (status, message)
-        self._disarm()
+        self._alarm.off()
         faulty = self.cycle if self._in_body else None
         if faulty is not None and faulty is not self._active:
             self.pipeline.popleft()
@@ -310,17 +289,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._send_refusal(status, message)
 
     def _send_refusal(self, status: int, message: str) -> None:
-        request_id = new_request_id()
-        envelope = Envelope(request_id=request_id, created=int(time.time()))
-        answer = SERVED.root.render_error(InvalidRequest(message), envelope, Options())
-        lines = [
-            f"HTTP/1.1 {status} {_REASONS[status]}",
-            f"content-type: {answer.content_type}",
-            f"content-length: {len(answer.body)}",
-            "connection: close",
-            *(f"{name}: {request_id}" for name in TRACE_HEADERS),
-        ]
-        self.out.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer.body)
+        self.out.write(refusal(self.speaker, status, message))
         self._linger()
 
     def _end(self) -> None:
@@ -341,8 +310,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.out.write_eof()
         self._flow.hold(False)
-        self._disarm()
-        self._arm(_LINGER_S)
+        self._alarm.set(_LINGER_S)
 
     def _drop(self, size: int) -> None:
         self._dropped_bytes += size
@@ -354,42 +322,12 @@ class BoundedProtocol(HttpToolsProtocol):
             "reader cut", f"It took nothing for {self.limits.write_s:g} s (limits.write_s)."
         )
 
-    def _arm(self, limit_s: float) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(limit_s, self._late)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _late(self) -> None:
-        self._timer = None
         if self._unanswered() and not self.out.ending:
-            self._arm(self.limits.body_s)  # a request that was sent before is still being answered
+            # a request that was sent before is still being answered
+            self._alarm.set(self.limits.body_s)
         else:
             self.out.raw.close()
-
-
-def _in_pieces(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
-    """The app, its answers sent piece by piece: each waits until the reader took the one before."""
-
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
-                cycle.keep_alive = False  # nobody knows whether the body will come
-            body = message.get("body", b"")
-            if len(body) <= _SEND_BYTES:
-                await send(message)
-                return
-            for at in range(0, len(body), _SEND_BYTES):
-                more = message.get("more_body", False) or at + _SEND_BYTES < len(body)
-                piece = {**message, "body": body[at : at + _SEND_BYTES], "more_body": more}
-                await send(piece)
-
-        await app(scope, receive, sent)
-
-    return run
 
 
 def close_idle(connections: Iterable[object]) -> None:
@@ -399,6 +337,6 @@ def close_idle(connections: Iterable[object]) -> None:
             connection.close_if_idle()
 
 
-def bounded(limits: Limits) -> type[BoundedProtocol]:
+def bounded(limits: Limits, speaker: AnyEndpoint) -> type[BoundedProtocol]:
     """The protocol class with these limits, in the form that uvicorn.Config takes."""
-    return type("Bounded", (BoundedProtocol,), {"limits": limits})
+    return type("Bounded", (BoundedProtocol,), {"limits": limits, "speaker": speaker})

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 import uvicorn
 
 from rerankd.core.errors import StartError
+from rerankd.dialects.registry import SERVED
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
@@ -68,7 +69,7 @@ def serve(
         log_refusal("a key names a model that nobody serves", sentence)
     listener = bind(settings.server.host, settings.server.port)
     state = make_state(settings, load=load)
-    app = create_app(state, wanted, cors_origins=settings.server.cors_origins)
+    app = create_app(state, wanted, cors_origins=settings.server.cors_origins, registry=SERVED)
     config = uvicorn.Config(
         app,
         lifespan="off",  # startup() and shutdown() of the server do it
@@ -76,7 +77,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # web.client reads them, from trusted proxies only
-        http=bounded(settings.limits),
+        http=bounded(settings.limits, SERVED.root),
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
