@@ -13,11 +13,11 @@ import numpy as np
 from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
+from rerankd.core.score import sigmoid
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
-from rerankd.models.cross_encoder import sigmoid
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.settings.schema import Settings

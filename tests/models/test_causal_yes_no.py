@@ -12,9 +12,10 @@ import pytest
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
+from rerankd.core.score import sigmoid
 from rerankd.models import catalog
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
-from rerankd.models.cross_encoder import CrossEncoder, sigmoid
+from rerankd.models.cross_encoder import CrossEncoder
 from rerankd.models.decoder_checkpoint import open_decoder
 from rerankd.models.load import Spec, load
 from tests.reference.make_checkpoints import TINY_BERT

@@ -18,10 +18,11 @@ from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared
+from rerankd.core.score import sigmoid
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.checkpoint import open_checkpoint
-from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder, sigmoid, window_of
+from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder, window_of
 from rerankd.models.pair_template import derive_template
 from rerankd.models.text_encoder import TextEncoder
 from tests.reference.make_checkpoints import HERE, TINY_BERT, TINY_XLMR, Shape, write

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
 
 from rerankd.core.errors import StartError
-from rerankd.core.rows import Row
+from rerankd.core.rows import Logits, Row
 from rerankd.engines.decoder import yes_no_row
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.decoder_pack import MIN_TOKENS, pack
@@ -84,7 +84,7 @@ def test_weights_are_in_memory_once(tmp_path: Path, stored: str) -> None:
     assert max(seen) < matrices * 1.3 + 90e6
 
 
-def logits_of(checkpoint: Checkpoint, weights: Any) -> Floats:
+def logits_of(checkpoint: Checkpoint, weights: Any) -> Logits:
     engine = OpenVinoEngine(checkpoint.config, weights, streams=1)
     try:
         return engine.forward(ROWS)

@@ -11,9 +11,10 @@ import pytest
 from rerankd.cli.doctor import doctor
 from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
+from rerankd.core.score import sigmoid
 from rerankd.models import catalog, hub
 from rerankd.models.catalog import Entry
-from rerankd.models.cross_encoder import load_cross_encoder, sigmoid
+from rerankd.models.cross_encoder import load_cross_encoder
 from rerankd.models.load import load, resolve
 from rerankd.models.published import PUBLISHED, Example
 from tests.reference.make_checkpoints import TINY_XLMR, write

@@ -12,10 +12,10 @@ from rerankd.core.errors import StartError
 from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
+from rerankd.core.score import sigmoid
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
-from rerankd.models.cross_encoder import sigmoid
 from rerankd.models.selfcheck import self_check
 
 Forward = Callable[[Sequence[Row]], Sequence[float]]

@@ -15,23 +15,24 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
+from rerankd.core.errors import QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
+from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.build import decoder_engine
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
-from rerankd.models.cross_encoder import (
+from rerankd.models.documents import (
     check_text,
     check_texts,
     cut_document,
     cut_warnings,
     document_names,
-    sigmoid,
     tokens_read,
 )
+from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
 from rerankd.models.yes_no_recipes import RECIPES, Recipe
@@ -62,13 +63,8 @@ class CausalYesNo:
         self._recipe = recipe
         self._shift = recipe.shifts.get(card.name, 0.0) if card.named_by_catalog else 0.0
         self._after = self._apart(recipe.after)
-        self._window = card.window_tokens or WINDOW_TOKENS
-        fixed = self._fixed_tokens(None)
-        if fixed > self._window * 3 // 4:
-            raise StartError(
-                f"{card.name}: a window of {self._window} tokens is too small; the template alone "
-                f"takes {fixed}, and may take three quarters of it at most."
-            )
+        self._window = PromptWindow(card.name, card.window_tokens or WINDOW_TOKENS)
+        self._window.check_template(self._fixed_tokens(None))
 
     def with_window(self, window_tokens: int) -> CausalYesNo:
         """The same model and engine with another window."""
@@ -94,14 +90,14 @@ class CausalYesNo:
             document_names(request),
             rows.check,
             before=body,
-            enough=tokens_read(request, self._window),
+            enough=tokens_read(request, self._window.tokens),
         )
         for index, encoded in enumerate(found):
             ids, first = encoded.ids, encoded.first
             head = np.concatenate([start, ids[:first]])
-            room = self._window - head.size - self._after.size
+            room = self._window.tokens - head.size - self._after.size
             if room < 1:
-                raise self._query_too_long(request, self._window - self._after.size - 1)
+                raise self._query_too_long(request, self._window.tokens - self._after.size - 1)
             chunks, is_cut = cut_document(ids[first:], room, request, index)
             made = [self._row(head, chunk) for chunk in chunks]
             rows.add(index, made, is_cut=is_cut)
@@ -138,27 +134,15 @@ class CausalYesNo:
             InvalidRequest: naming the field, the limit and the way out.
         """
         fixed = self._fixed_tokens(request.instruction)
-        if fixed > self._window * 3 // 4:
+        if fixed > self._window.most:
             tokens = self._encode(request.instruction or "", "instruction").size
-            limit = self._window * 3 // 4 - (fixed - tokens)
-            raise InvalidRequest(
-                f"instruction has {tokens} tokens; {self.card.name} takes at most {limit} (with "
-                f"its template, three quarters of its window of {self._window}). Shorten the "
-                "instruction.",
-                param="instruction",
-            )
-        limit = min(self._window * 3 // 4, self._window - fixed - 1)
+            raise self._window.instruction_too_long(fixed, tokens)
+        limit = self._window.query_limit(fixed)
         if self._encode(request.query.value).size > limit:
             raise self._query_too_long(request, limit)
 
     def _query_too_long(self, request: RerankRequest, limit: int) -> QueryTooLong:
-        tokens = self._encode(request.query.value).size
-        return QueryTooLong(
-            f"query has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
-            f"of its window of {self._window}, less beside a long instruction). Shorten the query.",
-            tokens=tokens,
-            limit=limit,
-        )
+        return self._window.too_long(self._encode(request.query.value).size, limit)
 
 
 def query_cut(
@@ -224,14 +208,13 @@ def load_causal_yes_no(
     recipe = RECIPES[config.architecture]
     check_specials(tokenizer, recipe, folder)
     yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (recipe.yes, recipe.no)))
-    limit = config.max_length
-    window = options.window_tokens or min(
-        WINDOW_TOKENS, limit, checkpoint.model_max_length or limit
+    window = window_tokens(
+        folder,
+        options.window_tokens,
+        recipe=WINDOW_TOKENS,
+        positions=checkpoint.config.max_length,
+        said=checkpoint.model_max_length,
     )
-    if window > limit:
-        raise StartError(
-            f"{folder}: a window of {window} tokens is not possible; the model takes {limit}."
-        )
     shift = recipe.shifts.get(name, 0.0) if named_by_catalog else 0.0
     score = f"{recipe.score}{f' minus {shift:g}, as published' if shift else ''}"
     encoder = TextEncoder(tokenizer)

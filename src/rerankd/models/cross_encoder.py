@@ -7,35 +7,33 @@ ever cut; where a published recipe also cuts the query (FlagReranker), ours refu
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rerankd.core.chunk import ChunkRule, chunk, used_overlap
-from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
+from rerankd.core.chunk import ChunkRule
+from rerankd.core.errors import QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
-from rerankd.core.request import Content, RerankRequest
-from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Logits, Prepared, Scores
+from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.build import encoder_engine
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
+from rerankd.models.documents import (
+    check_texts,
+    cut_document,
+    cut_warnings,
+    document_names,
+    tokens_read,
+)
 from rerankd.models.pair_template import PairTemplate, derive_template
 from rerankd.models.text_encoder import TextEncoder
 
 SCORE = "sigmoid of the logit of the document's best chunk"
 MIN_WINDOW_TOKENS = 16
-
-
-def sigmoid(x: float) -> float:
-    """1 / (1 + e^-x) in float64, without overflow."""
-    if x >= 0:
-        return 1.0 / (1.0 + math.exp(-x))
-    grown = math.exp(x)
-    return grown / (1.0 + grown)
 
 
 class CrossEncoder:
@@ -130,87 +128,6 @@ class CrossEncoder:
         if request.instruction is not None:
             warnings.append(f"{self.card.name} has no place for an instruction; it was ignored.")
         return (*warnings, *cut_warnings(request, truncated))
-
-
-def cut_warnings(request: RerankRequest, truncated: Collection[int]) -> tuple[str, ...]:
-    """What the caller is told when documents were cut."""
-    if not truncated:
-        return ()
-    warning = (
-        f"{len(truncated)} of {len(request.documents)} documents were cut to what "
-        "max_tokens_per_doc and max_chunks_per_doc allow."
-    )
-    return (warning,)
-
-
-def check_texts(request: RerankRequest, card: ModelCard) -> None:
-    """Every content is text that can be encoded.
-
-    Raises:
-        InvalidRequest: naming the field.
-    """
-    fields = [("query", request.query)]
-    fields += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
-    for name, content in fields:
-        check_text(name, content, card)
-
-
-def check_text(name: str, content: Content, card: ModelCard) -> None:
-    """One content, as check_texts()."""
-    param = name.partition("[")[0]
-    if content.modality != "text":
-        raise InvalidRequest(
-            f"{name} is {content.modality}, but {card.name} reads text only.", param=param
-        )
-    try:
-        content.value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(
-            f"{name} is not valid Unicode: a lone surrogate at position {error.start}.",
-            param=param,
-        ) from None
-
-
-def document_names(request: RerankRequest) -> list[str]:
-    """The documents' fields, for errors."""
-    return [f"documents[{i}]" for i in range(len(request.documents))]
-
-
-def tokens_read(request: RerankRequest, room: int) -> int | None:
-    """Tokens of a document that are read at most; None = how many it has is told to the caller."""
-    if not request.truncation:
-        return None
-    stride = room - used_overlap(request.overlap_tokens, room)
-    read = (request.max_chunks_per_doc - 1) * stride + room
-    return min(read, request.max_tokens_per_doc or read)
-
-
-def cut_document(
-    ids: TokenIds, room: int, request: RerankRequest, index: int, *, rule: ChunkRule = "bce"
-) -> tuple[Sequence[TokenIds], bool]:
-    """A document's chunks, at least one, and whether some of its tokens are in none.
-
-    Raises:
-        InvalidRequest: tokens would be lost and request.truncation is off.
-    """
-    kept = ids if request.max_tokens_per_doc is None else ids[: request.max_tokens_per_doc]
-    cut = chunk(
-        kept.size,
-        window_tokens=room,
-        overlap_tokens=request.overlap_tokens,
-        max_chunks=request.max_chunks_per_doc,
-        right_align_last=rule == "jina",
-    )
-    is_cut = cut.truncated or kept.size < ids.size
-    if is_cut and not request.truncation:
-        limit = cut.spans[-1][1]
-        raise InvalidRequest(
-            f"documents[{index}] has {ids.size} tokens, but only {limit} would be read and "
-            "truncation is off. Shorten it, raise max_chunks_per_doc or max_tokens_per_doc, or "
-            "set truncation to true.",
-            param="documents",
-        )
-    return [kept[start:end] for start, end in cut.spans], is_cut
 
 
 def window_of(checkpoint: Checkpoint, window_tokens: int | None) -> int:

@@ -15,15 +15,15 @@ from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
+from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.engines.vector_cache import ByteCache
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
-from rerankd.models.cross_encoder import (
+from rerankd.models.documents import (
     check_texts,
     cut_warnings,
     document_names,
-    sigmoid,
 )
 from rerankd.models.mixture import Mixture
 from rerankd.models.segment import Segmenter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
+from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, LexicalEngine
 from rerankd.models.base import ModelCard, query_warnings
@@ -107,11 +107,8 @@ class LexicalModel:
         return SLOPE * logits[:, 0].astype(np.float64) + INTERCEPT
 
     def relevance(self, logit: float) -> float:
-        """The logistic function of the log-odds, in (0, 1), float64, without overflow."""
-        if logit >= 0.0:
-            return 1.0 / (1.0 + math.exp(-logit))
-        grown = math.exp(logit)
-        return grown / (1.0 + grown)
+        """The logistic function of the log-odds, in (0, 1)."""
+        return sigmoid(logit)
 
 
 def _row(query: TokenIds, document: TokenIds) -> Row:

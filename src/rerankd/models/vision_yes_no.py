@@ -15,23 +15,24 @@ from typing import Final
 
 import numpy as np
 
-from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
+from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
+from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.build import vision_engine
 from rerankd.models.base import ModelCard, RowCollector
 from rerankd.models.causal_yes_no import answer_id, query_cut
-from rerankd.models.cross_encoder import (
+from rerankd.models.documents import (
     check_text,
     cut_document,
     cut_warnings,
     document_names,
-    sigmoid,
     tokens_read,
 )
+from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import Encoded, TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
 from rerankd.models.vision_pixels import SAMPLING, Seen, require_pillow, see_image, see_video
@@ -73,13 +74,8 @@ class VisionYesNo:
         self._encoder = encoder
         self._tokens = tokens
         self._after = self._encode(AFTER)
-        self._window = card.window_tokens or WINDOW_TOKENS
-        fixed = self._fixed_tokens(None)
-        if fixed > self._window * 3 // 4:
-            raise StartError(
-                f"{card.name}: a window of {self._window} tokens is too small; the template alone "
-                f"takes {fixed}, and may take three quarters of it at most."
-            )
+        self._window = PromptWindow(card.name, card.window_tokens or WINDOW_TOKENS)
+        self._window.check_template(self._fixed_tokens(None))
 
     def with_window(self, window_tokens: int) -> VisionYesNo:
         """The same model and engine with another window."""
@@ -139,7 +135,7 @@ class VisionYesNo:
             list(compress(document_names(request), is_text)),
             rows.check,
             before=waiting,
-            enough=tokens_read(request, self._window),
+            enough=tokens_read(request, self._window.tokens),
         )
 
     def _chunked(
@@ -148,7 +144,7 @@ class VisionYesNo:
         """The rows of a text document, and whether some of it is in none."""
         ids, first = encoded.ids, encoded.first
         before = np.concatenate([head.ids, ids[:first]])
-        room = self._window - before.size - self._after.size
+        room = self._window.tokens - before.size - self._after.size
         if room < 1:
             raise self._no_room(request, before.size)
         chunks, is_cut = cut_document(ids[first:], room, request, index)
@@ -159,15 +155,16 @@ class VisionYesNo:
         draft = head.copy()
         draft.flush()
         before = draft.size
-        if before + self._after.size >= self._window:
+        if before + self._after.size >= self._window.tokens:
             raise self._no_room(request, before)
         draft.show(seen)
         tokens = draft.size + self._after.size
-        if tokens > self._window:
+        if tokens > self._window.tokens:
             name = f"documents[{index}]"
             raise InvalidRequest(
                 f"{name} takes {draft.size - before} tokens and the query with its template "
-                f"{before + self._after.size}; together {self.card.name} reads {self._window}. "
+                f"{before + self._after.size}; together {self.card.name} reads "
+                f"{self._window.tokens}. "
                 "Send a smaller picture or a shorter video.",
                 param=name,
             )
@@ -202,36 +199,21 @@ class VisionYesNo:
             if content.modality == "text":
                 check_text(name, content, self.card)
         fixed = self._fixed_tokens(request.instruction)
-        if fixed > self._window * 3 // 4:
+        if fixed > self._window.most:
             tokens = self._encode(request.instruction or "", "instruction").size
-            limit = self._window * 3 // 4 - (fixed - tokens)
-            raise InvalidRequest(
-                f"instruction has {tokens} tokens; {self.card.name} takes at most {limit} (with "
-                f"its template, three quarters of its window of {self._window}). Shorten the "
-                "instruction.",
-                param="instruction",
-            )
+            raise self._window.instruction_too_long(fixed, tokens)
         if request.query.modality == "text":
             tokens = self._encode(request.query.value).size
-            limit = min(self._window * 3 // 4, self._window - fixed - 1)
+            limit = self._window.query_limit(fixed)
             if tokens > limit:
-                raise self._too_long("query", tokens, limit, "Shorten the query.")
+                raise self._window.too_long(tokens, limit)
 
     def _no_room(self, request: RerankRequest, tokens: int) -> InvalidRequest:
         """The query, with its template, leaves nothing for a document."""
-        way = "Shorten the query."
-        if request.query.modality != "text":
-            way = "Send a smaller picture or a shorter video."
-        limit = self._window - self._after.size - 1
-        return self._too_long("query with its template", tokens, limit, way)
-
-    def _too_long(self, what: str, tokens: int, limit: int, way: str) -> InvalidRequest:
-        return QueryTooLong(
-            f"{what} has {tokens} tokens; {self.card.name} takes at most {limit} (three quarters "
-            f"of its window of {self._window}, less beside a long instruction). {way}",
-            tokens=tokens,
-            limit=limit,
-        )
+        limit = self._window.tokens - self._after.size - 1
+        is_text = request.query.modality == "text"
+        way_out = "Shorten the query." if is_text else "Send a smaller picture or a shorter video."
+        return self._window.too_long(tokens, limit, what="query with its template", way_out=way_out)
 
 
 class _Looks:
@@ -284,14 +266,13 @@ def load_vision_yes_no(
     checkpoint = open_vision(folder)
     tokenizer, encoder = checkpoint.tokenizer, TextEncoder(checkpoint.tokenizer)
     yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (YES, NO)))
-    limit = checkpoint.config.max_length
-    window = options.window_tokens or min(
-        WINDOW_TOKENS, limit, checkpoint.model_max_length or limit
+    window = window_tokens(
+        folder,
+        options.window_tokens,
+        recipe=WINDOW_TOKENS,
+        positions=checkpoint.config.max_length,
+        said=checkpoint.model_max_length,
     )
-    if window > limit:
-        raise StartError(
-            f"{folder}: a window of {window} tokens is not possible; the model takes {limit}."
-        )
     card = ModelCard(
         name=name,
         family="vision-yes-no",
