@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from serving import Texts, checkpoint, parsed, percentile
+from shared.serving import Texts, checkpoint, parsed, percentile
 
 from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Row

@@ -29,9 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import servers
-import workers
-from workers import DEFAULT_PEER, OURS
+from shared import servers, workers
+from shared.workers import DEFAULT_PEER, OURS
 
 from rerankd import __version__
 from rerankd.core.batch import distinct

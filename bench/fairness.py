@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving import KEYS, Client, Server, Texts, checkpoint, parsed, percentile, serving
+from shared.serving import KEYS, Client, Server, Texts, checkpoint, parsed, percentile, serving
 
 from rerankd.core.rows import Row
 from rerankd.models.load import load, resolve

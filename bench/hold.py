@@ -28,7 +28,7 @@ from typing import Any
 from holding import fair, fuzz, lifecycle, long, overload, readers, report, soak
 from holding.figures import rounded
 from holding.process import machine, program
-from serving import checkpoint
+from shared.serving import checkpoint
 
 ROOT = Path(__file__).parent.parent
 LOADS = {"mini": (1.2, 2.0, 5.0, 10.0), "minilm": (1.2, 2.0, 5.0, 10.0), "lexical": (1.2, 2.0)}

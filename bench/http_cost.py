@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from serving import Client, Server, Texts, checkpoint, parsed, serving
+from shared.serving import Client, Server, Texts, checkpoint, parsed, serving
 
 from rerankd.core.batch import distinct
 from rerankd.core.rows import Logits, Row

@@ -19,17 +19,16 @@ import argparse
 import dataclasses
 import gzip
 import hashlib
-import importlib.util
 import json
 import random
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import shared  # noqa: F401 - from here on tests can be imported
 from safetensors.numpy import (
     load_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
     save_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
@@ -40,6 +39,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.openvino.engine import OpenVinoEngine
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import load_cross_encoder
+from tests.checkpoints import bert
 
 SHA256 = {  # revision 1110a243 of sentence-transformers/all-MiniLM-L6-v2
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -190,22 +190,11 @@ def fit(source: Path, pairs: Path, out: Path, count: int) -> None:
 
 
 def write_xlmr(out: Path) -> None:
-    """Write OUT/xlmr-base by the tests' own maker, with the true number of embeddings."""
-    path = Path(__file__).parent.parent / "tests" / "reference" / "make_checkpoints.py"
-    spec = importlib.util.spec_from_file_location("make_checkpoints", path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} cannot be read")
-    maker: Any = importlib.util.module_from_spec(spec)
-    sys.modules["make_checkpoints"] = maker  # dataclasses look it up
-    spec.loader.exec_module(maker)
-    tensors: Tensors = maker.tensors(maker.XLMR_BASE)
-    table = "roberta.embeddings.word_embeddings.weight"
-    tensors[table] = maker.uniform(table, (XLMR_VOCAB, maker.XLMR_BASE.hidden), 1.0)
-    maker.write(out, maker.XLMR_BASE, tensors)
-    config = json.loads((out / "config.json").read_text("utf-8")) | {"vocab_size": XLMR_VOCAB}
-    (out / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
-    print(f"{out}: {sum(t.size for t in tensors.values()) / 1e6:.0f} M parameters")
+    """Write OUT/xlmr-base: made-up weights, with the true number of embeddings."""
+    shape = dataclasses.replace(bert.XLMR_BASE, vocab=XLMR_VOCAB)
+    made = bert.tensors(shape)
+    bert.write(out, shape, made)
+    print(f"{out}: {sum(t.size for t in made.values()) / 1e6:.0f} M parameters")
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from rerankd.engines.decoder import tensor_shapes as decoder_shapes
 from rerankd.engines.encoder import EncoderConfig
 from rerankd.engines.encoder import tensor_shapes as encoder_shapes
 
-TOKENIZERS = Path(__file__).parent.parent / "tests" / "reference"
+TOKENIZERS = Path(__file__).parents[1] / "tests" / "checkpoints"
 REQUESTS, ROWS, TOKENS = 50, 2, 64
 POLL_S = 0.002
 Stored = Literal["F32", "F16", "BF16"]

@@ -19,7 +19,7 @@ import statistics
 import time
 from importlib import resources
 
-from serving import Client, Server, parsed, percentile, serving
+from shared.serving import Client, Server, parsed, percentile, serving
 
 from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores

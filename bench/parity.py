@@ -14,7 +14,6 @@ import argparse
 import importlib.util
 import json
 import platform
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkpoints are the tests' own
+import shared  # noqa: F401 - from here on tests can be imported
 
 from rerankd.core.options import EngineName, LoadOptions
 from rerankd.core.request import Content, RerankRequest
@@ -33,13 +31,13 @@ from rerankd.core.rows import Logits, Row
 from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
-from tests.reference import make_checkpoints as berts
-from tests.reference import make_deberta_checkpoints as debertas
+from tests.checkpoints import bert as berts
+from tests.checkpoints import deberta as debertas
+from tests.checkpoints import decoder as decoders
+from tests.checkpoints import modernbert as modernberts
 from tests.reference import make_deberta_goldens as deberta_goldens
-from tests.reference import make_decoder_checkpoints as decoders
 from tests.reference import make_decoder_goldens as decoder_goldens
 from tests.reference import make_goldens as bert_goldens
-from tests.reference import make_modernbert_checkpoints as modernberts
 from tests.reference import make_modernbert_goldens as modernbert_goldens
 from tests.reference import make_width_goldens as widths
 

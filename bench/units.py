@@ -33,7 +33,7 @@ from rerankd.models.lexical import LexicalModel
 from rerankd.models.mini import load_mini
 from rerankd.models.text_encoder import TextEncoder
 
-REFERENCE = Path(__file__).parent.parent / "tests" / "reference"
+TOKENIZERS = Path(__file__).parents[1] / "tests" / "checkpoints"
 Work = Callable[[str, "Clock"], str]  # reads a text; answers what became of it
 
 
@@ -150,7 +150,7 @@ def families(files: list[Path]) -> list[Family]:
         return [of_tokenizer(str(file), json.loads(file.read_text("utf-8"))) for file in files]
     names = {"BERT": "bert", "XLM-R": "xlm-roberta", "ModernBERT": "modernbert", "Qwen": "qwen"}
     read = {
-        name: json.loads((REFERENCE / f"tokenizer-{file}.json").read_text("utf-8"))
+        name: json.loads((TOKENIZERS / f"tokenizer-{file}.json").read_text("utf-8"))
         for name, file in names.items()
     }
     steps = [

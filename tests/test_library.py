@@ -21,7 +21,7 @@ from rerankd import (
     RerankRequest,
     StartError,
 )
-from tests.reference import make_checkpoints as checkpoints
+from tests.checkpoints import bert as checkpoints
 
 
 def test_three_lines_rank() -> None:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from reference import make_checkpoints as checkpoints
+
+from tests.checkpoints import bert as checkpoints
 
 pytestmark = pytest.mark.timeout(1800)  # slow
 

@@ -14,7 +14,7 @@ import pytest
 from processes import PATIENCE_S, serving
 
 from rerankd.cli import app
-from tests.reference import make_checkpoints as checkpoints
+from tests.checkpoints import bert as checkpoints
 
 pytestmark = pytest.mark.timeout(1800)  # slow
 

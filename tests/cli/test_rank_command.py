@@ -21,7 +21,7 @@ from rerankd.core.errors import StartError
 from rerankd.measure.trec import read_trec_run
 from rerankd.settings.schema import Settings
 from rerankd.web.server import plan_of
-from tests.reference import make_checkpoints as checkpoints
+from tests.checkpoints import bert as checkpoints
 
 DATA = Path(__file__).parents[1] / "data"
 QUERY = "Panthers defense 308 points"

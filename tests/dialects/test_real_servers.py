@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support import body, real_client, running
 
-from tests.reference import make_decoder_checkpoints, make_modernbert_checkpoints
-from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
+from tests.checkpoints import decoder, modernbert
+from tests.checkpoints.bert import GOLDEN_SHAPES, write
 from tests.servers import table
 from tests.servers.cases import CASES, DOCUMENTS, KEY, MODEL, OTHER_ORDER, QUERY, WITHOUT_KEYS
 from tests.servers.reasons import REASONS
@@ -24,12 +24,8 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
         name: partial(write, shape=GOLDEN_SHAPES[name])
         for name in ("tiny-bert", "tiny-xlmr", "tiny-roberta")
     },
-    "tiny-modernbert": partial(
-        make_modernbert_checkpoints.write, shape=make_modernbert_checkpoints.TINY
-    ),
-    "tiny-qwen3": partial(
-        make_decoder_checkpoints.write, shape=make_decoder_checkpoints.TINY_QWEN3
-    ),
+    "tiny-modernbert": partial(modernbert.write, shape=modernbert.TINY),
+    "tiny-qwen3": partial(decoder.write, shape=decoder.TINY_QWEN3),
 }
 PYDANTIC_FAULTS: tuple[tuple[dict[str, Any], list[str | int], str], ...] = (
     ({"query": 1}, ["query"], "string_type"),

@@ -11,9 +11,9 @@ from rerankd.core.errors import StartError
 from rerankd.core.options import LoadOptions
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
-from tests.reference.make_checkpoints import TINY_BERT, write
-from tests.reference.make_decoder_checkpoints import TINY_QWEN3
-from tests.reference.make_decoder_checkpoints import write as write_decoder
+from tests.checkpoints.bert import TINY_BERT, write
+from tests.checkpoints.decoder import TINY_QWEN3
+from tests.checkpoints.decoder import write as write_decoder
 
 
 def test_without_torch_its_engine_says_how_to_get_it(

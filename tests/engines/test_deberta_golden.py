@@ -16,7 +16,7 @@ from rerankd.engines.openvino.deberta_pack import position_rows
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.selfcheck import self_check
-from tests.reference.make_deberta_checkpoints import GOLDEN_SHAPES, TINY, XSMALL_WIDTH, write
+from tests.checkpoints.deberta import GOLDEN_SHAPES, TINY, XSMALL_WIDTH, write
 from tests.reference.make_deberta_goldens import GOLDEN
 from tests.reference.make_goldens import Golden, Pair, long_documents, long_pairs, pairs
 

@@ -22,7 +22,7 @@ from rerankd.engines.openvino.decoder_pack import pack
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
 from rerankd.models.decoder_checkpoint import open_decoder
 from rerankd.models.selfcheck import self_check
-from tests.reference.make_decoder_checkpoints import GOLDEN_SHAPES, TINY_QWEN3, write
+from tests.checkpoints.decoder import GOLDEN_SHAPES, TINY_QWEN3, write
 from tests.reference.make_decoder_goldens import (
     CHUNK_TOKENS,
     GOLDEN,

@@ -18,8 +18,10 @@ from rerankd.engines.openvino.modernbert_pack import blocks
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.load import Spec, load
 from rerankd.models.selfcheck import self_check
-from tests.reference import make_checkpoints
-from tests.reference.make_checkpoints import TINY_JINA
+from tests.checkpoints import bert
+from tests.checkpoints.bert import TINY_JINA
+from tests.checkpoints.jina import write as write_jina
+from tests.checkpoints.modernbert import GOLDEN_SHAPES, LONG, write
 from tests.reference.make_goldens import GOLDEN as XLMR_GOLDEN
 from tests.reference.make_goldens import (
     Golden,
@@ -29,7 +31,6 @@ from tests.reference.make_goldens import (
     long_pairs,
     pairs,
 )
-from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, LONG, write, write_jina
 from tests.reference.make_modernbert_goldens import GOLDEN, Goldens
 
 pytestmark = pytest.mark.timeout(1800)  # slow
@@ -166,7 +167,7 @@ def jina(tmp_path_factory: pytest.TempPathFactory) -> Scored:
 
 
 def test_jinas_names_score_exactly_as_the_plain_names(jina: Scored, tmp_path: Path) -> None:
-    plain = score("plain", make_checkpoints.write(tmp_path, TINY_JINA))
+    plain = score("plain", bert.write(tmp_path, TINY_JINA))
     np.testing.assert_array_equal(jina.logits, plain.logits)
 
 

@@ -16,7 +16,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.selfcheck import self_check
-from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
+from tests.checkpoints.bert import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import (
     GOLDEN,
     Golden,

@@ -22,8 +22,8 @@ from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.selfcheck import self_check
-from tests.reference import make_decoder_checkpoints, make_modernbert_checkpoints
-from tests.reference.make_checkpoints import GOLDEN_SHAPES, MINILM_L6, write
+from tests.checkpoints import decoder, modernbert
+from tests.checkpoints.bert import GOLDEN_SHAPES, MINILM_L6, write
 from tests.reference.make_goldens import pairs
 
 INT8 = LoadOptions(quantization="int8", streams=2)
@@ -124,13 +124,9 @@ def test_a_weight_that_is_not_finite_is_refused() -> None:
 
 
 def test_families_without_int8_refuse_it(tmp_path: Path) -> None:
-    modernbert = make_modernbert_checkpoints.write(
-        tmp_path / "modernbert", make_modernbert_checkpoints.TINY
-    )
+    folder = modernbert.write(tmp_path / "modernbert", modernbert.TINY)
     with pytest.raises(StartError, match=r"int8.* not for modernbert"):
-        load_cross_encoder(modernbert, name="tiny", options=INT8)
-    decoder = make_decoder_checkpoints.write(
-        tmp_path / "decoder", make_decoder_checkpoints.TINY_QWEN3
-    )
+        load_cross_encoder(folder, name="tiny", options=INT8)
+    folder = decoder.write(tmp_path / "decoder", decoder.TINY_QWEN3)
     with pytest.raises(StartError, match=r"int8.* BERT and XLM-R cross-encoders only"):
-        load_causal_yes_no(decoder, name="tiny", options=INT8)
+        load_causal_yes_no(folder, name="tiny", options=INT8)

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from reference import make_checkpoints as checkpoints
 
 from rerankd.core.errors import StartError
 from rerankd.measure.flops import layer_cost
+from tests.checkpoints import bert as checkpoints
 
 
 def test_minilm_costs_what_its_matrices_say(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
 from rerankd.models.cross_encoder import CrossEncoder
 from rerankd.models.decoder_checkpoint import open_decoder
 from rerankd.models.load import Spec, load
-from tests.reference.make_checkpoints import TINY_BERT
-from tests.reference.make_checkpoints import write as write_encoder
-from tests.reference.make_decoder_checkpoints import TINY_QWEN2, TINY_QWEN3, tensors, write
+from tests.checkpoints.bert import TINY_BERT
+from tests.checkpoints.bert import write as write_encoder
+from tests.checkpoints.decoder import TINY_QWEN2, TINY_QWEN3, tensors, write
 from tests.reference.make_decoder_goldens import INSTRUCTION, PREFIX, SUFFIX
 
 SHAPES = {"qwen3": TINY_QWEN3, "qwen2": TINY_QWEN2}

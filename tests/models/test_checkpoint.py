@@ -14,7 +14,7 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 
 from rerankd.core.errors import StartError
 from rerankd.models.checkpoint import open_checkpoint
-from tests.reference.make_checkpoints import TINY_BERT, TINY_XLMR, Shape, tensors, write
+from tests.checkpoints.bert import TINY_BERT, TINY_XLMR, Shape, tensors, write
 
 Folder = Callable[..., Path]
 FIRST = "bert.encoder.layer.0.attention.self.query.weight"

@@ -10,7 +10,7 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.models.checkpoint import open_checkpoint
-from tests.reference import make_checkpoints as bert
+from tests.checkpoints import bert
 
 
 @pytest.fixture

@@ -25,13 +25,14 @@ from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder, window_of
 from rerankd.models.pair_template import derive_template
 from rerankd.models.text_encoder import TextEncoder
-from tests.reference.make_checkpoints import HERE, TINY_BERT, TINY_XLMR, Shape, write
+from tests.checkpoints.bert import TINY_BERT, TINY_XLMR, Shape, write
+from tests.checkpoints.made import tokenizer_file
 
 FAMILIES = {"bert": TINY_BERT, "xlm-roberta": TINY_XLMR}
 
 
 def tokenizer_of(family: str) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(HERE / f"tokenizer-{family}.json"))
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(family)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

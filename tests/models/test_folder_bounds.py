@@ -22,11 +22,7 @@ from rerankd.models.folder_file import MAX_JSON_BYTES, read_bytes, shown
 from rerankd.models.sizes import MAX_LAYERS, MAX_SIZE
 from rerankd.models.tokenizer_patterns import KNOWN
 from rerankd.models.vision_checkpoint import is_vision, open_vision
-from tests.reference import make_checkpoints as bert
-from tests.reference import make_deberta_checkpoints as deberta
-from tests.reference import make_decoder_checkpoints as decoder
-from tests.reference import make_modernbert_checkpoints as modernbert
-from tests.reference import make_vision_checkpoints as vision
+from tests.checkpoints import bert, deberta, decoder, modernbert, vision
 
 Edit = Callable[[dict[str, Any]], None]
 Open = Callable[[Path], object]

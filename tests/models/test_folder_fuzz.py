@@ -24,11 +24,7 @@ from rerankd.models.decoder_checkpoint import is_decoder, open_decoder
 from rerankd.models.folder_recipe import check_recipe
 from rerankd.models.pair_template import derive_template
 from rerankd.models.vision_checkpoint import is_vision, open_vision
-from tests.reference import make_checkpoints as bert
-from tests.reference import make_deberta_checkpoints as deberta
-from tests.reference import make_decoder_checkpoints as decoder
-from tests.reference import make_modernbert_checkpoints as modernbert
-from tests.reference import make_vision_checkpoints as vision
+from tests.checkpoints import bert, deberta, decoder, modernbert, vision
 
 ROUNDS = int(os.environ.get("RERANKD_FUZZ_ROUNDS", "30"))  # changes of each kind and family
 WRITERS: dict[str, Callable[[Path], Path]] = {

@@ -11,8 +11,7 @@ import pytest
 from rerankd.core.errors import StartError
 from rerankd.models.folder_recipe import check_recipe
 from rerankd.models.load import Loaded, Spec, load
-from tests.reference import make_checkpoints as bert
-from tests.reference import make_decoder_checkpoints as decoder
+from tests.checkpoints import bert, decoder
 
 ST = "sentence_transformers"
 SETTINGS = "config_sentence_transformers.json"

@@ -14,7 +14,7 @@ from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.models.label_names import relevant_label
 from rerankd.models.load import Spec, load
-from tests.reference import make_checkpoints as bert
+from tests.checkpoints import bert
 
 TWO = replace(bert.TINY_BERT, labels=2)
 

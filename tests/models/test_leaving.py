@@ -14,11 +14,11 @@ from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.mini import load_mini
+from tests.checkpoints.bert import TINY_BERT, TINY_XLMR
+from tests.checkpoints.bert import write as write_encoder
+from tests.checkpoints.decoder import TINY_QWEN3
+from tests.checkpoints.decoder import write as write_decoder
 from tests.models.vision import fake_model
-from tests.reference.make_checkpoints import TINY_BERT, TINY_XLMR
-from tests.reference.make_checkpoints import write as write_encoder
-from tests.reference.make_decoder_checkpoints import TINY_QWEN3
-from tests.reference.make_decoder_checkpoints import write as write_decoder
 
 MODELS = ("rerankd-lexical", "rerankd-mini", "bert", "xlm-roberta", "decoder", "vision")
 

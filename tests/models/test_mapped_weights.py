@@ -25,8 +25,8 @@ from rerankd.engines.openvino.decoder_pack import MIN_TOKENS, pack
 from rerankd.engines.openvino.engine import OpenVinoEngine
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.decoder_checkpoint import open_decoder
-from tests.reference import make_decoder_checkpoints as decoders
-from tests.reference.make_checkpoints import TINY_XLMR, XLMR_BASE, tensors, write
+from tests.checkpoints import decoder as decoders
+from tests.checkpoints.bert import TINY_XLMR, XLMR_BASE, tensors, write
 
 Floats = npt.NDArray[np.float32]
 WIDE = dataclasses.replace(XLMR_BASE, hidden=1024, heads=16, intermediate=4096, layers=2)

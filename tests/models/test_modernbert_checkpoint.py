@@ -12,16 +12,12 @@ from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.models import hub
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.load import resolve
-from tests.reference import make_checkpoints
-from tests.reference.make_checkpoints import TINY_XLMR, Tensors
-from tests.reference.make_modernbert_checkpoints import (
-    TINY,
-    TINY_LISTED,
-    as_jina,
-    tensors,
-    write,
-    write_jina,
-)
+from tests.checkpoints import bert
+from tests.checkpoints.bert import TINY_XLMR
+from tests.checkpoints.jina import as_jina
+from tests.checkpoints.jina import write as write_jina
+from tests.checkpoints.made import Tensors
+from tests.checkpoints.modernbert import TINY, TINY_LISTED, tensors, write
 
 JINA = "jinaai/jina-reranker-v2-base-multilingual"
 
@@ -93,14 +89,14 @@ def test_every_tensor_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_jinas_tensors_come_out_under_the_plain_names(tmp_path: Path) -> None:
-    made = as_jina(make_checkpoints.tensors(TINY_XLMR))
+    made = as_jina(bert.tensors(TINY_XLMR))
     half = {name: tensor.astype(np.float16) for name, tensor in made.items()}
     assert "roberta.encoder.layers.1.mixer.Wqkv.weight" in made
     assert "roberta.emb_ln.bias" in made
     assert not any("LayerNorm" in name or "self" in name for name in made)
     whole = open_checkpoint(write_jina(tmp_path / "whole")).weights
     halved = open_checkpoint(write_jina(tmp_path / "half", half)).weights  # pyright: ignore[reportArgumentType]
-    for name, tensor in make_checkpoints.tensors(TINY_XLMR).items():
+    for name, tensor in bert.tensors(TINY_XLMR).items():
         plain = name.removeprefix("roberta.")
         np.testing.assert_array_equal(whole(plain), tensor)
         np.testing.assert_array_equal(halved(plain), tensor.astype(np.float16))
@@ -126,7 +122,7 @@ SPLIT = "roberta.encoder.layer.0.attention.self.key.weight"
 def test_other_names_and_shapes_than_jinas_are_refused(
     extra: dict[str, tuple[int, ...]], says: str, tmp_path: Path
 ) -> None:
-    made: Tensors = as_jina(make_checkpoints.tensors(TINY_XLMR))
+    made: Tensors = as_jina(bert.tensors(TINY_XLMR))
     made |= {name: np.zeros(shape, dtype=np.float32) for name, shape in extra.items()}
     with pytest.raises(StartError, match=says):
         open_checkpoint(write_jina(tmp_path, made))

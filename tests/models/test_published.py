@@ -17,7 +17,7 @@ from rerankd.models.catalog import Entry
 from rerankd.models.cross_encoder import load_cross_encoder
 from rerankd.models.load import load, resolve
 from rerankd.models.published import PUBLISHED, Example
-from tests.reference.make_checkpoints import TINY_XLMR, write
+from tests.checkpoints.bert import TINY_XLMR, write
 
 # its made-up weights happen to rank the self-check's relevant documents first
 LUCKY = dataclasses.replace(TINY_XLMR, layers=1, intermediate=32)

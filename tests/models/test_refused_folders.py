@@ -18,16 +18,13 @@ from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.models.load import Spec, load
-from tests.reference import make_checkpoints as bert
-from tests.reference import make_deberta_checkpoints as deberta
-from tests.reference import make_decoder_checkpoints as decoder
-from tests.reference import make_modernbert_checkpoints as modernbert
+from tests.checkpoints import bert, deberta, decoder, jina, modernbert
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "bert": partial(bert.write, shape=bert.TINY_BERT),
     "xlm-roberta": partial(bert.write, shape=bert.TINY_XLMR),
     "roberta": partial(bert.write, shape=bert.TINY_ROBERTA),
-    "jina": modernbert.write_jina,
+    "jina": jina.write,
     "modernbert": partial(modernbert.write, shape=modernbert.TINY),
     "deberta-v2": partial(deberta.write, shape=deberta.TINY),
     "qwen3": partial(decoder.write, shape=decoder.TINY_QWEN3),

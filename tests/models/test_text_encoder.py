@@ -17,8 +17,8 @@ from rerankd.models.seams import Seams
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import LONGEST_UNCUT, PART, Cutter, Uncut, in_slices, weight
 from rerankd.models.tokenizer_parts import Parts, read_parts
+from tests.checkpoints.made import tokenizer_file
 from tests.nasty_texts import nasty_text
-from tests.reference.make_checkpoints import HERE
 
 SPACES: Final = [
     {"content": " " * n, "id": 5000 + n, "normalized": True, "special": False} for n in (2, 3, 8)
@@ -38,7 +38,7 @@ def read(name: str) -> dict[str, Any]:
     if name == "mini":
         file = resources.files("rerankd.builtin").joinpath("mini", "tokenizer.json")
         return json.loads(file.read_text("utf-8"))
-    return json.loads((HERE / f"tokenizer-{name}.json").read_text("utf-8"))
+    return json.loads(tokenizer_file(name).read_text("utf-8"))
 
 
 def with_added(fields: dict[str, Any], *tokens: dict[str, Any]) -> dict[str, Any]:

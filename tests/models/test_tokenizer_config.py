@@ -16,7 +16,7 @@ from rerankd.core.errors import StartError
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.load import Spec, load
 from rerankd.models.pair_template import derive_template, token_ids
-from tests.reference import make_checkpoints as bert
+from tests.checkpoints import bert
 from tests.reference.make_tokenizer_goldens import CASES, DOCUMENT, GOLDEN, QUERY
 
 GOLDENS: dict[str, dict[str, dict[str, list[int]]]] = json.loads(GOLDEN.read_text("utf-8"))

@@ -17,8 +17,7 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models import load as loading
 from rerankd.models.load import Spec, load, resolve
 from rerankd.models.mini import read_config
-from tests.reference import make_checkpoints as bert
-from tests.reference import make_decoder_checkpoints as decoder
+from tests.checkpoints import bert, decoder
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "bert": partial(bert.write, shape=bert.TINY_BERT),

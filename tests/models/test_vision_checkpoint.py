@@ -17,15 +17,9 @@ from rerankd.core.options import LoadOptions
 from rerankd.models import catalog, hub, vision_checkpoint, vision_pixels
 from rerankd.models.load import Spec, load, resolve
 from rerankd.models.vision_checkpoint import is_vision, open_vision
-from tests.reference.make_decoder_checkpoints import TINY_QWEN3
-from tests.reference.make_decoder_checkpoints import write as write_decoder
-from tests.reference.make_vision_checkpoints import (
-    GOLDEN_SHAPES,
-    TINY,
-    TINY_UNTIED,
-    tensors,
-    write,
-)
+from tests.checkpoints.decoder import TINY_QWEN3
+from tests.checkpoints.decoder import write as write_decoder
+from tests.checkpoints.vision import GOLDEN_SHAPES, TINY, TINY_UNTIED, tensors, write
 
 PUBLISHED: dict[str, dict[str, Any]] = {  # config.json of Qwen3-VL-2B and -8B, what is read of it
     "2B": {

@@ -14,8 +14,8 @@ from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.request import Content
 from rerankd.models.vision_pixels import see_image, see_video
 from rerankd.models.vision_yes_no import WINDOW_TOKENS, VisionYesNo
+from tests.checkpoints.vision import IDS
 from tests.models.vision import ask, fake_model, golden, rows_of
-from tests.reference.make_vision_checkpoints import IDS
 from tests.reference.make_vision_goldens import Item, clip, items, runs
 from tests.reference.make_vision_table import line
 from tests.reference.pictures import Clip, Picture, content

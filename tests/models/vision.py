@@ -14,7 +14,7 @@ from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
 from rerankd.models.vision_pixels import SAMPLING
 from rerankd.models.vision_yes_no import WINDOW_TOKENS, VisionYesNo
-from tests.reference.make_vision_checkpoints import TINY, Shape, write
+from tests.checkpoints.vision import TINY, Shape, write
 from tests.reference.make_vision_goldens import GOLDEN, Item, Side
 from tests.reference.pictures import content
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tests.reference.make_checkpoints import HERE
-from tests.reference.make_deberta_checkpoints import GOLDEN_SHAPES, write
+from tests.checkpoints.deberta import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import Golden, golden, save
 
-GOLDEN = HERE / "golden-deberta.json"
+GOLDEN = Path(__file__).parent / "golden-deberta.json"
 
 
 def main() -> None:

@@ -12,11 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypedDict
 
-from tests.reference.make_checkpoints import HERE
-from tests.reference.make_decoder_checkpoints import GOLDEN_SHAPES, write
+from tests.checkpoints.decoder import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import pairs, save, written_pairs
 
-GOLDEN = HERE / "golden-decoder.json"
+GOLDEN = Path(__file__).parent / "golden-decoder.json"
 WINDOW_TOKENS = 512  # of the pairs; 8192 would never cut one
 LONG_TOKENS = 8192
 CHUNK_TOKENS, OVERLAP_TOKENS = 300, 40

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from tests.reference.make_checkpoints import GOLDEN_SHAPES, HERE, write
+from tests.checkpoints.bert import GOLDEN_SHAPES, write
 
-GOLDEN = HERE / "golden.json"
+GOLDEN = Path(__file__).parent / "golden.json"
 
 
 class Pair(TypedDict):
@@ -46,7 +46,7 @@ class Golden(TypedDict):
 
 def written_pairs() -> list[Pair]:
     """The lines of pairs.jsonl."""
-    lines = (HERE / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parent / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 

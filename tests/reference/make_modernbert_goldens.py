@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import TypedDict
 
-from tests.reference import make_checkpoints
-from tests.reference.make_checkpoints import HERE, TINY_JINA
+from tests.checkpoints import bert
+from tests.checkpoints.bert import TINY_JINA
+from tests.checkpoints.modernbert import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import Golden, Reference, golden, long_documents, save
-from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, write
 
-GOLDEN = HERE / "golden-modernbert.json"
+GOLDEN = Path(__file__).parent / "golden-modernbert.json"
 
 
 class Goldens(TypedDict):
@@ -27,7 +27,7 @@ class Goldens(TypedDict):
 
 def jina_chunks(folder: Path) -> list[list[list[float]]]:
     """Logits of every long document's chunks, the last right-aligned, of a plain TINY_JINA."""
-    reference = Reference(make_checkpoints.write(folder, TINY_JINA))
+    reference = Reference(bert.write(folder, TINY_JINA))
     return [reference.chunks(item, right_align_last=True) for item in long_documents()]
 
 

@@ -57,8 +57,7 @@ class Case:
 
 
 def _write(family: str, folder: Path) -> Path:
-    from tests.reference import make_checkpoints as bert
-    from tests.reference import make_deberta_checkpoints as deberta
+    from tests.checkpoints import bert, deberta
 
     if family == "deberta-v2":
         return deberta.write(folder, deberta.TINY)

@@ -27,12 +27,11 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from tests.reference.make_checkpoints import HERE
+from tests.checkpoints.vision import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import save, written_pairs
-from tests.reference.make_vision_checkpoints import GOLDEN_SHAPES, write
 from tests.reference.pictures import Clip, Picture, frames
 
-GOLDEN = HERE / "golden-vision.json"
+GOLDEN = Path(__file__).parent / "golden-vision.json"
 CHUNK_TOKENS, OVERLAP_TOKENS = 300, 40
 MAX_LENGTH = 10240
 TOKEN = 32 * 32

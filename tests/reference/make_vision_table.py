@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rerankd.models.smart_resize import smart_resize
 from rerankd.models.vision_pixels import FACTOR, IMAGE
-from tests.reference.make_vision_checkpoints import TINY, write
+from tests.checkpoints.vision import TINY, write
 from tests.reference.make_vision_goldens import SIZES, Reference
 
 HEAD = "| image, pixels | resized | tokens | by the processor |\n|---|---|---|---|\n"

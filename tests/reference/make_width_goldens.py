@@ -14,16 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-from tests.reference import make_checkpoints as bert
-from tests.reference import make_deberta_checkpoints as deberta
-from tests.reference import make_decoder_checkpoints as decoder
-from tests.reference import make_modernbert_checkpoints as modernbert
-from tests.reference.make_checkpoints import HERE
+from tests.checkpoints import bert, deberta, decoder, modernbert
 from tests.reference.make_decoder_goldens import WINDOW_TOKENS, Item, items
 from tests.reference.make_decoder_goldens import Reference as DecoderReference
 from tests.reference.make_goldens import Pair, Reference, long_pairs, pairs, save
 
-GOLDEN = HERE / "golden-width.json"
+GOLDEN = Path(__file__).parent / "golden-width.json"
 STEP = 8
 Writer = Callable[[Path], Path]
 ENCODERS: dict[str, Writer] = {

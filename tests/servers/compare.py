@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.reference import make_checkpoints
+from tests.checkpoints import bert
 from tests.servers.cases import CASES, OTHER_ORDER, PACKAGES, WITHOUT_KEYS, Case
 from tests.servers.reasons import REASONS
 from tests.servers.shape import alike, shape_of
@@ -55,9 +55,7 @@ def main() -> None:
     name, path = chosen.server, HERE / "results" / f"{chosen.server}.json"
     ordered = name not in OTHER_ORDER
     with tempfile.TemporaryDirectory() as work:
-        folder = make_checkpoints.write(
-            Path(work) / "tiny", make_checkpoints.GOLDEN_SHAPES["tiny-bert"]
-        )
+        folder = bert.write(Path(work) / "tiny", bert.GOLDEN_SHAPES["tiny-bert"])
         with SERVERS[name](chosen.python, folder) as base:
             real = {
                 case.name: ask(base, case, case.path_at(name), ordered=ordered) for case in CASES

@@ -13,7 +13,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.models.load import load, resolve
 from rerankd.service.scheduler import Scheduler
-from tests.reference.make_checkpoints import TINY_BERT, write
+from tests.checkpoints.bert import TINY_BERT, write
 
 
 class Counting:

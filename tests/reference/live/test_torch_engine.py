@@ -25,10 +25,10 @@ from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
 from rerankd.models.selfcheck import self_check
-from tests.reference import make_checkpoints as berts
-from tests.reference import make_decoder_checkpoints as decoders
+from tests.checkpoints import bert as berts
+from tests.checkpoints import decoder as decoders
+from tests.checkpoints import modernbert as modernberts
 from tests.reference import make_decoder_goldens, make_goldens, make_modernbert_goldens
-from tests.reference import make_modernbert_checkpoints as modernberts
 
 pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 

@@ -1,26 +1,27 @@
-"""Qwen3-VL checkpoints with made-up weights, written by numpy alone.
+"""Qwen3-VL checkpoints with made-up weights.
 
-As make_decoder_checkpoints: weights from the raw bits of PCG64, the small byte-level tokenizer with
-Qwen's splitting rule, here with the tokens of pictures as well. The structure is the published one:
-deepstack from three depths of the tower, interleaved M-RoPE in three sections, a position table
-that is stretched over the picture.
+As decoder.py, with the tokens of pictures as well. The structure is the published one: deepstack
+from three depths of the tower, interleaved M-RoPE in three sections, a position table that is
+stretched over the picture. `python -m tests.checkpoints.vision FOLDER` writes the tiny one.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
 from tokenizers import AddedToken, Tokenizer
 
-from tests.reference.make_checkpoints import Tensors, uniform
-from tests.reference.make_decoder_checkpoints import TOKENIZER, VOCAB
+from tests.checkpoints.decoder import VOCAB
+from tests.checkpoints.made import (
+    Tensors,
+    tokenizer_config,
+    tokenizer_file,
+    uniform,
+    write_folder,
+)
 
 PICTURES = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 IDS = {token: VOCAB + i for i, token in enumerate(PICTURES)}
@@ -185,22 +186,9 @@ def config(shape: Shape) -> dict[str, object]:
     }
 
 
-def tokenizer_config() -> dict[str, object]:
-    """tokenizer_config.json."""
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": 262144,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "eos_token": "<|im_end|>",
-        "pad_token": "<|endoftext|>",
-        "additional_special_tokens": ["<|im_start|>", "<|im_end|>", *PICTURES],
-        "clean_up_tokenization_spaces": False,
-    }
-
-
 def tokenizer() -> Tokenizer:
     """The decoders' tokenizer and the tokens of pictures."""
-    made = Tokenizer.from_file(str(TOKENIZER))
+    made = Tokenizer.from_file(str(tokenizer_file("qwen")))
     pictures = [AddedToken(token, normalized=False) for token in PICTURES]
     made.add_special_tokens(pictures)  # pyright: ignore[reportUnknownMemberType] - a bare list
     # one token there, so that the answer is opened by five: what the published cutting counts on
@@ -211,26 +199,20 @@ def tokenizer() -> Tokenizer:
 
 def write(folder: Path, shape: Shape) -> Path:
     """Write a checkpoint, sharded where the shape says so."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in (
-        ("config.json", config(shape)),
-        ("tokenizer_config.json", tokenizer_config()),
-    ):
-        (folder / name).write_text(json.dumps(data, indent=1), encoding="utf-8")
-    tokenizer().save(str(folder / "tokenizer.json"))
-    made: dict[str, Any] = dict(tensors(shape))
-    if shape.shards == 1:
-        save_file(made, folder / "model.safetensors")
-        return folder
-    weight_map: dict[str, str] = {}
-    for shard in range(shape.shards):
-        file = f"model-{shard + 1:05}-of-{shape.shards:05}.safetensors"
-        part = {n: made[n].astype(np.float16) for n in list(made)[shard :: shape.shards]}
-        save_file(part, folder / file)
-        weight_map |= dict.fromkeys(part, file)
-    index = {"metadata": {}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
-    return folder
+    tokens = {"eos": "<|im_end|>", "pad": "<|endoftext|>"}
+    return write_folder(
+        folder,
+        config=config(shape),
+        tokenizer_config=tokenizer_config(
+            tokens,
+            window=262144,
+            additional_special_tokens=["<|im_start|>", "<|im_end|>", *PICTURES],
+            clean_up_tokenization_spaces=False,
+        ),
+        tokenizer=tokenizer().to_str(),
+        tensors=tensors(shape),
+        shards=shape.shards,
+    )
 
 
 if __name__ == "__main__":

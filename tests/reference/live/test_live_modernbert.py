@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.reference import make_checkpoints
-from tests.reference.make_checkpoints import TINY_JINA
+from tests.checkpoints import bert
+from tests.checkpoints.bert import TINY_JINA
+from tests.checkpoints.modernbert import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import Reference, long_documents, long_pairs, pairs
-from tests.reference.make_modernbert_checkpoints import GOLDEN_SHAPES, write
 from tests.reference.make_modernbert_goldens import GOLDEN, Goldens
 
 pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
@@ -33,6 +33,6 @@ def test_golden_logits_are_those_of_live_transformers(name: str, tmp_path: Path)
 
 
 def test_jinas_chunks_are_those_of_live_transformers(tmp_path: Path) -> None:
-    reference = Reference(make_checkpoints.write(tmp_path, TINY_JINA))
+    reference = Reference(bert.write(tmp_path, TINY_JINA))
     chunks = reference.chunks(long_documents()[0], right_align_last=True)
     np.testing.assert_allclose(chunks, GOLDENS["jina"][0], rtol=0, atol=1e-4)

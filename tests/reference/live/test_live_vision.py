@@ -22,8 +22,9 @@ from rerankd.core.visual import Placed, Visual
 from rerankd.models.load import Spec, load
 from rerankd.models.selfcheck import self_check
 from rerankd.models.vision_yes_no import VisionYesNo, load_vision_yes_no
+from tests.checkpoints.vision import GOLDEN_SHAPES, TINY, write
 from tests.models.vision import ask, golden, rows_of
-from tests.reference.make_vision_checkpoints import GOLDEN_SHAPES, TINY, write
+from tests.reference.live.test_torch_engine import Small, by_contract, options, out_of_memory, ranks
 from tests.reference.make_vision_goldens import (
     CHUNK_TOKENS,
     OVERLAP_TOKENS,
@@ -36,7 +37,6 @@ from tests.reference.make_vision_goldens import (
     runs,
 )
 from tests.reference.pictures import Picture
-from tests.reference.test_torch_engine import Small, by_contract, options, out_of_memory, ranks
 
 pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
@@ -272,8 +272,8 @@ def test_rows_with_misplaced_pictures_never_reach_the_device(scored: Scored) -> 
 
 
 def test_a_model_without_eyes_refuses_a_picture(scored: Scored, tmp_path: Path) -> None:
-    from tests.reference.make_checkpoints import TINY_BERT
-    from tests.reference.make_checkpoints import write as write_encoder
+    from tests.checkpoints.bert import TINY_BERT
+    from tests.checkpoints.bert import write as write_encoder
 
     spec = Spec(name="x", folder=write_encoder(tmp_path, TINY_BERT), options=options())
     engine = load(spec).model.engine

@@ -14,7 +14,7 @@ import pytest
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
 from rerankd.models.cross_encoder import load_cross_encoder
-from tests.reference.make_checkpoints import GOLDEN_SHAPES, write
+from tests.checkpoints.bert import GOLDEN_SHAPES, write
 from tests.reference.make_goldens import (
     GOLDEN,
     Golden,

@@ -16,7 +16,7 @@ import pytest
 
 from rerankd.engines.openvino.deberta_pack import position_rows
 from rerankd.models.checkpoint import open_checkpoint
-from tests.reference.make_deberta_checkpoints import GOLDEN_SHAPES, XSMALL_WIDTH, write
+from tests.checkpoints.deberta import GOLDEN_SHAPES, XSMALL_WIDTH, write
 from tests.reference.make_deberta_goldens import GOLDEN
 from tests.reference.make_goldens import Golden, Reference, long_documents, long_pairs, pairs
 

@@ -1,26 +1,21 @@
-"""ModernBERT checkpoints, and jina's names for an XLM-R, as make_checkpoints does the others.
-
-`python -m tests.reference.make_modernbert_checkpoints` trains the small tokenizer again.
-"""
+"""ModernBERT checkpoints with made-up weights."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from tokenizers.trainers import BpeTrainer
+from tests.checkpoints.made import (
+    VOCAB,
+    Tensors,
+    tokenizer_config,
+    tokenizer_file,
+    uniform,
+    write_folder,
+)
 
-from tests.reference import make_checkpoints
-from tests.reference.make_checkpoints import HERE, TINY_XLMR, VOCAB, Tensors, uniform
-
-TOKENIZER = HERE / "tokenizer-modernbert.json"
 SPECIALS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 
 
@@ -155,94 +150,12 @@ def config(shape: Shape) -> dict[str, object]:
 
 
 def write(folder: Path, shape: Shape, **change: object) -> Path:
-    """Write the four files of a checkpoint; `change` replaces fields of config.json."""
-    tokenizer_config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": shape.positions,
-        "model_input_names": ["input_ids", "attention_mask"],
-        **{f"{token[1:-1].lower()}_token": token for token in SPECIALS},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in (
-        ("config.json", config(shape) | change),
-        ("tokenizer_config.json", tokenizer_config),
-    ):
-        (folder / name).write_text(json.dumps(data, indent=1), encoding="utf-8")
-    (folder / "tokenizer.json").write_bytes(TOKENIZER.read_bytes())
-    save_file(tensors(shape), folder / "model.safetensors")
-    return folder
-
-
-def as_jina(made: Tensors) -> Tensors:
-    """The tensors of an XLM-R under jina's names, query, key and value in one."""
-    names = {
-        "embeddings.LayerNorm": "emb_ln",
-        "encoder.layer.": "encoder.layers.",
-        "attention.output.dense": "mixer.out_proj",
-        "attention.output.LayerNorm": "norm1",
-        "intermediate.dense": "mlp.fc1",
-        "output.dense": "mlp.fc2",
-        "output.LayerNorm": "norm2",
-    }
-    parts = ("query", "key", "value")
-    renamed = Tensors()
-    for name, tensor in made.items():
-        block, middle, rest = name.partition("attention.self.")
-        part, _, kind = rest.partition(".")
-        if middle and part != parts[0]:
-            continue
-        for old, new in names.items():
-            block = block.replace(old, new)
-        if middle:
-            joined = [made[name.replace(parts[0], each)] for each in parts]
-            renamed[f"{block}mixer.Wqkv.{kind}"] = np.concatenate(joined)
-        else:
-            renamed[block] = tensor
-    return renamed
-
-
-def write_jina(
-    folder: Path, made: Tensors | None = None, shape: make_checkpoints.Shape = TINY_XLMR
-) -> Path:
-    """An XLM-R as jina-reranker-v2 is published: its names, no model_type, remote code."""
-    jina = as_jina(make_checkpoints.tensors(shape)) if made is None else made
-    make_checkpoints.write(folder, shape, jina)
-    path = folder / "config.json"
-    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    del fields["model_type"]
-    remote = "modeling_xlm_roberta.XLMRobertaForSequenceClassification"
-    fields |= {"auto_map": {"AutoModelForSequenceClassification": remote}, "use_flash_attn": True}
-    path.write_text(json.dumps(fields), encoding="utf-8")
-    return folder
-
-
-def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Byte-level BPE as ModernBERT's, with VOCAB entries."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = BpeTrainer(
-        vocab_size=VOCAB,
-        special_tokens=SPECIALS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+    """Write the files of a checkpoint; `change` replaces fields of config.json."""
+    tokens = {token[1:-1].lower(): token for token in SPECIALS}
+    return write_folder(
+        folder,
+        config=config(shape) | change,
+        tokenizer_config=tokenizer_config(tokens, window=shape.positions),
+        tokenizer=tokenizer_file("modernbert").read_text(encoding="utf-8"),
+        tensors=tensors(shape),
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B [SEP]",
-        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
-    )
-    return tokenizer
-
-
-def main() -> None:
-    """Train the tokenizer on the texts of pairs.jsonl and write it beside this file."""
-    lines = (HERE / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)[key] for line in lines for key in ("query", "document")]
-    train_tokenizer(texts).save(str(TOKENIZER), pretty=False)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,9 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from workers import environment
-
 from rerankd.measure.workload import Request
+from shared.workers import environment
 
 PATIENCE_S = 180.0
 

@@ -13,8 +13,8 @@ from typing import Any, TypedDict
 
 from rerankd.measure.workload import Request
 
-HERE = Path(__file__).parent
-SRC = HERE.parent / "src"
+BENCH = Path(__file__).parents[1]
+SRC = BENCH.parent / "src"
 
 
 class Answer(TypedDict):
@@ -44,7 +44,7 @@ class Worker:
         self._log = Path(tempfile.gettempdir()) / f"bench-{label.replace(' ', '-')}.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own workers
-                [str(python), str(HERE / "peers" / script), *arguments],
+                [str(python), str(BENCH / "peers" / script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,15 +1,20 @@
-"""DeBERTa-v2 checkpoints with made-up weights, as make_checkpoints does the others."""
+"""DeBERTa-v2 checkpoints with made-up weights."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
-
-from tests.reference.make_checkpoints import HERE, VOCAB, Tensors, relabelled, uniform
+from tests.checkpoints.made import (
+    VOCAB,
+    Tensors,
+    relabelled,
+    tokenizer_config,
+    tokenizer_file,
+    uniform,
+    write_folder,
+)
 
 SPECIALS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
 
@@ -124,21 +129,13 @@ def config(shape: Shape) -> dict[str, object]:
 
 
 def write(folder: Path, shape: Shape, **change: object) -> Path:
-    """Write the four files of a checkpoint; `change` replaces fields of config.json."""
-    tokenizer_config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": shape.positions,
-        "model_input_names": ["input_ids", "attention_mask", "token_type_ids"],
-        **{f"{token[1:-1].lower()}_token": token for token in SPECIALS},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in (
-        ("config.json", config(shape) | change),
-        ("tokenizer_config.json", tokenizer_config),
-    ):
-        (folder / name).write_text(json.dumps(data, indent=1), encoding="utf-8")
+    """Write the files of a checkpoint; `change` replaces fields of config.json."""
+    tokens = {token[1:-1].lower(): token for token in SPECIALS}
     template = "[CLS] $A [SEP] $B:1 [SEP]:1"
-    tokenizer = relabelled(HERE / "tokenizer-xlm-roberta.json", SPECIALS, template)
-    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
-    save_file(tensors(shape), folder / "model.safetensors")
-    return folder
+    return write_folder(
+        folder,
+        config=config(shape) | change,
+        tokenizer_config=tokenizer_config(tokens, window=shape.positions, types=True),
+        tokenizer=relabelled(tokenizer_file("xlm-roberta"), SPECIALS, template),
+        tensors=tensors(shape),
+    )

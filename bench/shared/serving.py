@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib
 import json
 import math
 import os
@@ -28,8 +27,9 @@ from typing import Any
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import superset
 from rerankd.dialects.wire import Options, WireRequest
+from shared import ROOT
+from tests.checkpoints import bert
 
-ROOT = Path(__file__).parent.parent
 KEYS = ("bench-a", "bench-b", "bench-c", "bench-d", "bench-e")
 _START_S = 60
 _MEDIAN_WORDS, _SPREAD, _MOST_WORDS = 50, 0.75, 240  # the small vocabulary makes 2 tokens a word
@@ -42,9 +42,7 @@ def parsed(body: bytes) -> RerankRequest:
 
 def checkpoint(folder: Path) -> Path:
     """Write the MiniLM-shaped checkpoint of the tests."""
-    sys.path.insert(0, str(ROOT))
-    made: Any = importlib.import_module("tests.reference.make_checkpoints")
-    return made.write(folder / "minilm-l6", made.MINILM_L6)
+    return bert.write(folder / "minilm-l6", bert.MINILM_L6)
 
 
 class Texts:

@@ -1,45 +1,25 @@
-"""Decoder checkpoints with made-up weights in the forms of Qwen3 and Qwen2, written by numpy alone.
+"""Decoder checkpoints with made-up weights in the forms of Qwen3 and Qwen2.
 
-As make_checkpoints: weights from the raw bits of PCG64, so the committed golden logits hold
-wherever the tests run. `python -m tests.reference.make_decoder_checkpoints` trains the byte-level
-tokenizer again; with a folder behind it, it writes a checkpoint of the true width of
-Qwen3-Reranker-0.6B with two layers and the small vocabulary there.
+`python -m tests.checkpoints.decoder FOLDER` writes one of the true width of Qwen3-Reranker-0.6B,
+with two layers and the small vocabulary.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
-from tokenizers import (
-    AddedToken,
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
+from tests.checkpoints.made import (
+    Tensors,
+    tokenizer_config,
+    tokenizer_file,
+    uniform,
+    write_folder,
 )
-from tokenizers.trainers import BpeTrainer
-
-from tests.reference.make_checkpoints import HERE, Tensors, uniform
 
 VOCAB = 2000
-TOKENIZER = HERE / "tokenizer-qwen.json"
-SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-THINK = ["<think>", "</think>"]  # added tokens that are not special, as in Qwen3's tokenizer
-# Source: tokenizer.json of Qwen2 and Qwen3.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,75 +142,20 @@ def config(shape: Shape) -> dict[str, object]:
     }
 
 
-def tokenizer_config(shape: Shape) -> dict[str, object]:
-    """tokenizer_config.json."""
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": 131072,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "eos_token": "<|im_end|>",
-        "pad_token": "<|endoftext|>",
-        "clean_up_tokenization_spaces": False,
-    }
-
-
 def write(folder: Path, shape: Shape) -> Path:
     """Write a checkpoint, sharded where the shape says so."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in (
-        ("config.json", config(shape)),
-        ("tokenizer_config.json", tokenizer_config(shape)),
-    ):
-        (folder / name).write_text(json.dumps(data, indent=1), encoding="utf-8")
-    (folder / "tokenizer.json").write_bytes(TOKENIZER.read_bytes())
-    made: dict[str, Any] = dict(tensors(shape))
-    if shape.shards == 1:
-        save_file(made, folder / "model.safetensors")
-        return folder
-    weight_map: dict[str, str] = {}
-    for shard in range(shape.shards):
-        file = f"model-{shard + 1:05}-of-{shape.shards:05}.safetensors"
-        part = {n: made[n].astype(np.float16) for n in list(made)[shard :: shape.shards]}
-        save_file(part, folder / file)
-        weight_map |= dict.fromkeys(part, file)
-    index = {"metadata": {}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
-    return folder
-
-
-def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Byte-level BPE as Qwen's, with VOCAB entries."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+    tokens = {"eos": "<|im_end|>", "pad": "<|endoftext|>"}
+    return write_folder(
+        folder,
+        config=config(shape),
+        tokenizer_config=tokenizer_config(
+            tokens, window=131072, clean_up_tokenization_spaces=False
+        ),
+        tokenizer=tokenizer_file("qwen").read_text(encoding="utf-8"),
+        tensors=tensors(shape),
+        shards=shape.shards,
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    trainer = BpeTrainer(
-        vocab_size=VOCAB - len(THINK),
-        special_tokens=SPECIALS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([*texts, "yes\nno\n" * 1000], trainer)
-    added = [AddedToken(token, normalized=False) for token in THINK]
-    tokenizer.add_tokens(added)  # pyright: ignore[reportUnknownMemberType] - a bare list there
-    return tokenizer
-
-
-def main() -> None:
-    """Train the tokenizer on the texts of pairs.jsonl, or write the wide checkpoint."""
-    if len(sys.argv) > 1:
-        write(Path(sys.argv[1]), WIDE_QWEN3)
-        return
-    lines = (HERE / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)[key] for line in lines for key in ("query", "document")]
-    train_tokenizer(texts).save(str(TOKENIZER), pretty=False)
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]), WIDE_QWEN3)

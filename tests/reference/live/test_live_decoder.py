@@ -14,7 +14,7 @@ import pytest
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.models.causal_yes_no import CausalYesNo, load_causal_yes_no
-from tests.reference.make_decoder_checkpoints import GOLDEN_SHAPES, write
+from tests.checkpoints.decoder import GOLDEN_SHAPES, write
 from tests.reference.make_decoder_goldens import (
     GOLDEN,
     LONG_TOKENS,
