@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,7 +33,6 @@ from rerankd.service.pool import Pool
 from rerankd.settings.schema import Settings
 from rerankd.telemetry.logs import log_event
 from rerankd.telemetry.metrics import Metrics
-from rerankd.web import paths
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import LOGGED_CHARACTERS, network_of, networks
 from rerankd.web.endpoints import WARNINGS_HEADER, RerankEndpoint, envelope_of, response_of
@@ -40,7 +40,10 @@ from rerankd.web.front import Front
 from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
 from rerankd.web.operations import Operations
+from rerankd.web.paths import What, gets
 from rerankd.web.state import State
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 HINT_HEADER = "x-rerankd-hint"  # on a 404 or 405: the path that may have been meant
 
@@ -150,25 +153,24 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
     for route in registry.routes:
         endpoint = RerankEndpoint(route, state)
         routes += [Route(path, endpoint, methods=["POST"]) for path in _spellings(route.path)]
-    for path, probe, dialect in registry.probes:
-        answer = operations.probe(probe, dialect)
-        routes += [Route(spelling, answer, methods=["GET"]) for spelling in _spellings(path)]
-    for path, get in (
-        ("/", operations.root),
-        ("/ready", operations.ready),
-        ("/metrics", operations.metrics),
-        ("/openapi.json", operations.openapi),
-        ("/docs", operations.docs),
-        *((path, operations.health) for path in paths.healths(registry)),
-        *((path, operations.user) for path in paths.user_infos(registry)),
-    ):
-        routes.append(Route(path, get, methods=["GET"]))
-    for path in paths.model_lists(registry):
-        routes += [
-            Route(path, operations.models, methods=["GET"]),
-            Route(path + "/", operations.models, methods=["GET"]),
-            Route(path + "/{name:path}", operations.model, methods=["GET"]),
-        ]
+    handlers: dict[What, Handler] = {
+        "models": operations.models,
+        "model": operations.model,
+        "user": operations.user,
+        "health": operations.health,
+        "ready": operations.ready,
+        "metrics": operations.metrics,
+        "root": operations.root,
+        "openapi": operations.openapi,
+        "docs": operations.docs,
+    }
+    for get in gets(registry):
+        if get.probe is not None and get.speaker is not None:
+            handler = operations.probe(get.probe, get.speaker)
+        else:
+            handler = handlers[get.what]
+        spellings = _spellings(get.path) if get.slash else _spellings(get.path)[:1]
+        routes += [Route(spelling, handler, methods=["GET"]) for spelling in spellings]
     return routes
 
 

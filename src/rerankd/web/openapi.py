@@ -10,10 +10,10 @@ from typing import Any, cast
 import msgspec
 
 from rerankd.core.errors import InvalidRequest, RerankError, Unauthorized, UnknownModel
-from rerankd.dialects.base import AnyEndpoint, Probe
+from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import Registry, Route
 from rerankd.dialects.wire import JSON, Envelope, Options
-from rerankd.web import paths
+from rerankd.web.paths import Get, gets
 from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport, UserInfo
 
 _REF = "#/components/schemas/{name}"
@@ -73,24 +73,9 @@ class _Writer:
             route.path: {"post": self._rerank(route)} for route in self._registry.routes
         }
 
-        def add(path: str, operation: dict[str, Any]) -> None:
-            found.setdefault(path, {}).setdefault("get", operation)
-
-        for path, probe, dialect in self._registry.probes:
-            add(path, self._probe(path, probe, dialect))
-        for path, speaker in paths.model_lists(self._registry).items():
-            add(path, self._models(path, "What is served, default first.", ModelList, speaker))
-            one = path + "/{name}"
-            add(one, self._models(one, "One served name.", ModelInfo, speaker))
-        for path, speaker in paths.user_infos(self._registry).items():
-            add(
-                path,
-                self._models(path, "Whose key this is, as SiliconFlow says it.", UserInfo, speaker),
-            )
-        for path in paths.healths(self._registry):
-            add(path, self._public(path, "Does every model really score?", HealthReport))
-        add("/ready", self._public("/ready", "Send requests here?", ReadyReport))
-        add("/metrics", _plain("/metrics", "Prometheus metrics."))
+        for get in gets(self._registry):
+            if get.summary:
+                found.setdefault(get.path, {}).setdefault("get", self._get(get))
         return found
 
     def _rerank(self, route: Route) -> dict[str, Any]:
@@ -112,39 +97,30 @@ class _Writer:
             "responses": self._responses(answers),
         }
 
-    def _probe(self, path: str, probe: Probe, dialect: AnyEndpoint) -> dict[str, Any]:
-        answers: dict[int, list[Any]] = {200: [probe.answer]}
-        if not probe.public:
-            answers |= _refusals(dialect)
-        if probe.health:
-            answers[503] = [dialect.errors.get(503, probe.answer)]
+    def _get(self, get: Get) -> dict[str, Any]:
+        public = get.speaker is None or (get.probe is not None and get.probe.public)
+        tag = get.speaker.name if get.probe and get.speaker else "operations"
         return {
-            "operationId": "get_" + _operation_id(path),
-            "summary": probe.summary,
-            "tags": [dialect.name],
-            "security": [] if probe.public else self._security([dialect]),
-            **_parameters(path),
-            "responses": self._responses(answers),
+            "operationId": "get_" + _operation_id(get.path),
+            "summary": get.summary,
+            "tags": ["models" if get.speaker and not get.probe else tag],
+            "security": [] if public or get.speaker is None else self._security([get.speaker]),
+            **({} if get.speaker is None else _parameters(get.path)),
+            "responses": self._answers(get),
         }
 
-    def _models(self, path: str, summary: str, kind: Any, speaker: AnyEndpoint) -> dict[str, Any]:
-        return {
-            "operationId": "get_" + _operation_id(path),
-            "summary": summary,
-            "tags": ["models"],
-            "security": self._security([speaker]),
-            **_parameters(path),
-            "responses": self._responses({200: [kind], **_refusals(speaker)}),
-        }
-
-    def _public(self, path: str, summary: str, kind: Any) -> dict[str, Any]:
-        return {
-            "operationId": "get_" + _operation_id(path),
-            "summary": summary,
-            "tags": ["operations"],
-            "security": [],
-            "responses": self._responses({200: [kind], 503: [kind]}),
-        }
+    def _answers(self, get: Get) -> dict[str, Any]:
+        if get.speaker is None and get.answer is None:
+            content = {"text/plain": {"schema": {"type": "string"}}}
+            return {"200": _response(200, None) | {"content": content}}
+        answers: dict[int, list[Any]] = {200: [get.answer]}
+        if get.speaker is None:
+            answers[503] = [get.answer]
+        elif get.probe is None or not get.probe.public:
+            answers |= _refusals(get.speaker)
+        if get.speaker is not None and get.probe is not None and get.probe.health:
+            answers[503] = [get.speaker.errors.get(503, get.answer)]
+        return self._responses(answers)
 
     def _responses(self, answers: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
         return {
@@ -220,17 +196,6 @@ def _parameters(path: str) -> dict[str, Any]:
             }
             for name in names
         ]
-    }
-
-
-def _plain(path: str, summary: str) -> dict[str, Any]:
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        "operationId": "get_" + _operation_id(path),
-        "summary": summary,
-        "tags": ["operations"],
-        "security": [],
-        "responses": {"200": _response(200, None) | {"content": content}},
     }
 
 
