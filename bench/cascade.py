@@ -4,7 +4,7 @@
 
 DIR is a collection in the form of rerankd.measure.collection. A query's list is its own candidates
 and those of other queries, drawn by a seeded generator until there are enough, then shuffled. Both
-ways go through the server's pipeline, without HTTP: MODEL by its name, which scores all, and by an
+ways go through the server's router, without HTTP: MODEL by its name, which scores all, and by an
 alias with stages. nDCG@10 with a paired bootstrap interval of the difference. Times: lists of which
 no cache knows a document (a number is added to each text), alternating; median and range.
 """
@@ -27,11 +27,14 @@ from rerankd.access.rates import RateLimits
 from rerankd.core.answer import Ranking
 from rerankd.core.cascade import FIRST_STAGE
 from rerankd.core.request import Content, RerankRequest
+from rerankd.gateway.router import Router
 from rerankd.measure.collection import Collection, read_collection
 from rerankd.measure.metrics import ndcg
 from rerankd.measure.spread import spread
 from rerankd.models import catalog
-from rerankd.service.pipeline import Pipeline, Trace
+from rerankd.service.base import Trace
+from rerankd.service.local import LocalBackend
+from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import plan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
@@ -75,7 +78,7 @@ def difference(whole: Sequence[float], staged: Sequence[float]) -> str:
     return f"{apart.mean():+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-async def quality(pipeline: Pipeline, collection: Collection, args: argparse.Namespace) -> None:
+async def quality(router: Router, collection: Collection, args: argparse.Namespace) -> None:
     """One row of the table."""
     names = sorted(collection.candidates)
     chosen = random.Random(0).sample(names, min(args.queries, len(names)))
@@ -87,7 +90,7 @@ async def quality(pipeline: Pipeline, collection: Collection, args: argparse.Nam
         sizes.append(len(long.ids))
         grades = collection.qrels[qid]
         for name, values in found.items():
-            ranking = await ranked(pipeline, long.request(name))
+            ranking = await ranked(router, long.request(name))
             values.append(ndcg([long.ids[hit.index] for hit in ranking.hits], grades))
             if name == STAGED:
                 reranked = {long.ids[hit.index] for hit in ranking.hits if not hit.stage}
@@ -102,7 +105,7 @@ async def quality(pipeline: Pipeline, collection: Collection, args: argparse.Nam
     )
 
 
-async def times(pipeline: Pipeline, collection: Collection, args: argparse.Namespace) -> None:
+async def times(router: Router, collection: Collection, args: argparse.Namespace) -> None:
     """Seconds for new lists, both ways, alternating which goes first."""
     taken: dict[str, list[float]] = {args.model: [], STAGED: []}
     tokens: dict[str, list[int]] = {args.model: [], STAGED: []}
@@ -113,7 +116,7 @@ async def times(pipeline: Pipeline, collection: Collection, args: argparse.Names
             if not turn:
                 asked = replace(asked, documents=asked.documents[: 2 * args.keep])
             started = time.perf_counter()
-            ranking = await ranked(pipeline, asked)
+            ranking = await ranked(router, asked)
             if turn:
                 taken[name].append(time.perf_counter() - started)
                 tokens[name].append(ranking.input_tokens)
@@ -124,9 +127,9 @@ async def times(pipeline: Pipeline, collection: Collection, args: argparse.Names
     print(f"- saved: {100 * fmean(saved):.0f} % of the time", flush=True)
 
 
-async def ranked(pipeline: Pipeline, request: RerankRequest) -> Ranking:
+async def ranked(router: Router, request: RerankRequest) -> Ranking:
     """One request, as a caller without limits."""
-    return await pipeline.rerank(request, NOBODY, Trace())
+    return (await router.rerank((request,), NOBODY, Trace()))[0]
 
 
 async def run(args: argparse.Namespace) -> None:
@@ -139,7 +142,8 @@ async def run(args: argparse.Namespace) -> None:
     await pool.load()
     args.model = name
     limits = Limits(documents=args.documents, document_bytes=1 << 24, query_bytes=1 << 20)
-    pipeline = Pipeline(pool, limits, RateLimits())
+    backend = LocalBackend(pool, Pipeline(limits))
+    router = Router(backend, RateLimits(), documents=args.documents)
     print(f"{name}, {FIRST_STAGE}:{args.keep}\n")
     if args.queries:
         print(
@@ -147,11 +151,10 @@ async def run(args: argparse.Namespace) -> None:
             "| difference | relevant that went on, % |\n|---|---|---|---|---|---|---|---|"
         )
         for collection in collections:
-            await quality(pipeline, collection, args)
+            await quality(router, collection, args)
     if args.rounds:
-        await times(pipeline, collections[0], args)
-    await pool.close()
-    pipeline.close()
+        await times(router, collections[0], args)
+    await backend.close()
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ from rerankd.measure.texts import read_texts
 from rerankd.measure.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform
 from rerankd.models.base import Model
 from rerankd.models.load import load, resolve
-from rerankd.service.pipeline import rank
+from rerankd.service.ranking import rank
 
 COUNTS = (1, 10, 100, 1000)  # documents, for latency
 REST_S = 0.2  # between turns: the last engine's threads go to sleep

@@ -26,7 +26,7 @@ from rerankd.dialects import superset
 from rerankd.dialects.wire import Envelope
 from rerankd.models.base import Model
 from rerankd.models.load import load, resolve
-from rerankd.service.pipeline import rank
+from rerankd.service.ranking import rank
 
 CLIENTS = 16
 

@@ -10,6 +10,9 @@ import httpx2
 import msgspec
 import numpy as np
 
+from rerankd.access.keys import Key
+from rerankd.access.rates import RateLimits
+from rerankd.core.answer import Ranking
 from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
@@ -17,10 +20,15 @@ from rerankd.core.score import sigmoid
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
+from rerankd.gateway.router import Router
 from rerankd.models.base import ModelCard
 from rerankd.models.load import Loaded, Spec
+from rerankd.service.base import Trace
+from rerankd.service.local import LocalBackend
+from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan, plan
-from rerankd.settings.schema import Settings
+from rerankd.service.pool import Pool
+from rerankd.settings.schema import Limits, Settings
 from rerankd.web.app import create_app, make_state
 from rerankd.web.state import State
 
@@ -104,8 +112,27 @@ async def real_client(
         app.app.router.lifespan_context(app.app),
         httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
-        await state.pipeline.pool.load()
+        await state.backend.load()
         yield client
+
+
+def local(state: State) -> LocalBackend:
+    """The backend of an app in this process."""
+    assert isinstance(state.backend, LocalBackend)
+    return state.backend
+
+
+class Ranker:
+    """A backend behind a router, asked for one ranking at a time."""
+
+    def __init__(self, pool: Pool, limits: Limits, rates: RateLimits | None = None) -> None:
+        self.pool = pool
+        self.backend = LocalBackend(pool, Pipeline(limits))
+        self._router = Router(self.backend, rates or RateLimits(), documents=limits.documents)
+
+    async def rerank(self, request: RerankRequest, key: Key, trace: Trace) -> Ranking:
+        """The ranking of one request."""
+        return (await self._router.rerank((request,), key, trace))[0]
 
 
 def stop_rates(state: State) -> None:

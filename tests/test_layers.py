@@ -21,10 +21,11 @@ ALLOWED: dict[str, set[str]] = {
     "media": {"core", "extras", "settings"},
     "access": {"core"},
     "models": {"core", "engines"},
-    "service": {"core", "engines", "media", "models", "access", "settings", "telemetry"},
+    "service": {"core", "engines", "media", "models", "settings", "telemetry"},
+    "gateway": {"access", "core", "models", "service"},
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
-        *("core", "dialects", "media", "models", "service", "access"),
+        *("access", "core", "dialects", "gateway", "media", "models", "service"),
         *("settings", "telemetry", "rerankd"),
     },
     "cli": {

@@ -124,7 +124,7 @@ MUTATIONS = (
     ),
     Mutation(
         "tokens are given back after a failure of the engine",
-        f"{SERVICE}/pipeline.py",
+        "src/rerankd/gateway/router.py",
         "if not isinstance(error, EngineFailed):",
         "if error:",
         ("tests/web/test_token_charge.py",),
@@ -132,8 +132,8 @@ MUTATIONS = (
     Mutation(
         "the deadline runs while the body is read",
         f"{WEB}/endpoints.py",
-        "timeout=None if receive is None else deadline_s",
-        "timeout=deadline_s",
+        "run_until(reading, state.drain)",
+        "run_until(reading, state.drain, limit_s=state.limits.deadline_s)",
         ("tests/web/test_body.py",),
     ),
     Mutation(

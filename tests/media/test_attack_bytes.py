@@ -13,6 +13,7 @@ import pytest
 from media_files import animation, chunk, movie, picture, png_of, uri
 from media_kit import refused, seeing
 from PIL import Image, PngImagePlugin
+from support import local
 
 UNKNOWN = "no image or video that is known here"
 DAMAGED = "is damaged or cut off"
@@ -189,7 +190,7 @@ async def test_bytes_that_are_no_honest_image_are_refused(case: str) -> None:
     big = {"image_bytes": 300_000} if case.startswith("more") else {}
     async with seeing({"media": big}) as (client, state):
         await refused(client, "image", uri(data, "image/png"), says)
-        media = state.pipeline.media
+        media = local(state).pipeline.media
         assert media is not None
         assert (media.encoded.used_bytes, media.decoded.used_bytes) == (0, 0)
 

@@ -27,6 +27,7 @@ from media_kit import (
     seeing,
     world,
 )
+from support import local
 
 NOT_ALLOWED = "not allowed here (media.allow)"
 PNG = picture()
@@ -133,7 +134,7 @@ async def test_a_hostile_answer_is_refused_in_time(case: str) -> None:
         values = around.values(image_bytes=20_000, **waits)
         async with seeing(values, names=around.names) as (client, state):
             await refused(client, "image", around.url("/a.png?secret=1"), says)
-            media = state.pipeline.media
+            media = local(state).pipeline.media
             assert media is not None
             assert (media.encoded.used_bytes, media.decoded.used_bytes) == (0, 0)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from media_files import AV, animation, box, movie, picture, uri
 from media_kit import World, refused, seeing, world
+from support import local
 
 DAMAGED = "the video is damaged or cut off"
 UNKNOWN = "no image or video that is known here"
@@ -131,7 +132,7 @@ async def test_bytes_that_are_no_honest_video_are_refused(case: str) -> None:
     make, media, says = VIDEOS[case]
     async with seeing({"media": media}) as (client, state):
         await refused(client, "video", uri(make(), "video/mp4"), says)
-        loader = state.pipeline.media
+        loader = local(state).pipeline.media
         assert loader is not None
         assert (loader.encoded.used_bytes, loader.decoded.used_bytes) == (0, 0)
 

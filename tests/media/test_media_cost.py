@@ -21,7 +21,7 @@ from media_kit import (
     seeing,
     world,
 )
-from support import BytesModel, running
+from support import BytesModel, local, running
 
 PNG = picture()
 PATIENCE_S = 60.0  # what must happen soon; the settings that would end it too are ten times as long
@@ -33,7 +33,7 @@ async def test_what_is_equal_is_fetched_and_decoded_once() -> None:
         url, same = around.serve("/a", PNG), around.serve("/same", PNG)
         async with seeing(around.values(), names=around.names, model=model) as (client, state):
             await rank(client, *[{"image": url}] * 5, {"image": same}, {"image": uri(PNG)})
-            loader = state.pipeline.media
+            loader = local(state).pipeline.media
             assert loader is not None
             assert loader.decoded.peak_bytes == 20 * 10 * 3
     assert around.store.connections == 2  # two URLs
@@ -106,7 +106,7 @@ async def test_the_first_failure_ends_the_other_fetches() -> None:
             assert (answer.status_code, "documents[1]" in answer.text) == (400, True)
             await asyncio.wait_for(gone.wait(), PATIENCE_S)
             page = (await client.get("/metrics")).text
-            loader = state.pipeline.media
+            loader = local(state).pipeline.media
             assert loader is not None
             assert loader.encoded.used_bytes == 0
     assert 'rerankd_media_fetches_total{outcome="cancelled"} 1.0' in page
@@ -133,7 +133,7 @@ async def test_a_client_that_leaves_ends_its_fetches_and_frees_its_bytes() -> No
             leaving.cancel()
             await asyncio.wait([leaving])
             await asyncio.wait_for(gone.wait(), PATIENCE_S)
-            loader = state.pipeline.media
+            loader = local(state).pipeline.media
             assert loader is not None
             while loader.encoded.used_bytes:
                 await asyncio.sleep(0.01)
@@ -211,7 +211,7 @@ async def test_fifty_requests_stay_within_the_budget() -> None:
     async with world() as around:
         values = around.values(decoded_bytes=7 * one)
         async with seeing(values, names=around.names, model=model) as (client, state):
-            loader = state.pipeline.media
+            loader = local(state).pipeline.media
             assert loader is not None
             held: list[int] = []
             model.wait = lambda: held.append(loader.decoded.used_bytes)
@@ -259,7 +259,7 @@ async def test_encoded_bytes_of_all_requests_are_bounded() -> None:
         around.store.routes["/hang"] = hang
         values = around.values(encoded_bytes=len(PNG) + 2, read_s=0.5)
         async with seeing(values, names=around.names) as (client, state):
-            loader = state.pipeline.media
+            loader = local(state).pipeline.media
             assert loader is not None
             body = {"query": "q", "documents": [{"image": around.url("/hang")}]}
             first = asyncio.create_task(client.post("/v1/rerank", json=body))

@@ -214,13 +214,13 @@ async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> Non
     pool = Pool(Limits(request_tokens=1000, queue_tokens=4000, score_cache_bytes=10_000), load=load)
     await pool.start(planned(a, b))
     try:
-        await pool.served["a"].scheduler.submit([row(1)])
-        fresh = await pool.served["b"].scheduler.submit([row(1)])
+        await pool.loaded["a"].scheduler.submit([row(1)])
+        fresh = await pool.loaded["b"].scheduler.submit([row(1)])
         assert fresh.cached_tokens == [0]
         other = Spec(name="a", options=LoadOptions(quantization="int8"))
         await pool.swap(planned(other, b))
-        again = await pool.served["a"].scheduler.submit([row(1)])
-        kept = await pool.served["b"].scheduler.submit([row(1)])
+        again = await pool.loaded["a"].scheduler.submit([row(1)])
+        kept = await pool.loaded["b"].scheduler.submit([row(1)])
     finally:
         await pool.close()
     assert (again.cached_tokens, kept.cached_tokens) == ([0], [1])
@@ -233,6 +233,6 @@ async def test_without_the_setting_there_is_none() -> None:
     )
     await pool.start(ServingPlan(specs=(Spec(name="a"),), aliases={}))
     try:
-        assert pool.served["a"].scheduler.cache is None
+        assert pool.loaded["a"].scheduler.cache is None
     finally:
         await pool.close()

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from support import BytesModel
+from support import BytesModel, Ranker
 
 from rerankd.access.keys import Key
 from rerankd.access.rates import RateLimits
@@ -27,7 +27,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pipeline import Pipeline, Trace
+from rerankd.service.base import Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
@@ -69,7 +69,7 @@ async def pipeline_of(
     first: BytesModel | None = None,
     queue_tokens: int = 1000,
     rates: RateLimits | None = None,
-) -> AsyncGenerator[tuple[Pipeline, FakeEngine, FakeEngine]]:
+) -> AsyncGenerator[tuple[Ranker, FakeEngine, FakeEngine]]:
     """A pipeline with a lexical stand-in and `model`, and the engines of both."""
     lexical = first or BytesModel(FIRST_STAGE)
     second = model or Backwards("model")
@@ -81,15 +81,14 @@ async def pipeline_of(
     pool = Pool(Limits(request_tokens=1000, queue_tokens=queue_tokens), load=load)
     specs = (Spec(name="model"), Spec(name=FIRST_STAGE))
     await pool.start(ServingPlan(specs=specs, aliases={"alias": "model"}, cascades=cascades))
-    pipeline = Pipeline(pool, ALL, rates or RateLimits())
+    pipeline = Ranker(pool, ALL, rates)
     first_engine, second_engine = lexical.engine, second.engine
     assert isinstance(first_engine, FakeEngine)
     assert isinstance(second_engine, FakeEngine)
     try:
         yield pipeline, first_engine, second_engine
     finally:
-        await pool.close()
-        pipeline.close()
+        await pipeline.backend.close()
 
 
 def request_of(texts: Sequence[str], **fields: object) -> RerankRequest:

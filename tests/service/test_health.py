@@ -110,7 +110,7 @@ async def test_a_call_that_has_been_running_for_long_is_told_at_the_first_questi
 
     pool = Pool(Limits(request_tokens=1000, queue_tokens=4000), load=load)
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
-    scheduler = pool.served["fake-model"].scheduler
+    scheduler = pool.loaded["fake-model"].scheduler
     scheduler._clock = clock  # pyright: ignore[reportPrivateUsage]
     health = Health(pool, clock=clock, moment_s=0.05)
     running = asyncio.create_task(scheduler.submit([row(1, 2)]))

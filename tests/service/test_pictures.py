@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import Ranker
 
 from rerankd.access.keys import Key
-from rerankd.access.rates import RateLimits
 from rerankd.core.errors import InvalidRequest
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Loaded, Spec
-from rerankd.service.pipeline import Pipeline, Trace
+from rerankd.service.base import Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
@@ -28,21 +28,20 @@ OPEN = Key(name="open", digest=b"")
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, **options: Any) -> AsyncGenerator[tuple[Pipeline, FakeEngine]]:
+async def serving(folder: Path, **options: Any) -> AsyncGenerator[tuple[Ranker, FakeEngine]]:
     model = fake_model(folder)
     pool = Pool(
         Limits(request_tokens=100_000, queue_tokens=100_000, **options),
         load=lambda _: Loaded(model=model, warnings=()),
     )
     await pool.start(ServingPlan(specs=(Spec(name="tiny-vl"),), aliases={}))
-    pipeline = Pipeline(pool, ALL, RateLimits())
+    pipeline = Ranker(pool, ALL)
     engine = model.engine
     assert isinstance(engine, FakeEngine)
     try:
         yield pipeline, engine
     finally:
-        await pool.close()
-        pipeline.close()
+        await pipeline.backend.close()
 
 
 async def test_a_mixed_list_is_ranked_and_counted(tmp_path: Path) -> None:

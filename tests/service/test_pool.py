@@ -10,6 +10,7 @@ from support import BytesModel
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
 from rerankd.core.options import LoadOptions
+from rerankd.gateway.routes import answering
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import Pool
@@ -89,12 +90,12 @@ async def test_what_ships_inside_is_loaded_at_once_and_checkpoints_behind() -> N
     await pool.start(
         ServingPlan(specs=(spec("inside"), spec("folder", "/x")), aliases={"a": "folder"})
     )
-    assert (list(pool.served), pool.is_ready) == (["inside"], False)
-    assert pool.answering("a") == "folder"
+    assert list(pool.loaded) == ["inside"]
+    assert answering(pool.names, "a") == "folder"
     with pytest.raises(Overloaded, match="still loading"):
         pool.get("folder")
     await pool.load()
-    assert pool.is_ready
+    assert list(pool.loaded) == ["inside", "folder"]
     assert pool.get("folder").model.card.name == "folder"
     await pool.close()
 
@@ -102,11 +103,11 @@ async def test_what_ships_inside_is_loaded_at_once_and_checkpoints_behind() -> N
 async def test_the_default_answers_without_a_name_and_an_unknown_name_is_refused() -> None:
     pool = pool_of()
     await pool.start(ServingPlan(specs=(spec("first"), spec("second")), aliases={}))
-    assert pool.answering(None) == "first"
-    assert pool.answering("second") == "second"
+    assert answering(pool.names, None) == "first"
+    assert answering(pool.names, "second") == "second"
     for name in ("", "FIRST", "x" * 100_000):
         with pytest.raises(UnknownModel, match="first, second") as refused:
-            pool.answering(name)
+            answering(pool.names, name)
         assert len(str(refused.value)) < 1000
     await pool.close()
 
@@ -117,11 +118,11 @@ async def test_a_swap_keeps_what_stays_and_closes_what_goes() -> None:
     stays, goes = pool.get("stays"), pool.get("goes")
     await pool.swap(ServingPlan(specs=(spec("comes"), spec("stays")), aliases={"x": "comes"}))
     assert pool.get("stays") is stays
-    assert pool.answering(None) == "comes"
-    assert pool.answering("x") == "comes"
+    assert answering(pool.names, None) == "comes"
+    assert answering(pool.names, "x") == "comes"
     assert goes.model.engine.closed  # type: ignore[attr-defined]
     with pytest.raises(UnknownModel):
-        pool.answering("goes")
+        answering(pool.names, "goes")
     await pool.close()
 
 
@@ -135,7 +136,7 @@ async def test_a_swap_that_cannot_load_changes_nothing() -> None:
     await pool.start(ServingPlan(specs=(spec("first"),), aliases={}))
     with pytest.raises(StartError, match="damaged"):
         await pool.swap(ServingPlan(specs=(spec("broken"),), aliases={}))
-    assert pool.answering(None) == "first"
+    assert answering(pool.names, None) == "first"
     await pool.close()
 
 
@@ -203,9 +204,9 @@ async def test_a_folder_answers_for_any_publisher_of_its_name() -> None:
     pool = pool_of()
     specs = (spec("bge-reranker-v2-m3", "/m/bge-reranker-v2-m3"), spec("a/x", "/m/x"))
     await pool.start(ServingPlan(specs=specs, aliases={"nickname": "a/x"}))
-    assert pool.answering("BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
-    assert pool.answering("Pro/BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
-    assert not pool.is_served("BAAI/bge-reranker-v2-m3")
+    assert answering(pool.names, "BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
+    assert answering(pool.names, "Pro/BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
+    assert not pool.names.is_served("BAAI/bge-reranker-v2-m3")
     for other in (
         "b/x",
         "x",
@@ -215,7 +216,7 @@ async def test_a_folder_answers_for_any_publisher_of_its_name() -> None:
         "BAAI/BGE-reranker-v2-m3",
     ):
         with pytest.raises(UnknownModel):
-            pool.answering(other)
+            answering(pool.names, other)
     await pool.close()
 
 
@@ -223,7 +224,7 @@ async def test_what_ships_inside_has_one_publisher() -> None:
     pool = pool_of()
     await pool.start(ServingPlan(specs=(spec("rerankd-mini"),), aliases={}))
     with pytest.raises(UnknownModel):
-        pool.answering("someone/rerankd-mini")
+        answering(pool.names, "someone/rerankd-mini")
     await pool.close()
 
 

@@ -64,7 +64,7 @@ async def test_when_the_queues_own_task_ends_waiters_are_told_and_it_comes_back(
         load=lambda _: Loaded(model=BytesModel(engine=engine), warnings=()),
     )
     await pool.start(ServingPlan(specs=(Spec(name="fake-model"),), aliases={}))
-    scheduler = pool.served["fake-model"].scheduler
+    scheduler = pool.loaded["fake-model"].scheduler
     health = Health(pool, moment_s=20)
     assert (await health.check()).ok
     queue = scheduler._queue  # pyright: ignore[reportPrivateUsage] - where the fault is put

@@ -5,6 +5,8 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from rerankd.core.cost import Cost
+from rerankd.core.facts import BackendFacts, ModelFacts
+from rerankd.core.names import Names
 from rerankd.telemetry.logs import log_request
 from rerankd.telemetry.metrics import Metrics
 from rerankd.telemetry.record import RequestRecord
@@ -74,12 +76,26 @@ def test_the_metrics_of_one_request() -> None:
     metrics = Metrics()
     metrics.observe(RECORD)
     text, _ = metrics.render(
-        in_flight=0,
-        waiting_tokens={},
-        tokens_per_s={},
-        backlog_s={},
-        cache_bytes={},
-        media_bytes={},
+        BackendFacts(
+            models=(
+                ModelFacts(name="later", root="later"),
+                ModelFacts(
+                    name="m",
+                    root="m",
+                    state="ready",
+                    waiting_tokens=11,
+                    backlog_s=1.25,
+                    tokens_per_s=12.5,
+                    cache_bytes=13,
+                ),
+            ),
+            names=Names(models=("later", "m")),
+            request_tokens=1,
+            queue_tokens=1,
+            tokenizers=1,
+            media_bytes={"encoded": 14, "decoded": 15},
+        ),
+        in_flight=16,
     )
     lines = text.decode().splitlines()
     for line in (
@@ -93,5 +109,13 @@ def test_the_metrics_of_one_request() -> None:
         'rerankd_queue_seconds_sum{model="m"} 0.012',
         'rerankd_engine_seconds_sum{model="m"} 0.013',
         'rerankd_request_seconds_sum{model="m"} 1.5',
+        'rerankd_queue_tokens{model="m"} 11.0',
+        'rerankd_backlog_seconds{model="m"} 1.25',
+        'rerankd_tokens_per_second{model="m"} 12.5',
+        'rerankd_score_cache_bytes{model="m"} 13.0',
+        'rerankd_media_held_bytes{form="encoded"} 14.0',
+        'rerankd_media_held_bytes{form="decoded"} 15.0',
+        "rerankd_requests_in_flight 16.0",
     ):
         assert line in lines
+    assert "later" not in text.decode()

@@ -103,13 +103,13 @@ async def test_an_answer_counts_until_it_is_read(monkeypatch: pytest.MonkeyPatch
     """The body's bytes, then with them the echo's, then the answer's alone, then none."""
     seen: list[int] = []
     async with running({"limits": {"inflight_bytes": 100_000}}) as (client, state):
-        real = state.pipeline.rerank_all
+        real = state.router.rerank
 
         async def watched(*given: Any) -> Any:
             seen.append(state.inflight.used)
             return await real(*given)
 
-        monkeypatch.setattr(state.pipeline, "rerank_all", watched)
+        monkeypatch.setattr(state.router, "rerank", watched)
         posted = body(documents=["x" * 5000, "y" * 5000], return_documents=True)
         answer = await client.post("/v1/rerank", json=posted)
         sent = len(answer.request.content)

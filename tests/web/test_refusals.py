@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BytesModel, body, running, stop_rates
+from support import BytesModel, body, local, running, stop_rates
 
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
@@ -84,7 +84,7 @@ async def test_a_name_by_another_publisher_is_allowed_by_the_name_that_answers()
     }
     async with running(keys) as (client, state):
         folder = Spec(name="fake-model", folder=Path("/models/fake-model"))
-        state.pipeline.pool._plan = ServingPlan(specs=(folder,), aliases={})  # pyright: ignore[reportPrivateUsage]
+        local(state).pool.names = ServingPlan(specs=(folder,), aliases={}).names()
         asked = body(model="evil/fake-model")
         allowed = await client.post("/v1/rerank", json=asked, headers=bearer("sk-own"))
         refused = await client.post("/v1/rerank", json=asked, headers=bearer("sk-other"))
@@ -280,7 +280,7 @@ async def test_a_full_queue_is_a_503_at_once() -> None:
             for n in range(2)
         ]
         async with asyncio.timeout(20):
-            while state.pipeline.pool.served["fake-model"].scheduler.waiting_tokens < 12:
+            while local(state).pool.loaded["fake-model"].scheduler.waiting_tokens < 12:
                 await asyncio.sleep(0.01)
             answer = await client.post("/v1/rerank", json=body(documents=["y" * 15]))
         engine.gate.set()
@@ -297,7 +297,7 @@ async def test_a_deadline_is_a_504_string_and_frees_the_queue() -> None:
     values = {"limits": {"deadline_s": 0.2}}
     async with running(values, model=BytesModel(engine=engine)) as (client, state):
         answer = await client.post("/v1/rerank", json=body(documents=["a" * 20, "b" * 20]))
-        assert state.pipeline.pool.served["fake-model"].scheduler.waiting_tokens == 0
+        assert local(state).pool.loaded["fake-model"].scheduler.waiting_tokens == 0
         engine.gate.set()
     assert answer.status_code == 504
     assert "0.2 s" in answer.json()
@@ -372,7 +372,7 @@ async def test_tokens_of_an_engine_failure_stay_paid_and_those_of_a_full_queue_d
     model = BytesModel(engine=FailsOnce(max_length=None))
     values = {**KEYS, "limits": {"queue_tokens": 20}}
     async with running(values, model=model) as (client, state):
-        scheduler = state.pipeline.pool.served["fake-model"].scheduler
+        scheduler = local(state).pool.loaded["fake-model"].scheduler
         headers = bearer("sk-tpm")  # 10 tokens a minute; body() has 7
         with scheduler.reserve(20):
             full = await client.post("/v1/rerank", json=body(), headers=headers)

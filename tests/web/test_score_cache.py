@@ -113,5 +113,5 @@ async def test_neither_do_remembered_documents_tell(share: bool) -> None:  # noq
 async def test_a_single_key_shares_with_nobody() -> None:
     values = {"limits": {"score_cache_bytes": 100_000}, "keys": TWO_KEYS[:1]}
     async with running(values) as (client, state):
-        assert state.pipeline.is_shared
+        assert state.router.is_shared
         assert await cached(client, TWO_KEYS[0]["key"], body()) == 0

@@ -37,7 +37,7 @@ async def test_the_answer_says_who_scored_what(tmp_path: Any) -> None:
         app.app.router.lifespan_context(app.app),
         httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
-        await state.pipeline.pool.load()
+        await state.backend.load()
         asked = body("apple", DOCUMENTS, model="fast")
         answer = await client.post("/v1/rerank", json=asked)
         cohere = await client.post("/v2/rerank", json=asked)

@@ -23,18 +23,17 @@ def serve(read: Read) -> None:
 
 def _announce(state: State, url: str) -> None:
     """What is served, where, with which engine, and whether keys are on."""
-    pool = state.pipeline.pool
+    facts = state.backend.facts()
     table = Table.grid(padding=(0, 2))
-    for position, name in enumerate(pool.names):
-        served = pool.served[name]
-        info = served.model.engine.info
+    for position, model in enumerate(facts.models):
         default = " (default)" if position == 0 else ""
-        table.add_row("model", f"{name}{default}", f"{info.name} {info.device} {info.precision}")
-        for warning in served.warnings:
+        runs = f"{model.engine} {model.device} {model.precision}"
+        table.add_row("model", f"{model.name}{default}", runs)
+        for warning in model.warnings:
             table.add_row("", Text(f"warning: {warning}", style="yellow"))
-    for served_as, target in pool.aliases.items():
+    for served_as, target in facts.names.aliases.items():
         table.add_row("alias", served_as, f"-> {target}")
-    for served_as, cascade in pool.cascades.items():
+    for served_as, cascade in facts.names.cascades.items():
         said = "no first stage" if cascade is None else f"best {cascade.keep} by {cascade.first}"
         table.add_row("stages", served_as, said)
     keys = "none: open to this machine only" if state.keys.is_open else f"{len(state.keys)} on"

@@ -16,6 +16,7 @@ import msgspec
 
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import EngineFailed, RerankError
+from rerankd.core.facts import ModelFacts
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.failures import error_of
 from rerankd.dialects.wire import JSON, Envelope, Options, WireAnswer, WireRequest
@@ -67,25 +68,13 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFact:
-    """A served name, for the model lists that clients ask for before their first call."""
-
-    name: str
-    root: str  # the model that answers: differs from name for an alias
-    window_tokens: int | None
-    modalities: tuple[str, ...]
-    engine: str  # "openvino", "lexical"; empty while it loads
-    precision: str  # "fp32", "int8"; empty while it loads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
     """What a probe may tell: the names that the caller's key may use, default first."""
 
     version: str
     created: int  # unix time of the start, seconds
     now: float  # unix time, seconds
-    models: tuple[ModelFact, ...]  # empty for a probe that is public
+    models: tuple[ModelFacts, ...]  # one per name; empty for a probe that is public
     documents: int  # most documents of a request
     request_tokens: int  # most tokens of a request
     queue_tokens: int  # most tokens that wait

@@ -14,9 +14,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import RerankError, UnknownModel
+from rerankd.core.facts import ModelFacts
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import calling, fields
-from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
+from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
@@ -259,7 +260,7 @@ def model(facts: ServerFacts, params: Mapping[str, str]) -> WireAnswer:
     raise UnknownModel(f"model: {name!r} is not served to this key.")
 
 
-def _model(facts: ServerFacts, found: ModelFact) -> PineconeModel:
+def _model(facts: ServerFacts, found: ModelFacts) -> PineconeModel:
     return PineconeModel(
         model=found.name,
         short_description=f"{found.root} on rerankd",

@@ -15,9 +15,10 @@ from msgspec import Meta
 
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, Overloaded, RerankError, UnknownModel
+from rerankd.core.facts import ModelFacts
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import calling, fields, json_numbers
-from rerankd.dialects.base import Dialect, Mark, ModelFact, Probe, ServerFacts
+from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
 from rerankd.dialects.failures import error_headers
 from rerankd.dialects.fields import AtLeastOne, Object, YesNo
 from rerankd.dialects.json_size import count_values
@@ -250,7 +251,7 @@ def auth(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
     return WireAnswer(status=200, body=msgspec.json.encode(XinferenceAuth(auth=True)))
 
 
-def _model(facts: ServerFacts, found: ModelFact) -> XinferenceModel:
+def _model(facts: ServerFacts, found: ModelFacts) -> XinferenceModel:
     return XinferenceModel(
         found.name, "model", facts.created, "rerankd", "rerank", found.root, found.window_tokens
     )

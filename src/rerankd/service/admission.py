@@ -121,6 +121,10 @@ class Admission:
         if self.pace.tokens_per_s:
             self._check_time(max(tokens, 1), key, until, tokens if least is None else least)
 
+    def check_text(self, text_bytes: int, key: str, until: float | None) -> None:
+        """As check(), for so many bytes of text, about."""
+        self.check(self.estimate(text_bytes), key=key, until=until)
+
     def _check_time(self, tokens: int, key: str, until: float | None, least: int) -> None:
         now = self._clock()
         ahead = self._queue.ahead(key, tokens, self._coming, now)
@@ -164,6 +168,17 @@ class Admission:
                 del self._coming[key]
             self._coming_tokens -= tokens
             self._drop()
+
+    def reserve_text(
+        self, text_bytes: int, key: str, until: float | None
+    ) -> contextlib.AbstractContextManager[Ticket]:
+        """As reserve(), for so many bytes of text, about.
+
+        Raises:
+            InvalidRequest, DeadlineExceeded, Overloaded: as check().
+        """
+        tokens = self.estimate(text_bytes)
+        return self.reserve(tokens, text_bytes=text_bytes, key=key, until=until)
 
     def check_counted(
         self, tokens: int, ticket: Ticket | None, *, key: str, until: float | None

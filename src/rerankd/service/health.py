@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rerankd.core.request import Content, RerankRequest
+from rerankd.service.base import HealthVerdict
 from rerankd.service.pool import LoadedModel, Pool
 
 _EVERY_S: Final = 1.0
@@ -23,18 +24,6 @@ _LEAST_PATIENCE_S: Final = 10.0  # one row of a slow model may be ahead of the p
 _PROBE = RerankRequest(
     query=Content(value="capital of France"), documents=(Content(value="Paris"),)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Per model: "ok", or what is wrong."""
-
-    models: dict[str, str]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every model scored."""
-        return bool(self.models) and all(state == "ok" for state in self.models.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -78,10 +67,10 @@ class Health:
         """After so long without a score a model is not healthy; requests may wait for wait_s."""
         return max(_LEAST_PATIENCE_S, self._pool.limits.wait_s + 5.0)
 
-    async def check(self) -> Verdict:
+    async def check(self) -> HealthVerdict:
         """What every planned model's last probe said, a new one begun when that is a second old."""
         now = self._clock()
-        self._known = {name: self._of(name, s) for name, s in self._pool.served.items()}
+        self._known = {name: self._of(name, s) for name, s in self._pool.loaded.items()}
         for known in self._known.values():
             if known.probe is None and now - known.ended_at >= _EVERY_S:
                 known.began_at = now
@@ -89,7 +78,7 @@ class Health:
         running = [known.probe for known in self._known.values() if known.probe is not None]
         if running:
             await asyncio.wait(running, timeout=self._moment_s)
-        return Verdict({name: self._state(name) for name in self._pool.names})
+        return HealthVerdict({name: self._state(name) for name in self._pool.names.models})
 
     def _of(self, name: str, served: LoadedModel) -> _Known:
         known = self._known.get(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rerankd.core.cascade import Cascade, parse_stages
 from rerankd.core.errors import StartError
+from rerankd.core.names import Names
 from rerankd.core.options import LoadOptions
 from rerankd.models import catalog
 from rerankd.models.load import Spec, resolve
@@ -20,6 +21,15 @@ class ServingPlan:
     aliases: Mapping[str, str]  # served name -> name of a spec
     # served name -> what stands before its model; None = nothing, whatever the model has
     cascades: Mapping[str, Cascade | None] = field(default_factory=dict[str, Cascade | None])
+
+    def names(self) -> Names:
+        """Who will answer what."""
+        return Names(
+            models=tuple(spec.name for spec in self.specs),
+            folders=frozenset(spec.name for spec in self.specs if spec.folder is not None),
+            aliases=self.aliases,
+            cascades=self.cascades,
+        )
 
 
 def plan(

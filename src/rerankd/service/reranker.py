@@ -16,7 +16,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.models import catalog
 from rerankd.models.load import Loaded, load, resolve
-from rerankd.service.pipeline import rank
+from rerankd.service.ranking import rank
 
 Step = Callable[[int, int], None]  # told of every batch: rows that are scored, of how many
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,6 +12,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from rerankd.core.facts import BackendFacts
 from rerankd.telemetry.key_counts import KeyCounts
 from rerankd.telemetry.record import RequestRecord
 
@@ -171,28 +170,16 @@ class Metrics:
         """Count one fetch of an image or a video."""
         self._fetches.fetched(outcome, size, seconds)
 
-    def render(
-        self,
-        *,
-        in_flight: int,
-        waiting_tokens: Mapping[str, int],
-        tokens_per_s: Mapping[str, float],
-        backlog_s: Mapping[str, float],
-        cache_bytes: Mapping[str, int],
-        media_bytes: Mapping[str, int],
-    ) -> tuple[bytes, str]:
-        """The exposition text and its content type.
-
-        Mappings are by model; media_bytes is by form, "encoded" or "decoded".
-        """
-        self._now.in_flight.set(in_flight)
-        for gauge, values in (
-            (self._now.waiting, waiting_tokens),
-            (self._now.rate, tokens_per_s),
-            (self._now.backlog, backlog_s),
-            (self._now.cache_bytes, cache_bytes),
-            (self._now.media_bytes, media_bytes),
-        ):
-            for label, value in values.items():
-                gauge.labels(label).set(value)
+    def render(self, facts: BackendFacts, *, in_flight: int) -> tuple[bytes, str]:
+        """The exposition text and its content type."""
+        now = self._now
+        now.in_flight.set(in_flight)
+        for model in facts.ready:
+            now.waiting.labels(model.name).set(model.waiting_tokens)
+            now.rate.labels(model.name).set(model.tokens_per_s)
+            now.backlog.labels(model.name).set(model.backlog_s)
+            if model.cache_bytes is not None:
+                now.cache_bytes.labels(model.name).set(model.cache_bytes)
+        for form, size in facts.media_bytes.items():
+            now.media_bytes.labels(form).set(size)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST

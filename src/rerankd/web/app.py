@@ -22,11 +22,12 @@ from rerankd.access.rates import RateLimits
 from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.dialects.wire import Options
+from rerankd.gateway.router import Router
 from rerankd.media.gate import Resolve
 from rerankd.media.loader import MediaLoader
 from rerankd.models.load import Loaded, Spec, load
-from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
+from rerankd.service.local import LocalBackend
 from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
@@ -70,7 +71,7 @@ def make_state(
     pool.lag_s = lag.seconds
     rates = RateLimits()
     media = MediaLoader(settings.media, metrics.fetched, resolve=resolve)
-    pipeline = Pipeline(pool, limits, rates, media)
+    backend = LocalBackend(pool, Pipeline(limits, media))
     state = State(
         limits=limits,
         options=Options(
@@ -81,8 +82,8 @@ def make_state(
         ),
         keys=KeyRing(),
         rates=rates,
-        pipeline=pipeline,
-        health=Health(pool, lane=pipeline.small),
+        router=Router(backend, rates, documents=limits.documents),
+        backend=backend,
         lag=lag,
         front=Front(limits.wait_s),
         metrics=metrics,
@@ -104,22 +105,20 @@ def create_app(
     """The ASGI app, serving the dialects of `registry`.
 
     What ships inside is loaded before the first request; whoever runs the app then awaits
-    `state.pipeline.pool.load()` for the checkpoints, and requests for them get a 503 until then.
+    `state.backend.load()` for the checkpoints, and requests for them get a 503 until then.
     """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         state.lag.start()
         try:
-            await state.pipeline.pool.start(plan)
+            await state.backend.start(plan)
         except StartError as error:
             state.failure = error
             raise
         yield
         state.lag.stop()
-        state.health.close()
-        await state.pipeline.pool.close()
-        state.pipeline.close()
+        await state.backend.close()
         state.threads.close()
 
     hints = Hints(route.path for route in registry.routes)

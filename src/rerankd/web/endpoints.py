@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import heapq
 import time
 import traceback
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import msgspec
 from starlette.datastructures import Headers
@@ -16,21 +14,20 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rerankd.access.keys import Key
-from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
+from rerankd.core.errors import EngineFailed, Overloaded, RerankError
 from rerankd.core.request import RerankRequest
 from rerankd.dialects.base import ParsedBody
 from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
 from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
-from rerankd.service.pipeline import Trace
+from rerankd.service.base import Trace
 from rerankd.telemetry.logs import log_failure, log_request
 from rerankd.telemetry.record import RequestRecord
 from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
-from rerankd.web.state import State, shutting_down
-
-T = TypeVar("T")
+from rerankd.web.state import State
+from rerankd.web.until import run_until
 
 WARNINGS_HEADER = "x-rerankd-warnings"  # a JSON list, for the dialects without a place for them
 _CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
@@ -61,7 +58,7 @@ class RerankEndpoint:
 
 
 class _Call:
-    """One request on its way through the eight steps."""
+    """One request on its way through its steps."""
 
     def __init__(self, route: Route, state: State, scope: Scope) -> None:
         self._route = route
@@ -82,7 +79,7 @@ class _Call:
         """The finished answer; None when the client is gone."""
         try:
             try:
-                answer = await self._rank(receive)
+                answer = await self._admit(receive)
             finally:
                 self._trace.passed()
         except ClientGone:
@@ -101,7 +98,8 @@ class _Call:
         self._record(200, "")
         return answer
 
-    async def _rank(self, receive: Receive) -> WireAnswer:
+    async def _admit(self, receive: Receive) -> WireAnswer:
+        """Headers, key, rate and body; then the rest, for as long as somebody waits."""
         state = self._state
         any_type, limit = self._dialect.any_content_type, state.limits.body_bytes
         check_headers(self._headers, limit_bytes=limit, any_type=any_type)
@@ -115,34 +113,40 @@ class _Call:
             limit_s=state.limits.body_s,
             inflight=state.inflight,
         )
-        self._raw = await self._before(reading)
+        self._raw = await run_until(reading, state.drain)
         self._body_bytes = self._held_bytes = len(self._raw)
-        return await self._before(self._answered(self._key), receive)
+        deadline_s = state.limits.deadline_s
+        return await run_until(
+            self._rank(self._key),
+            state.drain,
+            receive=receive,
+            limit_s=deadline_s,
+            is_final=lambda: self._trace.own_s > deadline_s / 2,
+        )
 
-    async def _answered(self, key: Key) -> WireAnswer:
+    async def _rank(self, key: Key) -> WireAnswer:
+        """What comes after the body: parse, rank, render."""
         self._trace.until = time.monotonic() + self._state.limits.deadline_s
         self._trace.passed = await self._state.front.turn(key.name, self._body_bytes)
-        plan = await self._planned()
-        self._raw = b""  # the documents are in the plan now
-        echo_bytes = echoed_bytes(plan.requests, self._body_bytes)
+        parsed = await self._read_requests()
+        self._raw = b""  # the documents are in the requests now
+        echo_bytes = echoed_bytes(parsed.requests, self._body_bytes)
         self._state.inflight.take(echo_bytes, own=self._held_bytes)
         self._held_bytes += echo_bytes
-        rankings = await self._state.pipeline.rerank_all(
-            plan.requests, key, self._trace, plan.places
-        )
+        rankings = await self._state.router.rerank(parsed.requests, key, self._trace, parsed.places)
         if self._warnings:  # of how the body was read
             first, *others = rankings
             said = self._warnings + first.warnings
             rankings = [dataclasses.replace(first, warnings=said), *others]
         run = self._state.threads.run
-        answer = await run(self._body_bytes, plan.render, rankings, self._timed())
+        answer = await run(self._body_bytes, parsed.render, rankings, self._timed_envelope())
         warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
         if not warnings:
             return answer
         said = msgspec.json.encode(warnings).decode().encode("ascii", "backslashreplace").decode()
         return dataclasses.replace(answer, headers={**answer.headers, WARNINGS_HEADER: said})
 
-    async def _planned(self) -> ParsedBody:
+    async def _read_requests(self) -> ParsedBody:
         """The body as requests: what it holds is counted before any of it becomes objects."""
         run, size = self._state.threads.run, self._body_bytes
         values = await run(size, count_values, self._raw, self._state.limits.json_values)
@@ -168,56 +172,14 @@ class _Call:
         self._dialect = self._route.by_body(self._headers, raw)
         return self._dialect.parse_body(dataclasses.replace(wire, body=raw), self._state.options)
 
-    def _timed(self) -> Envelope:
+    def _timed_envelope(self) -> Envelope:
         """The envelope of an answer: with what is known only now."""
-        trace = self._trace
-        served = self._state.pipeline.pool.served.get(trace.model)
         return dataclasses.replace(
             self._envelope,
-            engine=served.model.engine.info.name if served else "",
-            cost=trace.cost,
+            engine=self._trace.engine,
+            cost=self._trace.cost,
             total_s=time.perf_counter() - self._started,
         )
-
-    async def _before(self, work: Coroutine[Any, Any, T], receive: Receive | None = None) -> T:
-        """Run the work until it is done or the server stops; or its time is over, or nobody waits.
-
-        Args:
-            work: reading the body, which has its own time limit; or all that comes after it.
-            receive: given for the latter: a client that leaves, or a deadline, ends it.
-
-        Raises:
-            DeadlineExceeded, ClientGone, Overloaded: it was cancelled; its rows left the queue.
-        """
-        deadline_s = self._state.limits.deadline_s
-        working = asyncio.create_task(work)
-        stopped = asyncio.create_task(self._state.drain.expired.wait())
-        tasks: set[asyncio.Task[Any]] = {working, stopped}
-        if receive is not None:
-            tasks.add(asyncio.create_task(_disconnected(receive)))
-        try:
-            done, _ = await asyncio.wait(
-                tasks,
-                timeout=None if receive is None else deadline_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if working in done:
-                return working.result()
-            if stopped in done:
-                raise shutting_down()
-            if done:
-                raise ClientGone
-            raise DeadlineExceeded(
-                f"The request was not answered within {deadline_s:g} s (limits.deadline_s). Send "
-                "fewer or shorter documents, or try again later.",
-                is_final=self._trace.own_s > deadline_s / 2,
-            )
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            if not working.cancelled():
-                working.exception()  # seen: too late to matter, when the deadline came first
 
     def hold_only(self, answer: WireAnswer) -> None:
         """The request is done: from here on, its answer is what fills memory."""
@@ -325,8 +287,3 @@ def forget_frames(error: BaseException) -> None:
         unvisited += [found.__cause__, found.__context__]
         if isinstance(found, BaseExceptionGroup):
             unvisited += found.exceptions  # pyright: ignore[reportUnknownMemberType] - any error
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

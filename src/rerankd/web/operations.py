@@ -17,10 +17,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from rerankd import __version__
 from rerankd.access.keys import Key
 from rerankd.core.errors import RerankError, Unauthorized, UnknownModel
-from rerankd.dialects.base import AnyEndpoint, ModelFact, Probe, ServerFacts
+from rerankd.core.facts import ModelFacts
+from rerankd.dialects.base import AnyEndpoint, Probe, ServerFacts
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import WireAnswer
-from rerankd.service.pool import ANY
+from rerankd.gateway.routes import answering
 from rerankd.web import docs, openapi
 from rerankd.web.endpoints import Counted, envelope_of, response_of
 from rerankd.web.reports import (
@@ -60,30 +61,24 @@ class Operations:
 
     async def health(self, request: Request) -> Response:
         """200 when every model's last probe scored a pair, else 503. No key needed."""
-        verdict = await self._state.health.check()
+        verdict = await self._state.backend.check()
         report = HealthReport("ok" if verdict.ok else "failing", verdict.models)
         return _json(report, status=200 if verdict.ok else 503)
 
     async def ready(self, request: Request) -> Response:
         """200 when all models are loaded and the server is not shutting down. No key needed."""
-        pool = self._state.pipeline.pool
-        status = "ready" if pool.is_ready else "loading"
+        facts = self._state.backend.facts()
+        status = "ready" if facts.is_ready else "loading"
         if self._state.drain.draining:
             status = "draining"
-        warnings = {name: list(m.warnings) for name, m in pool.served.items() if m.warnings}
-        report = ReadyReport(status, [name for name in pool.names if name in pool.served], warnings)
+        warnings = {model.name: list(model.warnings) for model in facts.ready if model.warnings}
+        report = ReadyReport(status, [model.name for model in facts.ready], warnings)
         return _json(report, status=200 if status == "ready" else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus exposition. No key needed."""
-        body, content_type = self._state.metrics.render(
-            in_flight=self._state.drain.running,
-            waiting_tokens=self._state.waiting_tokens(),
-            tokens_per_s=self._state.tokens_per_s(),
-            backlog_s=self._state.backlog_s(),
-            cache_bytes=self._state.cache_bytes(),
-            media_bytes=self._state.media_bytes(),
-        )
+        facts = self._state.backend.facts()
+        body, content_type = self._state.metrics.render(facts, in_flight=self._state.drain.running)
         return self._counted(Response(body, headers={"content-type": content_type}))
 
     async def models(self, request: Request) -> Response:
@@ -107,7 +102,7 @@ class Operations:
         for info in self._infos(key):
             if info.id == name:
                 return _json(info)
-        self._state.pipeline.pool.answering(name)  # raises UnknownModel unless it is hidden
+        answering(self._state.backend.names, name)  # raises UnknownModel unless it is hidden
         raise UnknownModel(f"model: {name!r} is not served to this key.")
 
     def probe(
@@ -125,20 +120,21 @@ class Operations:
         return answer
 
     async def _probed(self, probe: Probe, dialect: AnyEndpoint, request: Request) -> WireAnswer:
-        infos: list[ModelInfo] = []
+        backend = self._state.backend.facts()
+        models: tuple[ModelFacts, ...] = ()
         if not probe.public:
             key = self._state.keys.authenticate(dialect.key_of(request.headers))
-            infos = self._infos(key)
-        healthy = not probe.health or (await self._state.health.check()).ok
+            models = _allowed(backend.shown(), key)
+        healthy = not probe.health or (await self._state.backend.check()).ok
         facts = ServerFacts(
             version=__version__,
             created=self._created,
             now=time.time(),
-            models=tuple(self._fact(info) for info in infos),
+            models=models,
             documents=self._state.limits.documents,
-            request_tokens=self._state.limits.request_tokens,
-            queue_tokens=self._state.limits.queue_tokens,
-            tokenizers=self._state.pipeline.tokenizers,
+            request_tokens=backend.request_tokens,
+            queue_tokens=backend.queue_tokens,
+            tokenizers=backend.tokenizers,
             healthy=healthy,
         )
         return probe.render(facts, request.path_params)
@@ -191,43 +187,29 @@ class Operations:
             presented = _basic_password(request.headers)
         return self._state.keys.authenticate(presented)
 
-    def _fact(self, info: ModelInfo) -> ModelFact:
-        served = self._state.pipeline.pool.served.get(info.root)
-        return ModelFact(
-            name=info.id,
-            root=info.root,
-            window_tokens=info.window_tokens,
-            modalities=tuple(info.modalities),
-            engine=info.engine or "",
-            precision=served.model.engine.info.precision if served else "",
-        )
-
     def _infos(self, key: Key) -> list[ModelInfo]:
-        pool = self._state.pipeline.pool
-        roots = {name: name for name in pool.names} | dict(pool.aliases)
-        roots.pop(ANY, None)  # answers, but is no name
-        allowed = {
-            name: root
-            for name, root in roots.items()
-            if key.models is None or not key.models.isdisjoint((name, root))
-        }
-        return [self._info(name, root) for name, root in allowed.items()]
+        facts = self._state.backend.facts()
+        return [
+            ModelInfo(
+                id=model.name,
+                object="model",
+                created=self._created,
+                owned_by="rerankd",
+                root=model.root,
+                window_tokens=model.window_tokens,
+                modalities=list(model.modalities),
+                engine=model.engine or None,
+                default=model.name == facts.names.models[0],
+            )
+            for model in _allowed(facts.shown(), key)
+        ]
 
-    def _info(self, name: str, root: str) -> ModelInfo:
-        pool = self._state.pipeline.pool
-        served = pool.served.get(root)
-        card = served.model.card if served else None
-        return ModelInfo(
-            id=name,
-            object="model",
-            created=self._created,
-            owned_by="rerankd",
-            root=root,
-            window_tokens=card.window_tokens if card else None,
-            modalities=sorted(card.modalities) if card else [],
-            engine=served.model.engine.info.name if served else None,
-            default=name == pool.names[0],
-        )
+
+def _allowed(models: tuple[ModelFacts, ...], key: Key) -> tuple[ModelFacts, ...]:
+    """Those that the key may use, by either of their names."""
+    if key.models is None:
+        return models
+    return tuple(m for m in models if not key.models.isdisjoint((m.name, m.root)))
 
 
 def _are_meant(kind: str | None, sub_kind: str | None) -> bool:

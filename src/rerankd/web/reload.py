@@ -17,7 +17,6 @@ from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
 from rerankd.models.cause import explained
 from rerankd.service.plan import ServingPlan, plan
-from rerankd.service.pool import LoadedModel
 from rerankd.settings.declared import SECTIONS
 from rerankd.settings.load import Effective
 from rerankd.settings.reference import dotted, without_secrets
@@ -80,24 +79,17 @@ class Reads(NamedTuple):
 class Reloader:
     """Takes over new settings in a server that runs; knows which are in force."""
 
-    def __init__(
-        self,
-        state: State,
-        reads: Reads,
-        retire: Callable[[tuple[LoadedModel, ...]], None],
-    ) -> None:
+    def __init__(self, state: State, reads: Reads) -> None:
         """Nothing is read yet.
 
         Args:
             state: of the server.
             reads: the settings of the start, and how to read them again.
-            retire: told of models that answer their last requests.
         """
         self.loading = asyncio.Lock()  # one load of models at a time, the first one included
         self._state = state
         self._started = reads.started.settings
         self._read = reads.again
-        self._retire = retire
         self._running = without_secrets(self._started)
         self._had_file = reads.started.file_has_settings
         self._reading = asyncio.Lock()
@@ -172,11 +164,10 @@ class Reloader:
         log_event("keys taken", keys=len(after), **_differences(before, after))
 
     async def _take_models(self, settings: Settings) -> None:
-        pool = self._state.pipeline.pool
+        backend = self._state.backend
         try:
             with explained("The new models"):
-                wanted = await asyncio.to_thread(plan_of, settings)
-                gone = await pool.replace(wanted)
+                await backend.swap(await asyncio.to_thread(plan_of, settings))
         except StartError as error:
             log_refusal(
                 "reload refused",
@@ -186,15 +177,16 @@ class Reloader:
                 kept=["models"],
             )
         else:
-            self._retire(gone)
             self._running = msgspec.structs.replace(
                 self._running,
                 models=settings.models,
                 aliases=settings.aliases,
                 model=settings.model,
             )
-            log_event("reloaded", models=pool.names, keys=len(self._state.keys))
-        for sentence in unserved(self._wanted.keys, {*pool.names, *pool.aliases}):
+            log_event("reloaded", models=backend.names.models, keys=len(self._state.keys))
+        for sentence in unserved(
+            self._wanted.keys, {*backend.names.models, *backend.names.aliases}
+        ):
             log_refusal("a key names a model that nobody serves", sentence)
 
 

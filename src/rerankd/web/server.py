@@ -20,7 +20,6 @@ from rerankd.dialects.registry import SERVED
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
-from rerankd.service.pool import LoadedModel
 from rerankd.settings.load import Effective
 from rerankd.telemetry.logs import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app, make_state
@@ -141,7 +140,7 @@ class _Server(uvicorn.Server):
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hangups = 0  # SIGHUPs before the loop could take them
-        self._reloader = Reloader(state, reads, self._retire)
+        self._reloader = Reloader(state, reads)
         self._control = control_of(reads.started, url, lambda: self._reloader.running)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._hang_up)
@@ -159,7 +158,7 @@ class _Server(uvicorn.Server):
         """Load what ships inside, open the port, then load the checkpoints behind it."""
         try:
             with explained("What ships with rerankd"):
-                await self._state.pipeline.pool.start(self._wanted)
+                await self._state.backend.start(self._wanted)
         except StartError as error:
             self._state.failure = error
             self.should_exit = True
@@ -186,8 +185,7 @@ class _Server(uvicorn.Server):
         if not self.force_exit:
             with contextlib.suppress(TimeoutError):  # a thread that still works is left behind
                 async with asyncio.timeout(_GOODBYE_S):
-                    await self._state.pipeline.pool.close()
-            self._state.pipeline.close()
+                    await self._state.backend.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -241,10 +239,6 @@ class _Server(uvicorn.Server):
     def _reload(self) -> None:
         self._spawn("reload", self._reloader.reload())
 
-    def _retire(self, gone: tuple[LoadedModel, ...]) -> None:
-        if gone:
-            self._spawn("free a model", self._state.pipeline.pool.retire(gone))
-
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
@@ -257,13 +251,14 @@ class _Server(uvicorn.Server):
             log_failed_task(task.get_name(), error)
 
     async def _load(self) -> None:
-        pool = self._state.pipeline.pool
+        backend = self._state.backend
         async with self._reloader.loading:  # new models of a reload wait for the first ones
-            if missing := [name for name in pool.names if name not in pool.served]:
+            facts = backend.facts().models
+            if missing := [model.name for model in facts if model.state == "loading"]:
                 log_event("loading", models=missing)
             try:
                 with explained("The models"):
-                    await pool.load()
+                    await backend.load()
             except StartError as error:
                 self._state.failure = error
                 self._stop()  # what was accepted for a model that is there is still answered

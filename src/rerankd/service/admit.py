@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from rerankd.core.errors import InvalidRequest, too_many
+from collections.abc import Sequence
+
+from rerankd.core.errors import InvalidRequest
 from rerankd.core.request import Content, RerankRequest
 from rerankd.models import catalog
 from rerankd.models.base import ModelCard
 from rerankd.settings.schema import Limits
 
 _MOST_BYTES = 4  # of a character in UTF-8
+_MEDIA_BYTES = 4096  # of text that costs as much as an image or a video; an estimate as well
 
 
-def check_limits(request: RerankRequest, limits: Limits) -> None:
-    """Refuse more or longer input than the operator allows; images and videos: see `media`.
+def check(request: RerankRequest, limits: Limits, card: ModelCard) -> None:
+    """Refuse longer input than the operator allows, then what the model cannot read.
+
+    How large images and videos may be is `media`'s.
 
     Raises:
         InvalidRequest: names the field, the limit, the setting and the way out.
     """
-    if len(request.documents) > limits.documents:
-        raise too_many(len(request.documents), limits.documents)
+    foreign: tuple[str, Content] | None = None
     for name, content in request.contents():
         if content.modality == "text":
             which = "query_bytes" if name == "query" else "document_bytes"
             _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
+        if foreign is None and content.modality not in card.modalities:
+            foreign = name, content
+    if foreign is not None:
+        raise _cannot_read(*foreign, card)
 
 
 def check_modalities(request: RerankRequest, card: ModelCard) -> None:
@@ -33,11 +41,15 @@ def check_modalities(request: RerankRequest, card: ModelCard) -> None:
     """
     for name, content in request.contents():
         if content.modality not in card.modalities:
-            raise InvalidRequest(
-                f"{name}: is {_a(content.modality)}; {card.name} reads "
-                f"{', '.join(sorted(card.modalities))} only. {readers(content)}",
-                param=name,
-            )
+            raise _cannot_read(name, content, card)
+
+
+def _cannot_read(name: str, content: Content, card: ModelCard) -> InvalidRequest:
+    return InvalidRequest(
+        f"{name}: is {_a(content.modality)}; {card.name} reads "
+        f"{', '.join(sorted(card.modalities))} only. {readers(content)}",
+        param=name,
+    )
 
 
 def _check_bytes(content: Content, name: str, limit: int, setting: str) -> None:
@@ -65,3 +77,15 @@ def readers(content: Content) -> str:
 
 def _a(modality: str) -> str:
     return "an image" if modality == "image" else f"a {modality}"
+
+
+def text_bytes(requests: Sequence[RerankRequest]) -> int:
+    """About how many bytes of text the pairs of requests hold: the query counts in each."""
+    return sum(
+        sum(map(_bytes_of, request.documents)) + _bytes_of(request.query) * len(request.documents)
+        for request in requests
+    )
+
+
+def _bytes_of(content: Content) -> int:
+    return len(content.value) if content.modality == "text" else _MEDIA_BYTES

@@ -1,0 +1,56 @@
+"""What whoever serves models publishes of them: frozen, plain, good for another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from rerankd.core.names import Names
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """One served name at one moment."""
+
+    name: str
+    root: str  # own name of the model that answers: differs from name for an alias
+    state: Literal["loading", "ready"] = "loading"  # what follows is known when it is ready
+    window_tokens: int | None = None  # longest row; None = no limit
+    modalities: tuple[str, ...] = ()  # sorted
+    engine: str = ""  # "openvino", "lexical"
+    device: str = ""  # "cpu", "cuda:0"
+    precision: str = ""  # "fp32", "int8"
+    warnings: tuple[str, ...] = ()  # of loading it
+    waiting_tokens: int = 0  # of admitted requests
+    backlog_s: float = 0.0  # that all waiting work will take
+    tokens_per_s: float = 0.0  # measured while there was work; 0 = not known yet
+    cache_bytes: int | None = None  # of its score cache; None = it has none
+
+
+class BackendFacts(Struct, frozen=True, kw_only=True):
+    """All that one backend serves."""
+
+    models: tuple[ModelFacts, ...]  # by their own names, default first
+    names: Names
+    request_tokens: int  # most tokens of a request
+    queue_tokens: int  # most tokens that wait
+    tokenizers: int  # threads that tokenise
+    # Bytes of images and videos in memory, by form: "encoded", "decoded".
+    media_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every model that is to be served is loaded."""
+        return bool(self.models) and all(model.state == "ready" for model in self.models)
+
+    @property
+    def ready(self) -> tuple[ModelFacts, ...]:
+        """The models that are loaded."""
+        return tuple(model for model in self.models if model.state == "ready")
+
+    def shown(self) -> tuple[ModelFacts, ...]:
+        """One for every name that a list shows: the models, default first, then the aliases."""
+        by_root = {model.name: model for model in self.models}
+        return tuple(replace(by_root[root], name=name) for name, root in self.names.shown().items())

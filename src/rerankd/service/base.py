@@ -1,0 +1,113 @@
+"""What stands behind the router: whoever ranks, in this process or in another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rerankd.core.answer import Ranking
+from rerankd.core.cascade import Cascade
+from rerankd.core.cost import NOTHING, Cost
+from rerankd.core.facts import BackendFacts
+from rerankd.core.names import Names
+from rerankd.core.request import RerankRequest
+from rerankd.service.plan import ServingPlan
+
+
+@dataclass(slots=True, kw_only=True)
+class Trace:
+    """What is known of a request so far: filled on the way, read by the log and the metrics."""
+
+    asked: str = ""  # the model's name in the request
+    model: str = ""  # who answers
+    engine: str = ""  # which scores for it
+    cost: Cost = NOTHING
+    own_s: float = 0.0  # about how long its rows take when nothing else runs
+    until: float | None = None  # its deadline, on time.monotonic()
+    passed: Callable[[], None] = lambda: None  # called when it is queued, or waits for its images
+
+
+async def free_of_charge(_: int) -> None:
+    """For whoever counts no tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankCall:
+    """The requests of one body, for one model: ranked together, admitted together."""
+
+    requests: Sequence[RerankRequest]  # at least one
+    model: str  # who answers, by its own name
+    cascade: Cascade | None = None  # what stands before it
+    # places[i][j] = how the body counts requests[i].documents[j]; () = as it is
+    places: Sequence[Sequence[int]] = ()
+    share: str = ""  # whose share of the queue it uses
+    # Told of tokens when they are counted and before they wait, stage by stage; it may refuse.
+    charge: Callable[[int], Awaitable[None]] = free_of_charge
+    trace: Trace = field(default_factory=Trace)
+
+    @property
+    def whose(self) -> tuple[str, float | None]:
+        """Whose share it uses, and its deadline: what admission asks."""
+        return self.share, self.trace.until
+
+
+@dataclass(frozen=True, slots=True)
+class HealthVerdict:
+    """Per model: "ok", or what is wrong."""
+
+    models: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every model scored."""
+        return bool(self.models) and all(state == "ok" for state in self.models.values())
+
+
+class Backend(Protocol):
+    """Serves the models of a plan.
+
+    A second kind of work (embeddings) is a second method beside `rerank`, with a call of its own
+    and the same rules: admitted whole, charged before it waits, cancelled with whoever awaits it.
+    """
+
+    @property
+    def names(self) -> Names:
+        """Who answers what; cheap, asked for every request."""
+        ...
+
+    def facts(self) -> BackendFacts:
+        """What is served, and how it does."""
+        ...
+
+    async def rerank(self, call: RerankCall) -> Sequence[Ranking]:
+        """The rankings of call.requests. Cancelling it ends all work that is done for it.
+
+        Raises:
+            InvalidRequest, Overloaded, DeadlineExceeded, EngineFailed; whatever call.charge raises.
+        """
+        ...
+
+    async def check(self) -> HealthVerdict:
+        """Whether every model scores; at once, from what is known."""
+        ...
+
+    async def start(self, wanted: ServingPlan) -> None:
+        """Announce a plan and load what ships inside; load() brings the rest. Raises StartError."""
+        ...
+
+    async def load(self) -> None:
+        """Load what the plan names and is not there yet. Raises StartError."""
+        ...
+
+    async def swap(self, wanted: ServingPlan) -> None:
+        """Serve another plan from here on; what is gone is freed when its requests are answered.
+
+        Raises:
+            StartError: a new model cannot be loaded; what was served stays.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free everything."""
+        ...

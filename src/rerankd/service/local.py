@@ -1,0 +1,113 @@
+"""The backend of this process: loaded models, their queues, threads and health."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rerankd.core.answer import Ranking
+from rerankd.core.facts import BackendFacts, ModelFacts
+from rerankd.core.names import Names
+from rerankd.service.base import HealthVerdict, RerankCall
+from rerankd.service.bodies import OfRequest, in_body
+from rerankd.service.cascade import rank_in_stages
+from rerankd.service.health import Health
+from rerankd.service.pipeline import Pipeline
+from rerankd.service.plan import ServingPlan
+from rerankd.service.pool import LoadedModel, Pool
+from rerankd.telemetry.logs import log_failed_task
+
+
+class LocalBackend:
+    """A Backend (service.base) around a pool and a pipeline; it closes both."""
+
+    def __init__(self, pool: Pool, pipeline: Pipeline) -> None:
+        self.pool = pool
+        self.pipeline = pipeline
+        self.health = Health(pool, lane=pipeline.lanes.small)
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def names(self) -> Names:
+        """Who answers what."""
+        return self.pool.names
+
+    def facts(self) -> BackendFacts:
+        """What is loaded and what waits, now."""
+        pool, media = self.pool, self.pipeline.media
+        held = {} if media is None else {"encoded": media.encoded, "decoded": media.decoded}
+        return BackendFacts(
+            models=tuple(_facts(name, pool.loaded.get(name)) for name in pool.names.models),
+            names=pool.names,
+            request_tokens=pool.limits.request_tokens,
+            queue_tokens=pool.limits.queue_tokens,
+            tokenizers=self.pipeline.lanes.threads,
+            media_bytes={form: budget.used_bytes for form, budget in held.items()},
+        )
+
+    async def rerank(self, call: RerankCall) -> Sequence[Ranking]:
+        """The rankings, once the model is there."""
+        loaded = self.pool.get(call.model)
+        call.trace.engine = loaded.model.engine.info.name
+        try:
+            with loaded.scheduler.hold():
+                if call.cascade is None:
+                    return await self.pipeline.rank(call.requests, loaded, call)
+                return await rank_in_stages(call, call.cascade, loaded, self.pool, self.pipeline)
+        except OfRequest as error:
+            raise in_body(error, call.places) from None
+
+    async def check(self) -> HealthVerdict:
+        """What each model's last probe said."""
+        return await self.health.check()
+
+    async def start(self, wanted: ServingPlan) -> None:
+        """Announce a plan and load what ships inside."""
+        await self.pool.start(wanted)
+
+    async def load(self) -> None:
+        """Load the checkpoints."""
+        await self.pool.load()
+
+    async def swap(self, wanted: ServingPlan) -> None:
+        """Load what is new; what is gone is freed behind the caller's back."""
+        gone = await self.pool.replace(wanted)
+        if gone:
+            task = asyncio.create_task(self.pool.retire(gone), name="free a model")
+            self._retiring.add(task)
+            task.add_done_callback(self._retired)
+
+    async def close(self) -> None:
+        """End probes, free the models, then the threads, also when that takes too long."""
+        self.health.close()
+        try:
+            await self.pool.close()
+        finally:
+            self.pipeline.close()
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._retiring.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log_failed_task(task.get_name(), error)
+
+
+def _facts(name: str, loaded: LoadedModel | None) -> ModelFacts:
+    if loaded is None:
+        return ModelFacts(name=name, root=name)
+    card, info, scheduler = loaded.model.card, loaded.model.engine.info, loaded.scheduler
+    return ModelFacts(
+        name=name,
+        root=name,
+        state="ready",
+        window_tokens=card.window_tokens,
+        modalities=tuple(sorted(card.modalities)),
+        engine=info.name,
+        device=info.device,
+        precision=info.precision,
+        warnings=loaded.warnings,
+        waiting_tokens=scheduler.waiting_tokens,
+        backlog_s=scheduler.admission.backlog_s,
+        tokens_per_s=scheduler.admission.pace.tokens_per_s,
+        cache_bytes=None if scheduler.cache is None else scheduler.cache.used_bytes,
+    )

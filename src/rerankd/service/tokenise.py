@@ -1,0 +1,71 @@
+"""Requests as token rows, and the threads that make them: large ones never hold up small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from rerankd.core.batch import distinct
+from rerankd.core.meter import Meter
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Prepared, Row
+from rerankd.models.base import Model
+from rerankd.service.admit import check
+from rerankd.service.bodies import of_request
+from rerankd.service.query_cut import prepared_of
+from rerankd.settings.schema import Limits
+
+_SMALL_BYTES: Final = 65_536  # text of a request that is tokenised in a few milliseconds
+_LANE: Final = 2  # threads of each lane
+
+
+class Lanes:
+    """Two threads for small requests, two for large ones."""
+
+    threads: Final = 2 * _LANE
+
+    def __init__(self) -> None:
+        self.small = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-small")
+        self._large = ThreadPoolExecutor(_LANE, thread_name_prefix="prepare-large")
+
+    def lane(self, text_bytes: int, *, has_media: bool) -> ThreadPoolExecutor:
+        """Where a request of that size is tokenised."""
+        return self._large if has_media or text_bytes > _SMALL_BYTES else self.small
+
+    def close(self) -> None:
+        """Stop the threads."""
+        for lane in (self.small, self._large):
+            lane.shutdown(wait=False, cancel_futures=True)
+
+
+class Tokenised(NamedTuple):
+    """Requests as rows."""
+
+    prepared: Sequence[Prepared]  # one per request
+    rows: list[Row]  # of all requests, each distinct pair once
+    inverse: list[int]  # for every row of `prepared`, request by request, its place in `rows`
+
+
+def tokenise(
+    requests: Sequence[RerankRequest], model: Model, meter: Meter, limits: Limits | None
+) -> Tokenised:
+    """What costs CPU before the queue: on a thread, so that the event loop stays free.
+
+    Args:
+        requests: one body's.
+        model: whose template and tokenizer.
+        meter: counts all tokens, and ends this when it is cancelled.
+        limits: what a request may bring; None = that was checked.
+
+    Raises:
+        OfRequest: one of them is refused.
+        Abandoned: the meter was cancelled.
+    """
+    found: list[Prepared] = []
+    for i, request in enumerate(requests):
+        with of_request(i):
+            if limits is not None:
+                check(request, limits, model.card)
+            found.append(prepared_of(model, request, meter))
+    return Tokenised(found, *distinct([row for prepared in found for row in prepared.rows]))

@@ -1,0 +1,58 @@
+"""From the first signal to the exit: what comes is refused, what runs gets its time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final, Self
+
+from rerankd.core.errors import Overloaded
+
+_LAST_WORDS_S: Final = (
+    2.0  # for the 503s to be sent; a client that does not read must not stop the exit
+)
+
+
+class Drain:
+    """From SIGTERM to exit: no new work, running requests get their time, the rest a 503."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.expired = asyncio.Event()  # running requests must end now
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """Rerank requests in progress."""
+        return self._running
+
+    def __enter__(self) -> Self:
+        if self.draining:
+            raise shutting_down()
+        self._running += 1
+        self._idle.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running -= 1
+        if self._running == 0:
+            self._idle.set()
+
+    async def wait(self, patience_s: float) -> None:
+        """Refuse new requests, give running ones `patience_s`, then end them with a 503."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._idle.wait()
+        except TimeoutError:
+            self.expired.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._idle.wait()
+
+
+def shutting_down() -> Overloaded:
+    """The error of a request that came, or still ran, when the server had to stop."""
+    return Overloaded("The server is shutting down.", retry_after_s=5.0)
