@@ -276,7 +276,7 @@ def start_up(folder: Path, xlmr: Path, args: argparse.Namespace) -> Figures:
 def machine(peers: Path) -> Figures:
     """What the run ran on."""
     before = os.getloadavg()[0]
-    command = [peers / "st" / "bin" / "python", workers.HERE / "peers" / "torch_gemm.py"]
+    command = [peers / "st" / "bin" / "python", workers.BENCH / "peers" / "torch_gemm.py"]
     torch = subprocess.run(command, env=workers.environment(), capture_output=True, check=True)  # noqa: S603
     gemm = GemmPeak(usable_cores())
     peak = max(gemm.measure() for _ in range(3))

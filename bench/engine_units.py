@@ -163,7 +163,7 @@ def measure_encoder(name: str, make: Callable[[], Engine], row: int) -> None:
 def measure_mini() -> None:
     """Batches of documents of 190 word pieces, then a document of 600 kB."""
     from mini import Words
-    from serving import parsed
+    from shared.serving import parsed
 
     words, model = Words(3), load_mini(cache_bytes=0)
     engine = model.engine

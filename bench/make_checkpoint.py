@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import shared  # noqa: F401 - from here on tests can be imported
+import shared  # noqa: F401 # pyright: ignore[reportUnusedImport] - finds tests
 from safetensors.numpy import (
     load_file,  # pyright: ignore[reportUnknownVariableType] - PathLike
     save_file,  # pyright: ignore[reportUnknownVariableType] - PathLike

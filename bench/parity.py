@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import shared  # noqa: F401 - from here on tests can be imported
+import shared  # noqa: F401 # pyright: ignore[reportUnusedImport] - finds tests
 
 from rerankd.core.options import EngineName, LoadOptions
 from rerankd.core.request import Content, RerankRequest

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from pairs import read_pairs
+from common import read_pairs
 
 from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, CHARACTER, STEM, WORD
 from rerankd.models.segment import Segmenter

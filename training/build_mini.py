@@ -28,8 +28,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from calibrate_lexical import fit
-from pairs import Pair, read_pairs
+from common import Calibration, Floats, Pair, contrasted, passages, read_pairs
 from safetensors.numpy import (
     load_file,  # pyright: ignore[reportUnknownVariableType] - os.PathLike without a type
     save_file,  # pyright: ignore[reportUnknownVariableType]
@@ -89,8 +88,7 @@ CALIBRATION = {
         "tldr-ko",
     ),
 }
-POOL, QUERIES, HARD, RANDOM = 250, 100, 3, 3
-Floats = npt.NDArray[np.float64]
+POOL, QUERIES = 250, 100
 
 
 @dataclass(frozen=True)
@@ -243,8 +241,7 @@ def mixed(engine: LateInteractionEngine, rows: Sequence[Any], kind: str) -> Floa
 def calibrate(train: Path, out: Path) -> Head:
     """Slope and intercept of each class, so that the score is a probability.
 
-    For every query of a set's sample: its own passage against the HARD passages of the sample that
-    score highest, and RANDOM others. Relevant and not relevant weigh the same, so do all sets.
+    Over the queries of each set's sample; see common.contrasted.
     """
     model = mini.load_mini(out)
     engine = model.engine
@@ -252,17 +249,10 @@ def calibrate(train: Path, out: Path) -> Head:
         raise TypeError
     head = Head({}, {})
     for kind, names in CALIBRATION.items():
-        x: list[Floats] = []
-        y: list[Floats] = []
-        w: list[Floats] = []
+        calibration = Calibration()
         for name in names:
-            relevant, others = scores(read(train, name, POOL), model, engine, kind)
-            print(f"{name:16s} relevant {np.median(relevant):.2f} others {np.median(others):.2f}")
-            for values, label in ((relevant, 1.0), (others, 0.0)):
-                x.append(values)
-                y.append(np.full(values.size, label))
-                w.append(np.full(values.size, 1.0 / values.size))
-        slope, intercept = fit(np.concatenate(x), np.concatenate(y), np.concatenate(w))
+            calibration.add(name, *scores(read(train, name, POOL), model, engine, kind))
+        slope, intercept = calibration.fit()
         print(f"{kind}: slope {slope:.3f}, intercept {intercept:.3f}")
         head.scale[kind], head.bias[kind] = slope, intercept
     model.engine.close()
@@ -273,22 +263,15 @@ def scores(
     pairs: list[Pair], model: Any, engine: LateInteractionEngine, kind: str
 ) -> tuple[Floats, Floats]:
     """(mixtures of the relevant, mixtures of the others) of one set."""
-    draw = random.Random(7)
-    texts = list(dict.fromkeys(pair.positive for pair in pairs))
-    place = {text: i for i, text in enumerate(texts)}
-    documents = tuple(Content(value=text) for text in texts)
-    relevant: list[float] = []
-    others: list[float] = []
-    for pair in pairs[:QUERIES]:
+    documents = tuple(Content(value=text) for text in passages(pairs))
+
+    def score(query: str) -> Floats:
         request = RerankRequest(
-            query=Content(value=pair.query), documents=documents, max_tokens_per_doc=1024
+            query=Content(value=query), documents=documents, max_tokens_per_doc=1024
         )
-        values = mixed(engine, model.prepare(request).rows, kind)
-        own = place[pair.positive]
-        relevant.append(float(values[own]))
-        ranked = [i for i in np.argsort(-values, kind="stable").tolist() if i != own]
-        others.extend(float(values[i]) for i in ranked[:HARD] + draw.sample(ranked, RANDOM))
-    return np.array(relevant), np.array(others)
+        return mixed(engine, model.prepare(request).rows, kind)
+
+    return contrasted(pairs, QUERIES, score, random.Random(7))
 
 
 def main() -> None:

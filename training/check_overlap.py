@@ -2,7 +2,7 @@
 
     python training/check_overlap.py --train DIR --dev DIR [--sets NAME ...]
 
-It reads what the build reads: passages of pairs.EXCLUDED are left out of both.
+It reads what the build reads: passages of common.EXCLUDED are left out of both.
 
 Texts are compared by their letters and digits alone, case and width folded. A dev query overlaps
 when it is a training query, whole. A dev document overlaps when BLOCK characters of it, cut on a
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import regex
-from pairs import digest, read_pairs
+from common import digest, read_pairs
 
 from rerankd.measure.collection import read_collection
 

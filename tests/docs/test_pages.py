@@ -102,3 +102,16 @@ def test_the_architecture_page_names_every_folder_and_module() -> None:
             if folder.name == "dialects":  # most are one file per provider
                 modules &= {"base", "wire", "fields", "failures", "upstream", "registry"}
             assert modules <= named, (folder.name, modules - named)
+
+
+def test_the_benchmarks_page_lists_every_script() -> None:
+    page = (ROOT / "bench" / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)
+    scripts = [path.name for kind in ("*.py", "*.sh") for path in (ROOT / "bench").glob(kind)]
+    assert sorted(listed) == sorted(scripts)
+
+
+def test_the_training_page_lists_every_script() -> None:
+    page = (ROOT / "training" / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "training").glob("*.py"))
