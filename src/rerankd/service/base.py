@@ -46,11 +46,6 @@ class RerankCall:
     charge: Callable[[int], Awaitable[None]] = free_of_charge
     trace: Trace = field(default_factory=Trace)
 
-    @property
-    def whose(self) -> tuple[str, float | None]:
-        """Whose share it uses, and its deadline: what admission asks."""
-        return self.share, self.trace.until
-
 
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:

@@ -71,7 +71,8 @@ async def _staged(
     )
     share = text_bytes((request,)) * cascade.keep // len(request.documents)
     # A full queue refuses before any work; a place once given is kept through the first stage.
-    place = loaded.scheduler.admission.reserve_text(share, *call.whose)
+    admission, until = loaded.scheduler.admission, call.trace.until
+    place = admission.reserve_text(share, call.share, until)
     with place as ticket, first.scheduler.hold():
         (before,) = await pipeline.rank((whole,), first, call)
     places = kept(request, before.hits, cascade.keep)

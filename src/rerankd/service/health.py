@@ -30,7 +30,7 @@ _PROBE = RerankRequest(
 class _Known:
     """What is known of one loaded model."""
 
-    served: LoadedModel
+    loaded: LoadedModel
     state: str = "ok"  # it scored when it was loaded
     ended_at: float = float("-inf")
     began_at: float = 0.0
@@ -80,15 +80,15 @@ class Health:
             await asyncio.wait(running, timeout=self._moment_s)
         return HealthVerdict({name: self._state(name) for name in self._pool.names.models})
 
-    def _of(self, name: str, served: LoadedModel) -> _Known:
+    def _of(self, name: str, loaded: LoadedModel) -> _Known:
         known = self._known.get(name)
-        return known if known is not None and known.served is served else _Known(served)
+        return known if known is not None and known.loaded is loaded else _Known(loaded)
 
     def _state(self, name: str) -> str:
         known = self._known.get(name)
         if known is None:
             return "loading"
-        scheduler, now = known.served.scheduler, self._clock()
+        scheduler, now = known.loaded.scheduler, self._clock()
         if scheduler.is_broken:
             return "its queue failed"
         if scheduler.running_s > self.patience_s:
@@ -100,9 +100,9 @@ class Health:
     async def _score(self, known: _Known) -> None:
         """One probe; its end is a verdict, whatever it is."""
         try:
-            loop, model = asyncio.get_running_loop(), known.served.model
+            loop, model = asyncio.get_running_loop(), known.loaded.model
             prepared = await loop.run_in_executor(self._lane, model.prepare, _PROBE)
-            await known.served.scheduler.probe(prepared.rows)  # raises where a score is not finite
+            await known.loaded.scheduler.probe(prepared.rows)  # raises where a score is not finite
             known.state = "ok"
         except Exception:  # noqa: BLE001 - whatever is wrong, the verdict is that it does not score
             known.state = "cannot score"

@@ -69,8 +69,11 @@ class Pipeline:
         reading = self._decoded(requests, unread, loaded, call) if unread else nullcontext(requests)
         async with reading as read:
             size, started = text_bytes(read), time.perf_counter()
-            admission = loaded.scheduler.admission
-            place = nullcontext(ticket) if ticket else admission.reserve_text(size, *call.whose)
+            admission, until = loaded.scheduler.admission, call.trace.until
+            if ticket is None:
+                place = admission.reserve_text(size, call.share, until)
+            else:
+                place = nullcontext(ticket)
             with place as held:
                 limits = None if is_checked or unread else self.limits
                 lane = self.lanes.lane(size, has_media=bool(unread))
@@ -109,7 +112,8 @@ class Pipeline:
         if self.media is None:
             i, name = unread[0]
             raise OfRequest(i, InvalidRequest(f"{name}: only texts are read here.", param=name))
-        loaded.scheduler.admission.check_text(text_bytes(requests), *call.whose)
+        admission, until = loaded.scheduler.admission, call.trace.until
+        admission.check_text(text_bytes(requests), call.share, until)
         call.trace.cost += Cost(media=len(unread))
         call.trace.passed()
         started, is_decoded = time.perf_counter(), False

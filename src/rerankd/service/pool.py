@@ -78,7 +78,7 @@ class Pool:
         fresh = [spec for spec in wanted.specs if known.get(spec.name) != spec]
         loaded = await self._all_opened(fresh)
         kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
-        gone = tuple(served for name, served in self._loaded.items() if name not in kept)
+        gone = tuple(old for name, old in self._loaded.items() if name not in kept)
         self._loaded = {n: s for n, s in self._loaded.items() if n in kept}
         self._loaded |= {name: self._serve(model) for name, model in loaded}
         self._announce(wanted)
@@ -86,23 +86,23 @@ class Pool:
 
     async def retire(self, gone: Sequence[LoadedModel]) -> None:
         """Free models that are served no more, each when its last request is answered."""
-        await asyncio.gather(*(_retire(served.scheduler) for served in gone))
+        await asyncio.gather(*(_retire(old.scheduler) for old in gone))
 
     def get(self, name: str) -> LoadedModel:
-        """A served model by its own name.
+        """A loaded model by its own name.
 
         Raises:
             Overloaded: it is still loading.
         """
-        served = self._loaded.get(name)
-        if served is None:
+        loaded = self._loaded.get(name)
+        if loaded is None:
             raise Overloaded(f"{name} is still loading.", retry_after_s=2.0)
-        return served
+        return loaded
 
     async def close(self) -> None:
         """Free all models."""
-        for served in self._loaded.values():
-            await served.scheduler.close()
+        for loaded in self._loaded.values():
+            await loaded.scheduler.close()
         self._loaded = {}
 
     def _announce(self, wanted: ServingPlan) -> None:
