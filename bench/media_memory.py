@@ -36,6 +36,7 @@ from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
+from rerankd.models.families import Family
 from rerankd.models.load import Loaded, Spec
 from rerankd.models.load import load as load_really
 from rerankd.settings.load import Effective
@@ -52,10 +53,9 @@ class StandIn:
         self.engine = FakeEngine(max_length=None)
         self.card = ModelCard(
             name="stand-in",
-            family="fake",
+            family=Family(name="fake", modalities=frozenset({"text", "image", "video"})),
             window_tokens=None,
             score="none",
-            modalities=frozenset({"text", "image", "video"}),
             video=VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=2),
         )
 

@@ -30,6 +30,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared, Row
 from rerankd.media.gate import Resolve
 from rerankd.models.base import ModelCard
+from rerankd.models.families import Family
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import MediaSettings
@@ -56,10 +57,9 @@ class VisionModel(BytesModel):
         super().__init__(name)
         self.card = ModelCard(
             name=name,
-            family="fake",
+            family=Family(name="fake", modalities=frozenset({"text", "image", "video"})),
             window_tokens=None,
             score="test",
-            modalities=frozenset({"text", "image", "video"}),
             video=SAMPLING,
         )
         self.seen: list[RerankRequest] = []

@@ -22,6 +22,7 @@ from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
 from rerankd.gateway.router import Router
 from rerankd.models.base import ModelCard
+from rerankd.models.families import Family
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.base import Trace
 from rerankd.service.local import LocalBackend
@@ -44,7 +45,9 @@ class BytesModel:
     """One token per UTF-8 byte; the fake engine's logit depends on the document's bytes alone."""
 
     def __init__(self, name: str = "fake-model", engine: Engine | None = None) -> None:
-        self.card = ModelCard(name=name, family="fake", window_tokens=None, score="test")
+        self.card = ModelCard(
+            name=name, family=Family(name="fake"), window_tokens=None, score="test"
+        )
         self.engine: Engine = engine or FakeEngine(max_length=None)
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:

@@ -148,7 +148,7 @@ def test_relevance_is_the_published_normalisation_of_a_catalog_model(tmp_path: P
     assert "minus 4.5" in named.card.score
     assert other.relevance(1.0) == sigmoid(1.0)
     assert catalog.find(name) is not None
-    assert named.card.takes_instruction
+    assert named.card.family.takes_instruction
 
 
 def test_config_json_decides_the_family(tmp_path: Path) -> None:

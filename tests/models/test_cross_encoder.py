@@ -23,6 +23,7 @@ from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder, window_of
+from rerankd.models.families import CROSS_ENCODER
 from rerankd.models.pair_template import derive_template
 from rerankd.models.text_encoder import TextEncoder
 from tests.checkpoints.bert import TINY_BERT, TINY_XLMR, Shape, write
@@ -41,7 +42,7 @@ def tokenizer_of(family: str) -> Tokenizer:
 def model_of(family: str, window: int = 64) -> CrossEncoder:
     tokenizer = tokenizer_of(family)
     template = derive_template(tokenizer, token_types=2 if family == "bert" else 1)
-    card = ModelCard(name="m", family="cross-encoder", window_tokens=window, score="")
+    card = ModelCard(name="m", family=CROSS_ENCODER, window_tokens=window, score="")
     return CrossEncoder(card, FakeEngine(), TextEncoder(tokenizer), template)
 
 

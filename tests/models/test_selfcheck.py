@@ -16,6 +16,7 @@ from rerankd.core.score import sigmoid
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
+from rerankd.models.families import CROSS_ENCODER
 from rerankd.models.selfcheck import self_check
 
 Forward = Callable[[Sequence[Row]], Sequence[float]]
@@ -25,7 +26,7 @@ class Stub:
     """A model and engine in one: rows are bytes of the texts, logits as the test says."""
 
     def __init__(self, forward: Forward, relevance: Callable[[float], float] = sigmoid) -> None:
-        self.card = ModelCard(name="stub", family="cross-encoder", window_tokens=None, score="")
+        self.card = ModelCard(name="stub", family=CROSS_ENCODER, window_tokens=None, score="")
         self.engine = self
         self.info: EngineInfo = FakeEngine().info
         self._forward = forward
@@ -156,7 +157,8 @@ class Seeing(Stub):
 
     def __init__(self, forward: Forward, seen: Callable[[Content], bytes]) -> None:
         super().__init__(forward)
-        self.card = dataclasses.replace(self.card, modalities=frozenset({"text", "image"}))
+        family = dataclasses.replace(self.card.family, modalities=frozenset({"text", "image"}))
+        self.card = dataclasses.replace(self.card, family=family)
         self._seen = seen
         self.images: list[Content] = []
 

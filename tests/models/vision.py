@@ -10,6 +10,7 @@ from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.base import ModelCard
+from rerankd.models.families import VISION_YES_NO
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
 from rerankd.models.vision_pixels import SAMPLING
@@ -24,12 +25,10 @@ def fake_model(folder: Path, window: int = WINDOW_TOKENS, shape: Shape = TINY) -
     checkpoint = open_vision(write(folder, shape))
     card = ModelCard(
         name="tiny-vl",
-        family="vision-yes-no",
+        family=VISION_YES_NO,
         window_tokens=window,
         score="test",
-        modalities=frozenset({"text", "image", "video"}),
         video=SAMPLING,
-        takes_instruction=True,
     )
     engine = FakeEngine(max_length=None)
     return VisionYesNo(card, engine, TextEncoder(checkpoint.tokenizer), checkpoint.tokens)

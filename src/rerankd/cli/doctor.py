@@ -33,7 +33,7 @@ def doctor(model: str = catalog.DEFAULT, /) -> None:
     for name, value in (
         ("model", card.name),
         ("from", str(spec.folder or "ships with rerankd")),
-        ("family", card.family),
+        ("family", card.family.name),
         ("window", f"{card.window_tokens} tokens" if card.window_tokens else "none"),
         ("score", card.score),
         ("engine", f"{info.name} {info.device} {info.precision}"),

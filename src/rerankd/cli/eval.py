@@ -32,6 +32,7 @@ from rerankd.measure.evaluation import evaluate as evaluate_systems
 from rerankd.measure.floors import Floor, check_systems, read_floors, verdicts
 from rerankd.measure.trec import read_trec_qrels, read_trec_run
 from rerankd.models import catalog
+from rerankd.models.families import LATE_INTERACTION
 
 _QUERIES = "queries.jsonl"  # a folder with it is a collection
 
@@ -232,7 +233,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _has_features(written: str) -> bool:
     entry = catalog.find(split(written)[0])
-    return entry is not None and entry.family == "late-interaction"
+    return entry is not None and entry.family is LATE_INTERACTION
 
 
 def _collections(folders: tuple[Path, ...]) -> list[Collection]:

@@ -110,7 +110,7 @@ def _rows() -> list[_Model]:
                 model=entry.name,
                 default=entry.name == catalog.DEFAULT,
                 here=entry.ships_inside or folder is not None,
-                family=entry.family,
+                family=entry.family.name,
                 parameters=facts.parameters,
                 download_bytes=0 if entry.ships_inside else size or facts.download_bytes,
                 memory_bytes=facts.memory_bytes,
@@ -120,7 +120,7 @@ def _rows() -> list[_Model]:
                 licence=facts.licence,
                 languages=facts.languages,
                 quality=dict(facts.quality),
-                modalities=sorted(entry.modalities),
+                modalities=sorted(entry.family.modalities),
                 needs_torch=entry.needs_torch,
             )
         )

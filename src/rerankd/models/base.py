@@ -14,6 +14,7 @@ from rerankd.core.meter import Meter
 from rerankd.core.request import Modality, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.base import Engine
+from rerankd.models.families import Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +22,18 @@ class ModelCard:
     """What is published or decided about a model: the recipe, not the weights."""
 
     name: str  # the name it is served under
-    family: str  # "lexical", "cross-encoder"
+    family: Family
     window_tokens: int | None  # longest row; None = no limit
     score: str  # one sentence: what relevance_score means
-    modalities: frozenset[Modality] = frozenset({"text"})
     video: VideoSampling | None = None  # how it reads video; None = it does not
-    takes_instruction: bool = False
     named_by_catalog: bool = False  # a failed relevance probe then refuses the model
     revision: str = ""
     notes: tuple[str, ...] = ()  # what the operator should know of what was loaded
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What it reads."""
+        return self.family.modalities
 
 
 class Model(Protocol):

@@ -6,17 +6,23 @@ A catalog model whose weights are not there is never answered for; the error say
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.request import Modality
+from rerankd.models.families import (
+    CAUSAL_YES_NO,
+    CROSS_ENCODER,
+    LATE_INTERACTION,
+    LEXICAL,
+    VISION_YES_NO,
+    Family,
+)
 from rerankd.models.published import PUBLISHED, Example
+from rerankd.models.shipped import SHIPPED
 
 DEFAULT = "rerankd-mini"  # what `rerankd serve` answers with; one line, on purpose
 
 TORCH = "pip install 'rerankd[torch]'"  # what such a model needs
-
-Family = Literal["lexical", "late-interaction", "cross-encoder", "causal-yes-no", "vision-yes-no"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +33,6 @@ class Entry:
     family: Family
     window_tokens: int | None = None  # longest row by the model card; None = no limit
     aliases: tuple[str, ...] = ()  # other published names of the same weights
-    modalities: frozenset[Modality] = frozenset({"text"})
-    takes_instruction: bool = False
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
 
     @property
@@ -39,43 +43,33 @@ class Entry:
     @property
     def needs_torch(self) -> bool:
         """Whether only the torch engine runs it, which is an extra."""
-        return self.family == "vision-yes-no"
+        return self.family.needs_torch
 
     @property
     def ships_inside(self) -> bool:
-        """Whether the model is part of the package: nothing to get."""
-        return self.family in ("lexical", "late-interaction")
+        """Whether it comes with an installed package: nothing to get."""
+        return self.name in SHIPPED
 
 
 def _encoder(name: str, window: int, *aliases: str) -> Entry:
-    return Entry(name=name, family="cross-encoder", window_tokens=window, aliases=aliases)
+    return Entry(name=name, family=CROSS_ENCODER, window_tokens=window, aliases=aliases)
 
 
 def _causal(name: str) -> Entry:
-    return Entry(
-        name=name,
-        family="causal-yes-no",
-        window_tokens=8192,
-        takes_instruction=True,
-    )
+    return Entry(name=name, family=CAUSAL_YES_NO, window_tokens=8192)
 
 
 def _vision(name: str) -> Entry:
     return Entry(
         name=name,
-        family="vision-yes-no",
+        family=VISION_YES_NO,
         window_tokens=10245,  # 10240, and the five that open the answer, which are never cut
-        modalities=frozenset({"text", "image", "video"}),
-        takes_instruction=True,
     )
 
 
 ENTRIES: tuple[Entry, ...] = (
-    Entry(
-        name="rerankd-mini",
-        family="late-interaction",
-    ),
-    Entry(name="rerankd-lexical", family="lexical"),
+    Entry(name="rerankd-mini", family=LATE_INTERACTION),
+    Entry(name="rerankd-lexical", family=LEXICAL),
     _encoder("BAAI/bge-reranker-v2-m3", 1024, "Pro/BAAI/bge-reranker-v2-m3"),
     _encoder("BAAI/bge-reranker-base", 512, "bge-reranker-base"),
     _encoder("BAAI/bge-reranker-large", 512, "bge-reranker-large"),
@@ -87,7 +81,7 @@ ENTRIES: tuple[Entry, ...] = (
     _encoder("cross-encoder/ms-marco-TinyBERT-L2-v2", 512),
     Entry(
         name="jinaai/jina-reranker-v2-base-multilingual",
-        family="cross-encoder",
+        family=CROSS_ENCODER,
         window_tokens=1024,
         aliases=("jina-reranker-v2-base-multilingual",),
         chunk_rule="jina",
@@ -118,7 +112,7 @@ def find(name: str) -> Entry | None:
 
 def readers_of(modality: Modality) -> tuple[str, ...]:
     """The catalog models that read a modality."""
-    return tuple(entry.name for entry in ENTRIES if modality in entry.modalities)
+    return tuple(entry.name for entry in ENTRIES if modality in entry.family.modalities)
 
 
 def how_to_get(name: str) -> str | None:

@@ -32,6 +32,7 @@ from rerankd.models.documents import (
     document_names,
     tokens_read,
 )
+from rerankd.models.families import CAUSAL_YES_NO
 from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
@@ -220,10 +221,9 @@ def load_causal_yes_no(
     encoder = TextEncoder(tokenizer)
     card = ModelCard(
         name=name,
-        family="causal-yes-no",
+        family=CAUSAL_YES_NO,
         window_tokens=window,
         score=f"{score}, of the document's best chunk",
-        takes_instruction=True,
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )

@@ -29,6 +29,7 @@ from rerankd.models.documents import (
     document_names,
     tokens_read,
 )
+from rerankd.models.families import CROSS_ENCODER
 from rerankd.models.pair_template import PairTemplate, derive_template
 from rerankd.models.text_encoder import TextEncoder
 
@@ -172,7 +173,7 @@ def load_cross_encoder(
     encoder = TextEncoder(checkpoint.tokenizer)
     card = ModelCard(
         name=name,
-        family="cross-encoder",
+        family=CROSS_ENCODER,
         window_tokens=window,
         score=SCORE,
         named_by_catalog=named_by_catalog,

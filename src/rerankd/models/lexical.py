@@ -14,6 +14,7 @@ from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, LexicalEngine
 from rerankd.models.base import ModelCard, query_warnings
+from rerankd.models.families import LEXICAL
 from rerankd.models.segment import Segmenter
 
 MAX_QUERY_TERMS: Final = 8192  # every row repeats the query: bounds rows x query in memory
@@ -24,7 +25,7 @@ INTERCEPT: Final = -3.08
 
 CARD: Final = ModelCard(
     name="rerankd-lexical",
-    family="lexical",
+    family=LEXICAL,
     window_tokens=None,
     score=(
         "Probability that the passage was written for the query rather than one of its closest "

@@ -14,9 +14,9 @@ from rerankd.models import catalog, hub
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
 from rerankd.models.folder_recipe import check_recipe
-from rerankd.models.lexical import LexicalModel
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
+from rerankd.models.shipped import open_shipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def load(spec: Spec) -> Loaded:
 
 def _open(spec: Spec) -> Model:
     if spec.folder is None:
-        return _shipped(spec)
+        return open_shipped(spec.name, spec.vector_cache_bytes)
     from rerankd.models.causal_yes_no import load_causal_yes_no
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
     from rerankd.models.decoder_checkpoint import is_decoder
@@ -165,12 +165,3 @@ def _open(spec: Spec) -> Model:
         chunk_rule=spec.chunk_rule,
         named_by_catalog=spec.named_by_catalog,
     )
-
-
-def _shipped(spec: Spec) -> Model:
-    """A model that is part of the package."""
-    if spec.name == "rerankd-lexical":
-        return LexicalModel()
-    from rerankd.models.mini import load_mini  # here: 0.4 s to import
-
-    return load_mini(cache_bytes=spec.vector_cache_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -22,8 +22,10 @@ from rerankd.engines.late_interaction import LateInteractionEngine
 from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.models.base import ModelCard
 from rerankd.models.cause import unreadable
+from rerankd.models.families import LATE_INTERACTION
 from rerankd.models.late_interaction import LateInteractionModel
 from rerankd.models.mixture import ForeignShare, Mixture
+from rerankd.models.shipped import SHIPPED
 from rerankd.models.text_encoder import TextEncoder
 
 CONFIG: Final = "config.json"
@@ -40,7 +42,7 @@ TEXT_SHARE: Final = 8  # word pieces and terms of as many documents take an eigh
 
 CARD: Final = ModelCard(
     name="rerankd-mini",
-    family="late-interaction",
+    family=LATE_INTERACTION,
     window_tokens=None,
     score=(
         "Probability that the passage was written for the query rather than one of its closest "
@@ -100,7 +102,7 @@ def load_mini(
     """
     if folder is not None:
         return _load(folder, cache_bytes)
-    with resources.as_file(resources.files("rerankd.builtin").joinpath("mini")) as shipped:
+    with SHIPPED["rerankd-mini"].files() as shipped:
         return _load(shipped, cache_bytes)
 
 

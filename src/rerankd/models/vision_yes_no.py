@@ -32,6 +32,7 @@ from rerankd.models.documents import (
     document_names,
     tokens_read,
 )
+from rerankd.models.families import VISION_YES_NO
 from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import Encoded, TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
@@ -275,12 +276,10 @@ def load_vision_yes_no(
     )
     card = ModelCard(
         name=name,
-        family="vision-yes-no",
+        family=VISION_YES_NO,
         window_tokens=window,
         score='sigmoid of the logit of "yes" minus that of "no", of a text document\'s best chunk',
-        modalities=frozenset({"text", "image", "video"}),
         video=SAMPLING,
-        takes_instruction=True,
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )
