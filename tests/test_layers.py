@@ -113,6 +113,14 @@ def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
     assert ("?" in imported) == (str(path.relative_to(SRC)) in DYNAMIC)
 
 
+def test_every_arrow_of_the_table_is_used() -> None:
+    used: dict[str, set[str]] = {key: set() for key in ALLOWED}
+    for path in FILES:
+        key, package = place(path)
+        used[key] |= parts(modules(path.read_text("utf-8"), package)) - {key}
+    assert used == ALLOWED
+
+
 @pytest.mark.parametrize("path", sorted((SRC / "core").rglob("*.py")), ids=lambda p: p.name)
 def test_core_is_pure(path: Path) -> None:
     imported = modules(path.read_text("utf-8"), "rerankd.core")
