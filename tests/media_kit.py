@@ -34,7 +34,8 @@ from rerankd.models.families import Family
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import MediaSettings
-from rerankd.web.app import create_app, make_state
+from rerankd.web.app import create_app
+from rerankd.web.assemble import make_state
 from rerankd.web.state import State
 
 STORE, FORBIDDEN = "127.0.0.2", "127.0.0.1"  # an operator's image store, and what is not to be met

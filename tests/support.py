@@ -30,7 +30,8 @@ from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits, Settings
-from rerankd.web.app import create_app, make_state
+from rerankd.web.app import create_app
+from rerankd.web.assemble import make_state
 from rerankd.web.state import State
 
 Json = dict[str, Any]

@@ -20,7 +20,7 @@ from rerankd.cli.terminal import one_line
 from rerankd.core.errors import StartError
 from rerankd.measure.trec import read_trec_run
 from rerankd.settings.schema import Settings
-from rerankd.web.server import plan_of
+from rerankd.web.assemble import plan_of
 from tests.checkpoints import bert as checkpoints
 
 DATA = Path(__file__).parents[1] / "data"

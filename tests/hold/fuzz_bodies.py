@@ -32,7 +32,8 @@ from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import SERVED
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan
-from rerankd.web.app import create_app, make_state
+from rerankd.web.app import create_app
+from rerankd.web.assemble import make_state
 
 Json = dict[str, Any]
 

@@ -21,7 +21,8 @@ from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 from rerankd.service.plan import plan
 from rerankd.settings.schema import KeySettings, Settings
 from rerankd.telemetry.logs import configure_logging
-from rerankd.web.app import create_app, make_state
+from rerankd.web.app import create_app
+from rerankd.web.assemble import make_state
 from rerankd.web.server import base_url, bind
 
 

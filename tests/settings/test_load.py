@@ -12,7 +12,7 @@ from rerankd.settings.declared import by_variable
 from rerankd.settings.load import load
 from rerankd.settings.reference import dotted
 from rerankd.settings.schema import Settings
-from rerankd.web.app import make_state
+from rerankd.web.assemble import make_state
 
 TOML = """
 models = ["rerankd-lexical"]

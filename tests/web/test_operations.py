@@ -13,6 +13,7 @@ from support import body, running, settings
 
 from rerankd.dialects.registry import Registry
 from rerankd.web import openapi
+from rerankd.web.assemble import keys_of
 from rerankd.web.openapi import document
 
 KEYS: dict[str, Any] = {"keys": [{"name": "all", "key": "sk-all"}]}
@@ -154,7 +155,7 @@ async def test_the_docs_pages_command_has_a_key_where_one_is_needed() -> None:
         assert "Authorization: Bearer YOUR_KEY" in (await client.get("/docs")).text
     async with running() as (client, state):
         assert "YOUR_KEY" not in (await client.get("/docs")).text
-        state.use_keys(settings(**KEYS))
+        state.use_keys(keys_of(settings(**KEYS)))
         assert "YOUR_KEY" in (await client.get("/docs")).text, "after a reload"
 
 

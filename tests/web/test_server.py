@@ -18,7 +18,8 @@ from live import SLOW, body, metric, until
 from processes import PATIENCE_S, Server, serving
 from support import settings
 
-from rerankd.web.reload import plan_of, unserved
+from rerankd.web.assemble import plan_of
+from rerankd.web.reload import unserved
 from rerankd.web.stopping import SAME_SIGNAL_S
 
 

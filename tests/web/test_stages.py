@@ -11,8 +11,8 @@ from support import BytesModel, body, settings
 
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.load import Loaded, Spec
-from rerankd.web.app import create_app, make_state
-from rerankd.web.reload import plan_of
+from rerankd.web.app import create_app
+from rerankd.web.assemble import make_state, plan_of
 
 DOCUMENTS = ["a red apple", "no match", "an apple", "apple tree", "nothing"]
 

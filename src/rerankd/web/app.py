@@ -17,29 +17,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from rerankd.access.keys import KeyRing
-from rerankd.access.rates import RateLimits
 from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
 from rerankd.dialects.registry import SERVED, Registry
-from rerankd.dialects.wire import Options
-from rerankd.gateway.router import Router
-from rerankd.media.gate import Resolve
-from rerankd.media.loader import MediaLoader
-from rerankd.models.load import Loaded, Spec, load
-from rerankd.service.lag import LoopLag
-from rerankd.service.local import LocalBackend
-from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
-from rerankd.service.pool import Pool
-from rerankd.settings.schema import Settings
 from rerankd.telemetry.logs import log_event
-from rerankd.telemetry.metrics import Metrics
-from rerankd.web.body import InflightBytes
-from rerankd.web.client import LOGGED_CHARACTERS, network_of, networks
+from rerankd.web.api_pages import ApiPages
+from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.endpoints import WARNINGS_HEADER, RerankEndpoint, envelope_of, response_of
-from rerankd.web.front import Front
 from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
+from rerankd.web.model_list import ModelLists
 from rerankd.web.operations import Operations
 from rerankd.web.paths import What, gets
 from rerankd.web.state import State
@@ -47,52 +34,6 @@ from rerankd.web.state import State
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 HINT_HEADER = "x-rerankd-hint"  # on a 404 or 405: the path that may have been meant
-
-
-def make_state(
-    settings: Settings,
-    *,
-    load: Callable[[Spec], Loaded] = load,
-    resolve: Resolve | None = None,
-) -> State:
-    """The parts of one server; no model is loaded yet, `load` will do it.
-
-    Args:
-        settings: the ones in force.
-        load: opens and checks a model.
-        resolve: host of an image's URL -> its addresses; None = as the system resolves names.
-
-    Raises:
-        StartError: an entry of media.allow cannot be read.
-    """
-    limits, metrics = settings.limits, Metrics()
-    lag = LoopLag(metrics.lagged)
-    pool = Pool(limits, load=load)
-    pool.lag_s = lag.seconds
-    rates = RateLimits()
-    media = MediaLoader(settings.media, metrics.fetched, resolve=resolve)
-    backend = LocalBackend(pool, Pipeline(limits, media))
-    state = State(
-        limits=limits,
-        options=Options(
-            contact=settings.server.contact,
-            return_documents=settings.server.return_documents,
-            documents=limits.documents,
-            json_values=limits.json_values,
-        ),
-        keys=KeyRing(),
-        rates=rates,
-        router=Router(backend, rates, documents=limits.documents),
-        backend=backend,
-        lag=lag,
-        front=Front(limits.wait_s),
-        metrics=metrics,
-        inflight=InflightBytes(limits.inflight_bytes),
-        docs_need_key=settings.server.docs_need_key,
-        trusted=networks(settings.server.trusted_proxies),
-    )
-    state.use_keys(settings)
-    return state
 
 
 def create_app(
@@ -147,25 +88,27 @@ def create_app(
 
 
 def _routes(state: State, registry: Registry) -> list[BaseRoute]:
-    operations = Operations(state, registry, created=int(time.time()))
+    operations = Operations(state)
+    lists = ModelLists(state, registry, created=int(time.time()))
+    pages = ApiPages(state, registry)
     routes: list[BaseRoute] = []
     for route in registry.routes:
         endpoint = RerankEndpoint(route, state)
         routes += [Route(path, endpoint, methods=["POST"]) for path in _spellings(route.path)]
     handlers: dict[What, Handler] = {
-        "models": operations.models,
-        "model": operations.model,
-        "user": operations.user,
+        "models": lists.models,
+        "model": lists.model,
+        "user": lists.user,
         "health": operations.health,
         "ready": operations.ready,
         "metrics": operations.metrics,
-        "root": operations.root,
-        "openapi": operations.openapi,
-        "docs": operations.docs,
+        "root": pages.root,
+        "openapi": pages.openapi,
+        "docs": pages.docs,
     }
     for get in gets(registry):
         if get.probe is not None and get.speaker is not None:
-            handler = operations.probe(get.probe, get.speaker)
+            handler = lists.probe(get.probe, get.speaker)
         else:
             handler = handlers[get.what]
         spellings = _spellings(get.path) if get.slash else _spellings(get.path)[:1]

@@ -14,34 +14,18 @@ import msgspec
 
 from rerankd.access.keys import Key
 from rerankd.core.errors import StartError
-from rerankd.core.options import BY_THE_CARD
 from rerankd.models.cause import explained
-from rerankd.service.plan import ServingPlan, plan
 from rerankd.settings.declared import SECTIONS
 from rerankd.settings.load import Effective
 from rerankd.settings.reference import dotted, without_secrets
 from rerankd.settings.schema import KeySettings, Settings
 from rerankd.telemetry.logs import log_event, log_refusal
+from rerankd.web.assemble import keys_of, plan_of
 from rerankd.web.exposure import check_exposure
 from rerankd.web.state import State
 
 _AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
 _TO_OPEN = "To run an open server, start it again without keys"
-
-
-def plan_of(settings: Settings) -> ServingPlan:
-    """The models that the settings ask for.
-
-    Raises:
-        StartError: one cannot be served as asked.
-    """
-    stages = {name: model.stages for name, model in settings.model.items() if model.stages}
-    options = {
-        name: model.load_options()
-        for name, model in settings.model.items()
-        if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
-    }
-    return plan(settings.models, settings.aliases, options, stages)
 
 
 def unserved(keys: tuple[KeySettings, ...], served: set[str]) -> Iterator[str]:
@@ -158,7 +142,7 @@ class Reloader:
 
     def _take_keys(self, settings: Settings) -> None:
         before = {key.name: key for key in self._state.keys}
-        self._state.use_keys(settings)
+        self._state.use_keys(keys_of(settings))
         after = {key.name: key for key in self._state.keys}
         self._running = msgspec.structs.replace(self._running, keys=without_secrets(settings).keys)
         log_event("keys taken", keys=len(after), **_differences(before, after))

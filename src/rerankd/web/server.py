@@ -22,11 +22,12 @@ from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.load import Effective
 from rerankd.telemetry.logs import configure_logging, log_event, log_failed_task, log_refusal
-from rerankd.web.app import create_app, make_state
+from rerankd.web.app import create_app
+from rerankd.web.assemble import make_state, plan_of
 from rerankd.web.control import control_of
 from rerankd.web.exposure import check_exposure
 from rerankd.web.protocol import bounded, close_idle
-from rerankd.web.reload import Reads, Reloader, plan_of, unserved
+from rerankd.web.reload import Reads, Reloader, unserved
 from rerankd.web.state import State
 from rerankd.web.stopping import Meaning, Stopping
 

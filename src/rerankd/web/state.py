@@ -1,19 +1,18 @@
-"""What one running server holds; made by the app factory, used by the endpoints."""
+"""What one running server holds; made by `assemble`, used by the endpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
-from rerankd.access.keys import KeyRing, key_of
+from rerankd.access.keys import Key, KeyRing
 from rerankd.access.rates import RateLimits
 from rerankd.core.errors import StartError
 from rerankd.dialects.wire import Options
 from rerankd.gateway.router import Router
 from rerankd.service.base import Backend
 from rerankd.service.lag import LoopLag
-from rerankd.settings.schema import Limits, Settings
+from rerankd.settings.schema import Limits
 from rerankd.telemetry.metrics import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import Network
@@ -42,9 +41,8 @@ class State:
     drain: Drain = field(default_factory=Drain)
     failure: StartError | None = None  # why the server gave up, if it did
 
-    def use_keys(self, settings: Settings) -> None:
+    def use_keys(self, keys: Sequence[Key]) -> None:
         """Take over a new set of keys; a key that stays keeps the level of its limits."""
-        keys = [key_of(**msgspec.structs.asdict(key)) for key in settings.keys]
         self.keys = KeyRing(keys)
         self.rates.keep(keys)
         self.router.is_shared = len(keys) < 2 or self.limits.share_caches

@@ -1,0 +1,107 @@
+"""The one place that knows all parts: from settings to a backend, and to the state of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from rerankd.access.keys import Key, KeyRing, key_of
+from rerankd.access.rates import RateLimits
+from rerankd.core.options import BY_THE_CARD
+from rerankd.dialects.wire import Options
+from rerankd.gateway.router import Router
+from rerankd.media.gate import Resolve
+from rerankd.media.loader import MediaLoader
+from rerankd.models.load import Loaded, Spec, load
+from rerankd.service.lag import LoopLag
+from rerankd.service.local import LocalBackend
+from rerankd.service.pipeline import Pipeline
+from rerankd.service.plan import ServingPlan, plan
+from rerankd.service.pool import Pool
+from rerankd.settings.schema import Settings
+from rerankd.telemetry.metrics import Metrics
+from rerankd.web.body import InflightBytes
+from rerankd.web.client import networks
+from rerankd.web.front import Front
+from rerankd.web.state import State
+
+
+def plan_of(settings: Settings) -> ServingPlan:
+    """The models that the settings ask for.
+
+    Raises:
+        StartError: one cannot be served as asked.
+    """
+    stages = {name: model.stages for name, model in settings.model.items() if model.stages}
+    options = {
+        name: model.load_options()
+        for name, model in settings.model.items()
+        if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
+    }
+    return plan(settings.models, settings.aliases, options, stages)
+
+
+def keys_of(settings: Settings) -> tuple[Key, ...]:
+    """The keys that the settings name, each as its hash."""
+    return tuple(key_of(**msgspec.structs.asdict(key)) for key in settings.keys)
+
+
+def local_backend(
+    settings: Settings,
+    metrics: Metrics,
+    lag: LoopLag,
+    *,
+    load: Callable[[Spec], Loaded] = load,
+    resolve: Resolve | None = None,
+) -> LocalBackend:
+    """What scores in this process; no model is loaded yet.
+
+    Args:
+        settings: the ones in force; keys and the section [server] are not read.
+        metrics: told how each fetch of an image or a video ended.
+        lag: of the event loop that it will run on.
+        load: opens and checks a model.
+        resolve: host of an image's URL -> its addresses; None = as the system resolves names.
+
+    Raises:
+        StartError: an entry of media.allow cannot be read.
+    """
+    pool = Pool(settings.limits, load=load)
+    pool.lag_s = lag.seconds
+    media = MediaLoader(settings.media, metrics.fetched, resolve=resolve)
+    return LocalBackend(pool, Pipeline(settings.limits, media))
+
+
+def make_state(
+    settings: Settings,
+    *,
+    load: Callable[[Spec], Loaded] = load,
+    resolve: Resolve | None = None,
+) -> State:
+    """The parts of one server, around a backend of its own process; see `local_backend`."""
+    limits, metrics = settings.limits, Metrics()
+    lag = LoopLag(metrics.lagged)
+    backend = local_backend(settings, metrics, lag, load=load, resolve=resolve)
+    rates = RateLimits()
+    state = State(
+        limits=limits,
+        options=Options(
+            contact=settings.server.contact,
+            return_documents=settings.server.return_documents,
+            documents=limits.documents,
+            json_values=limits.json_values,
+        ),
+        keys=KeyRing(),
+        rates=rates,
+        router=Router(backend, rates, documents=limits.documents),
+        backend=backend,
+        lag=lag,
+        front=Front(limits.wait_s),
+        metrics=metrics,
+        inflight=InflightBytes(limits.inflight_bytes),
+        docs_need_key=settings.server.docs_need_key,
+        trusted=networks(settings.server.trusted_proxies),
+    )
+    state.use_keys(keys_of(settings))
+    return state

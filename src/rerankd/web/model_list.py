@@ -1,0 +1,127 @@
+"""Who is served to whom: the model lists, and what dialects ask of a server beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rerankd import __version__
+from rerankd.access.keys import Key
+from rerankd.core.errors import RerankError, UnknownModel
+from rerankd.core.facts import ModelFacts
+from rerankd.dialects.base import AnyEndpoint, Probe, ServerFacts
+from rerankd.dialects.registry import Registry
+from rerankd.dialects.wire import JSON, WireAnswer
+from rerankd.gateway.routes import answering
+from rerankd.web.caller import caller_of
+from rerankd.web.endpoints import envelope_of, response_of
+from rerankd.web.reports import ModelInfo, ModelList, UserData, UserInfo
+from rerankd.web.state import State
+
+
+class ModelLists:
+    """The lists of one server."""
+
+    def __init__(self, state: State, registry: Registry, *, created: int) -> None:
+        self._state = state
+        self._registry = registry
+        self._created = created
+
+    async def models(self, request: Request) -> Response:
+        """The served names that the caller's key may use, default first, aliases last.
+
+        SiliconFlow's `type` and `sub_type` choose among them: all are rerankers, and of text.
+        """
+        key = self._caller(request)
+        wanted = (request.query_params.get("type"), request.query_params.get("sub_type"))
+        infos = self._infos(key) if _are_meant(*wanted) else []
+        return _json(ModelList("list", infos))
+
+    async def model(self, request: Request) -> Response:
+        """One served name; 400 as a request with that model would be."""
+        key = self._caller(request)
+        name = request.path_params["name"]
+        for info in self._infos(key):
+            if info.id == name:
+                return _json(info)
+        answering(self._state.backend.names, name)  # raises UnknownModel unless it is hidden
+        raise UnknownModel(f"model: {name!r} is not served to this key.")
+
+    async def user(self, request: Request) -> Response:
+        """SiliconFlow's "user info": who the key is; there are no accounts, hence no balance."""
+        return _json(UserInfo(UserData(id=self._caller(request).name)))
+
+    def probe(
+        self, probe: Probe, dialect: AnyEndpoint
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint of a dialect's own GET; its errors look like the dialect's."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                wire = await self._probed(probe, dialect, request)
+            except RerankError as error:
+                wire = dialect.render_error(error, envelope_of(request.scope), self._state.options)
+            return response_of(wire)
+
+        return answer
+
+    async def _probed(self, probe: Probe, dialect: AnyEndpoint, request: Request) -> WireAnswer:
+        backend = self._state.backend.facts()
+        models: tuple[ModelFacts, ...] = ()
+        if not probe.public:
+            key = self._state.keys.authenticate(dialect.key_of(request.headers))
+            models = _allowed(backend.shown(), key)
+        healthy = not probe.health or (await self._state.backend.check()).ok
+        facts = ServerFacts(
+            version=__version__,
+            created=self._created,
+            now=time.time(),
+            models=models,
+            documents=self._state.limits.documents,
+            request_tokens=backend.request_tokens,
+            queue_tokens=backend.queue_tokens,
+            tokenizers=backend.tokenizers,
+            healthy=healthy,
+        )
+        return probe.render(facts, request.path_params)
+
+    def _caller(self, request: Request) -> Key:
+        return caller_of(request, self._state.keys, self._registry)
+
+    def _infos(self, key: Key) -> list[ModelInfo]:
+        facts = self._state.backend.facts()
+        return [
+            ModelInfo(
+                id=model.name,
+                object="model",
+                created=self._created,
+                owned_by="rerankd",
+                root=model.root,
+                window_tokens=model.window_tokens,
+                modalities=list(model.modalities),
+                engine=model.engine or None,
+                default=model.name == facts.names.models[0],
+            )
+            for model in _allowed(facts.shown(), key)
+        ]
+
+
+def _allowed(models: tuple[ModelFacts, ...], key: Key) -> tuple[ModelFacts, ...]:
+    """Those that the key may use, by either of their names."""
+    if key.models is None:
+        return models
+    return tuple(m for m in models if not key.models.isdisjoint((m.name, m.root)))
+
+
+def _are_meant(kind: str | None, sub_kind: str | None) -> bool:
+    """Whether a list of SiliconFlow's `type` and `sub_type` holds rerankers."""
+    return kind in (None, "", "text") and sub_kind in (None, "", "reranker")
+
+
+def _json(content: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(content), media_type=JSON)
