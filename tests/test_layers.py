@@ -36,6 +36,20 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"core", "public"},
     "__main__": {"cli"},
 }
+# Narrow doors: of the first folder only these files import the second.
+ONLY: dict[tuple[str, str], set[str]] = {
+    ("cli", "engines"): {"bench"},
+    ("cli", "service"): {"rank"},
+    ("cli", "web"): {"config", "serve"},
+    ("gateway", "access"): {"router"},
+    ("gateway", "models"): {"routes"},
+    ("gateway", "service"): {"router"},
+    ("service", "engines"): {"scheduler"},
+    ("service", "media"): {"pipeline"},
+    ("web", "gateway"): {"assemble", "model_list", "state"},
+    ("web", "media"): {"assemble"},
+    ("web", "models"): {"assemble", "reload", "server"},
+}
 # These name what they import in a variable: dialects find each other; extras take any library.
 DYNAMIC = {"dialects/registry.py", "extras.py"}
 # What core may use beside itself: nothing that reads a clock, a file, a device or a random number.
@@ -113,12 +127,33 @@ def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
     assert ("?" in imported) == (str(path.relative_to(SRC)) in DYNAMIC)
 
 
-def test_every_arrow_of_the_table_is_used() -> None:
-    used: dict[str, set[str]] = {key: set() for key in ALLOWED}
+def arrows() -> dict[tuple[str, str], set[str]]:
+    """(folder, other folder that it imports) -> names of the files that do."""
+    found: dict[tuple[str, str], set[str]] = {}
     for path in FILES:
         key, package = place(path)
-        used[key] |= parts(modules(path.read_text("utf-8"), package)) - {key}
-    assert used == ALLOWED
+        for other in parts(modules(path.read_text("utf-8"), package)) - {key}:
+            found.setdefault((key, other), set()).add(path.stem)
+    return found
+
+
+def test_every_arrow_of_the_table_is_used() -> None:
+    assert set(arrows()) == {(key, other) for key, others in ALLOWED.items() for other in others}
+
+
+@pytest.mark.parametrize("arrow", ONLY, ids=" to ".join)
+def test_a_narrow_door_stays_narrow(arrow: tuple[str, str]) -> None:
+    assert arrows()[arrow] == ONLY[arrow]
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(k for k, v in ALLOWED.items() if "settings" in v and k not in ("web", "cli"))
+)
+def test_who_reads_settings_below_the_server_sees_their_schema_only(folder: str) -> None:
+    for path in sorted((SRC / folder).rglob("*.py")):
+        imported = modules(path.read_text("utf-8"), place(path)[1])
+        said = {name for name in imported if name.startswith("rerankd.settings")}
+        assert all(name.startswith("rerankd.settings.schema") for name in said)
 
 
 @pytest.mark.parametrize("path", sorted((SRC / "core").rglob("*.py")), ids=lambda p: p.name)
