@@ -218,7 +218,7 @@ async def test_a_model_has_its_own_cache_and_a_reloaded_model_a_new_one() -> Non
         fresh = await pool.loaded["b"].scheduler.submit([row(1)])
         assert fresh.cached_tokens == [0]
         other = Spec(name="a", options=LoadOptions(quantization="int8"))
-        await pool.swap(planned(other, b))
+        await pool.retire(await pool.replace(planned(other, b)))
         again = await pool.loaded["a"].scheduler.submit([row(1)])
         kept = await pool.loaded["b"].scheduler.submit([row(1)])
     finally:

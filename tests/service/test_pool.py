@@ -116,7 +116,11 @@ async def test_a_swap_keeps_what_stays_and_closes_what_goes() -> None:
     pool = pool_of()
     await pool.start(ServingPlan(specs=(spec("stays"), spec("goes")), aliases={}))
     stays, goes = pool.get("stays"), pool.get("goes")
-    await pool.swap(ServingPlan(specs=(spec("comes"), spec("stays")), aliases={"x": "comes"}))
+    await pool.retire(
+        await pool.replace(
+            ServingPlan(specs=(spec("comes"), spec("stays")), aliases={"x": "comes"})
+        )
+    )
     assert pool.get("stays") is stays
     assert answering(pool.names, None) == "comes"
     assert answering(pool.names, "x") == "comes"
@@ -135,7 +139,7 @@ async def test_a_swap_that_cannot_load_changes_nothing() -> None:
     pool = Pool(Limits(request_tokens=1000, queue_tokens=4000), load=broken)
     await pool.start(ServingPlan(specs=(spec("first"),), aliases={}))
     with pytest.raises(StartError, match="damaged"):
-        await pool.swap(ServingPlan(specs=(spec("broken"),), aliases={}))
+        await pool.retire(await pool.replace(ServingPlan(specs=(spec("broken"),), aliases={})))
     assert answering(pool.names, None) == "first"
     await pool.close()
 

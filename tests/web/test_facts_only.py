@@ -11,7 +11,7 @@ SRC = Path(__file__).parent.parent.parent / "src" / "rerankd"
 FILES = sorted([*(SRC / "web").rglob("*.py"), *(SRC / "cli").rglob("*.py")])
 LIVE = {"pool", "scheduler"}
 # Where a server is put together; and what loads a model of its own, to look at it.
-PUTS_TOGETHER = {"web/app.py", "web/assemble.py"}
+PUTS_TOGETHER = {"web/assemble.py"}
 OWN_MODEL = {"cli/doctor.py"}
 MADE_BY = {"pool", "pipeline", "local", "scheduler", "health", "cascade"}
 

@@ -60,14 +60,6 @@ class Pool:
             if spec.name not in self._loaded:
                 await self._load(spec)
 
-    async def swap(self, wanted: ServingPlan) -> None:
-        """Serve another plan without a gap: load what is new, then drop what is gone.
-
-        Raises:
-            StartError: a new model cannot be loaded; what was served stays.
-        """
-        await self.retire(await self.replace(wanted))
-
     async def replace(self, wanted: ServingPlan) -> tuple[LoadedModel, ...]:
         """Serve another plan from here on; returns what is gone, for `retire`.
 
