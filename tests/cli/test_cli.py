@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from processes import PATIENCE_S, serving
 
 from rerankd.cli import app
 from tests.checkpoints import bert as checkpoints
+from tests.kit.processes import PATIENCE_S, serving
 
 pytestmark = pytest.mark.timeout(1800)  # slow
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from terminals import on_a_terminal
 
 from rerankd.cli import app
 from rerankd.cli.flags import effective
@@ -22,6 +21,7 @@ from rerankd.measure.trec import read_trec_run
 from rerankd.settings.schema import Settings
 from rerankd.web.assemble import plan_of
 from tests.checkpoints import bert as checkpoints
+from tests.kit.terminals import on_a_terminal
 
 DATA = Path(__file__).parents[1] / "data"
 QUERY = "Panthers defense 308 points"

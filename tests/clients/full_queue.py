@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import httpx2  # noqa: E402
 from listed import CLIENTS, Client  # noqa: E402 - siblings
-from live import PATIENCE_S, metric, until  # noqa: E402
-from processes import serving  # noqa: E402
+
+from tests.kit.live import PATIENCE_S, metric, until  # noqa: E402
+from tests.kit.processes import serving  # noqa: E402
 
 NAMES = ("together",)  # they wait for as long as they are told
 ROWS = 60  # of the long request: six seconds

@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parents[1]))
 
-from processes import serving  # noqa: E402 - a sibling of this folder
+from tests.kit.processes import serving  # noqa: E402 - a sibling of this folder
 
 PAGES = HERE.parents[1] / "docs" / "integrations"
 ENVIRONMENTS = {  # of pins/, by page

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import full_queue  # noqa: E402 - siblings
 import manners  # noqa: E402
 from listed import CLIENTS, Client  # noqa: E402
-from processes import serving  # noqa: E402
 from scripted import KEY_BEHIND, SCRIPTS, Scripted, scripted  # noqa: E402
+
+from tests.kit.processes import serving  # noqa: E402
 
 KEY, WRONG_KEY = "sk-right-{}", "sk-wrong"  # by the number of the client
 RESULTS, MANNERS = HERE / "results.json", HERE / "manners.json"

@@ -12,9 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from slow_server import announce
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
@@ -23,6 +21,7 @@ from rerankd.models.lexical import LexicalModel
 from rerankd.models.load import Loaded, Spec
 from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
+from tests.kit.slow_server import announce
 
 PACE_S = 0.1
 

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from support import real_client
 
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import litellm, nvidia, pinecone, superset, tei, vllm, voyage
 from rerankd.dialects.base import Dialect
+from tests.kit.support import real_client
 
 LONG = "the capital of France is a town on a river with many bridges and it is old " * 900
 TEXTS = ["Paris is the capital of France.", "Berlin"]

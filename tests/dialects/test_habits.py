@@ -9,13 +9,13 @@ import pytest
 from honoured import planned
 from msgspec import inspect
 from shapes import Leaf, leaves, put, variants
-from support import running
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Options, WireRequest
+from tests.kit.support import running
 
 every = pytest.mark.parametrize("dialect", SERVED.served, ids=lambda found: found.name)
 # Servers that read bodies with pydantic, which takes digits for a number, 1 and "yes" for true.

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import body, real_client, running
 
 from tests.checkpoints import decoder, modernbert
 from tests.checkpoints.bert import GOLDEN_SHAPES, write
+from tests.kit.support import body, real_client, running
 from tests.servers import table
 from tests.servers.cases import CASES, DOCUMENTS, KEY, MODEL, OTHER_ORDER, QUERY, WITHOUT_KEYS
 from tests.servers.reasons import REASONS

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
-from processes import PATIENCE_S
+
+from tests.kit.processes import PATIENCE_S
 
 WRITTEN = "http://127.0.0.1:8000"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from processes import PATIENCE_S, Server, serving
 from reading import DOCS, ROOT, Block, blocks, prose
 
 from rerankd.settings.schema import Settings
 from rerankd.web import server as web_server
+from tests.kit.processes import PATIENCE_S, Server, serving
 
 PAGE = DOCS / "operating.md"
 DEFAULTS = Settings()

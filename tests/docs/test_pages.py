@@ -115,3 +115,17 @@ def test_the_training_page_lists_every_script() -> None:
     page = (ROOT / "training" / "README.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE)
     assert sorted(listed) == sorted(path.name for path in (ROOT / "training").glob("*.py"))
+
+
+def test_the_page_of_tests_names_every_folder_that_is_not_the_sources() -> None:
+    page = (ROOT / "tests" / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| \[?`(\w+)/`", page, re.MULTILINE)
+    source = {path.name for path in (ROOT / "src" / "rerankd").iterdir()}
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} - {"__pycache__"}
+    assert sorted(listed) == sorted(folders - source)
+
+
+def test_the_page_of_helpers_names_every_module() -> None:
+    page = (ROOT / "tests" / "kit" / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+\.py)`", page))
+    assert named == {path.name for path in (ROOT / "tests" / "kit").glob("*.py")}

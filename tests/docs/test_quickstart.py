@@ -17,7 +17,7 @@ from reading import DOCS, Block, blocks
 from rerankd.cli import app
 
 PAGE = DOCS / "quickstart.md"
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240
 PROGRAMS = ("curl", "openssl", "python", "rerankd")
 # What the page says that a section prints.
@@ -77,13 +77,13 @@ def test_a_section_does_what_it_says(name: str, tmp_path: Path) -> None:
     for folder in (state, work, programs):
         folder.mkdir()
     for program in PROGRAMS:
-        command = [sys.executable, str(TESTS / "docs" / "shell_tools.py"), program]
+        command = [sys.executable, str(ROOT / "tests" / "docs" / "shell_tools.py"), program]
         (programs / program).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         (programs / program).chmod(0o755)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RERANKD_")} | {
         "DOCS_STATE": str(state),
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(ROOT),
     }
     try:
         done = subprocess.run(

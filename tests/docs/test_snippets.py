@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 from cyclopts import CycloptsError
-from processes import PATIENCE_S, Server, serving
 from reading import DOCS, PAGES, ROOT, Block, all_blocks, blocks
 from shell_tools import curl_of
 
 from rerankd.cli import app
 from rerankd.settings.declared import by_variable
 from rerankd.settings.load import load
+from tests.kit.processes import PATIENCE_S, Server, serving
 
 # language -> what holds its blocks; a block in another language fails.
 HELD = {

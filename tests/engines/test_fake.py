@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import row
 
 from rerankd.engines.base import Sliced
 from rerankd.engines.fake import FakeEngine
+from tests.kit.support import row
 
 
 def test_a_row_in_slices_scores_the_same_and_takes_its_time() -> None:

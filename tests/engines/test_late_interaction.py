@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from support import row
 
 from rerankd.core.rows import TokenIds
 from rerankd.engines.base import Remembering, Sliced
@@ -24,6 +23,7 @@ from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, LongDocument
 from rerankd.engines.max_sim import Vectors
 from rerankd.engines.vector_cache import ByteCache
 from tests.engines.drawn import VOCABULARY, WINDOW, DrawnEncoder, drawn_vectors
+from tests.kit.support import row
 
 WORDS = BIGRAM << CHANNEL_BITS
 TOLD = (0.25,)

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from support import BytesModel
-
 import rerankd
 from rerankd.access.keys import ANYONE
 from rerankd.access.rates import RateLimits
@@ -28,6 +26,7 @@ from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
+from tests.kit.support import BytesModel
 
 SRC = str(Path(rerankd.__file__).parent)
 

@@ -11,9 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from support import BytesModel
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
@@ -21,6 +19,7 @@ from rerankd.models.load import Loaded, Spec
 from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
 from rerankd.web.state import State
+from tests.kit.support import BytesModel
 
 POISON = ord("!")
 

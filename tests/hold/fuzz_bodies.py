@@ -24,9 +24,7 @@ import structlog
 from msgspec import inspect
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from support import BytesModel, settings
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import SERVED
@@ -34,6 +32,7 @@ from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan
 from rerankd.web.app import create_app
 from rerankd.web.assemble import make_state
+from tests.kit.support import BytesModel, settings
 
 Json = dict[str, Any]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from processes import PATIENCE_S, Server, serving
+
+from tests.kit.processes import PATIENCE_S, Server, serving
 
 SERVE = ["-m", "rerankd", "serve", "--port", "0"]
 FAILING = str(Path(__file__).parent / "failing_server.py")

@@ -7,7 +7,6 @@ import itertools
 from pathlib import Path
 
 import pytest
-from support import BytesModel
 
 from rerankd.core.errors import StartError
 from rerankd.measure import benchmark
@@ -16,6 +15,7 @@ from rerankd.measure.texts import read_texts, standard_library
 from rerankd.measure.workload import Maker, Request, lengths, long_tailed, pair_tokens, uniform
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.reranker import Reranker
+from tests.kit.support import BytesModel
 
 TEXTS = ["a rather short text of plain words that goes on for some time " * 20]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from media_kit import refused, seeing, world
+
+from tests.kit.media_kit import refused, seeing, world
 
 NOT_PUBLIC = "must have public addresses, and no others"
 NO_HOST = "no host that could exist"

@@ -9,8 +9,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from media_files import AV, box, movie, uri
-from media_kit import VisionModel, media_of, rank, refused, seeing
+
+from tests.kit.media_files import AV, box, movie, uri
+from tests.kit.media_kit import VisionModel, media_of, rank, refused, seeing
 
 DAMAGED = "the video is damaged or cut off"
 HEADER = box(b"ftyp", b"isom\0\0\0\0isom")

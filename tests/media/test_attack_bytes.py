@@ -10,10 +10,11 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from media_files import animation, chunk, movie, picture, png_of, uri
-from media_kit import refused, seeing
 from PIL import Image, PngImagePlugin
-from support import local
+
+from tests.kit.media_files import animation, chunk, movie, picture, png_of, uri
+from tests.kit.media_kit import refused, seeing
+from tests.kit.support import local
 
 UNKNOWN = "no image or video that is known here"
 DAMAGED = "is damaged or cut off"

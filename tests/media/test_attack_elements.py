@@ -6,10 +6,10 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from media_files import AV, movie, uri
-from media_kit import VisionModel, limits, rank, refused, seeing
 
 from rerankd.media import video
+from tests.kit.media_files import AV, movie, uri
+from tests.kit.media_kit import VisionModel, limits, rank, refused, seeing
 
 pytestmark = pytest.mark.timeout(1800)  # slow
 

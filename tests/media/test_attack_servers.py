@@ -12,8 +12,9 @@ import ssl
 import struct
 
 import pytest
-from media_files import picture
-from media_kit import (
+
+from tests.kit.media_files import picture
+from tests.kit.media_kit import (
     FORBIDDEN,
     STORE,
     TLS,
@@ -27,7 +28,7 @@ from media_kit import (
     seeing,
     world,
 )
-from support import local
+from tests.kit.support import local
 
 NOT_ALLOWED = "not allowed here (media.allow)"
 PNG = picture()

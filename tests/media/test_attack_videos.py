@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media_files import AV, animation, box, movie, picture, uri
-from media_kit import World, refused, seeing, world
-from support import local
+
+from tests.kit.media_files import AV, animation, box, movie, picture, uri
+from tests.kit.media_kit import World, refused, seeing, world
+from tests.kit.support import local
 
 DAMAGED = "the video is damaged or cut off"
 UNKNOWN = "no image or video that is known here"

@@ -9,14 +9,14 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_files import movie
-from media_kit import SAMPLING, limits
 
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.media import address, url, video
 from rerankd.media.budget import Budget
 from rerankd.media.gate import Gate
 from rerankd.media.refused import Refused
+from tests.kit.media_files import movie
+from tests.kit.media_kit import SAMPLING, limits
 
 PUBLIC = [
     "8.8.8.8",

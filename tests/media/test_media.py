@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from media_files import animation, movie, picture, uri
-from media_kit import (
+
+from tests.kit.media_files import animation, movie, picture, uri
+from tests.kit.media_kit import (
     STORE,
     VisionModel,
     bodies,

@@ -8,8 +8,9 @@ import sys
 import threading
 
 import pytest
-from media_files import movie, picture, uri
-from media_kit import (
+
+from tests.kit.media_files import movie, picture, uri
+from tests.kit.media_kit import (
     Server,
     VisionModel,
     bodies,
@@ -21,7 +22,7 @@ from media_kit import (
     seeing,
     world,
 )
-from support import BytesModel, local, running
+from tests.kit.support import BytesModel, local, running
 
 PNG = picture()
 PATIENCE_S = 60.0  # what must happen soon; the settings that would end it too are ten times as long

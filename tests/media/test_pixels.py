@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_files import animation, chunk, picture
-from media_kit import SAMPLING, limits
 from PIL import Image
 
 from rerankd.core.media import VideoSampling
@@ -23,6 +21,8 @@ from rerankd.media import animation as reader
 from rerankd.media import image, sniff, structure
 from rerankd.media.refused import Refused
 from rerankd.media.sampling import VideoShape, places, spaced
+from tests.kit.media_files import animation, chunk, picture
+from tests.kit.media_kit import SAMPLING, limits
 
 
 def reference_pixels(data: bytes) -> np.ndarray[Any, Any]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from terminals import on_a_terminal
 
 from rerankd.core.errors import StartError
 from rerankd.models import hub
+from tests.kit.terminals import on_a_terminal
 
 COMMIT = "a" * 40
 FILES = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, CHARACTER, STEM, WORD
 from rerankd.models.normal_text import PIECE_CHARACTERS, normal, normal_pieces
 from rerankd.models.segment import Segmenter, fold, parts, term_id
-from tests.nasty_texts import nasty_text
+from tests.kit.nasty_texts import nasty_text
 
 any_text = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates included
 

@@ -18,7 +18,7 @@ from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import LONGEST_UNCUT, PART, Cutter, Uncut, in_slices, weight
 from rerankd.models.tokenizer_parts import Parts, read_parts
 from tests.checkpoints.made import tokenizer_file
-from tests.nasty_texts import nasty_text
+from tests.kit.nasty_texts import nasty_text
 
 SPACES: Final = [
     {"content": " " * n, "id": 5000 + n, "normalized": True, "special": False} for n in (2, 3, 8)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import BytesModel
 
 from rerankd.core.errors import StartError
 from rerankd.engines.fake import FakeEngine
@@ -18,6 +17,7 @@ from rerankd.models import load as loading
 from rerankd.models.load import Spec, load, resolve
 from rerankd.models.mini import read_config
 from tests.checkpoints import bert, decoder
+from tests.kit.support import BytesModel
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "bert": partial(bert.write, shape=bert.TINY_BERT),

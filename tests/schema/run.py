@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parents[1]))
 
-from processes import serving  # noqa: E402 - a sibling of this folder
+from tests.kit.processes import serving  # noqa: E402 - a sibling of this folder
 
 KEY, MODEL = "sk-schema", "rerankd-lexical"
 LEAST_CASES = 2000

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import BytesModel, row
 
 from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
@@ -22,6 +21,7 @@ from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
 from rerankd.settings.schema import Limits
 from tests.engines.drawn import drawn_vectors
+from tests.kit.support import BytesModel, row
 
 
 def logits(*values: float) -> Logits:

@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from support import BytesModel, Ranker
 
 from rerankd.access.keys import Key
 from rerankd.access.rates import RateLimits
@@ -31,6 +30,7 @@ from rerankd.service.base import Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
+from tests.kit.support import BytesModel, Ranker
 
 ALL = Limits(documents=1000, document_bytes=1000, query_bytes=1000)
 OPEN = Key(name="open", digest=b"")

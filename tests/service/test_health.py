@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support import BytesModel, row
 
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
@@ -17,6 +16,7 @@ from rerankd.service.health import Health
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
+from tests.kit.support import BytesModel, row
 
 
 class Clock:

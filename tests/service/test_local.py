@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from support import BytesModel
 
 from rerankd.core.facts import ModelFacts
 from rerankd.models.load import Loaded, Spec
@@ -17,6 +16,7 @@ from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
 from tests.gateway.test_router import REQUEST
+from tests.kit.support import BytesModel
 
 LIMITS = Limits(request_tokens=1000, queue_tokens=4000, score_cache_bytes=10_000)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from virtual_time import TimedEngine, schedule
 
 from rerankd.core.errors import DeadlineExceeded, Overloaded
 from rerankd.core.rows import Row
 from rerankd.service.scheduler import Scheduler
+from tests.kit.virtual_time import TimedEngine, schedule
 
 RATE = 20_000.0  # tokens per second, as rerankd-mini on two cores
 SIZE = 140  # tokens per row

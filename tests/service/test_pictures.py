@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Ranker
 
 from rerankd.access.keys import Key
 from rerankd.core.errors import InvalidRequest
@@ -19,6 +18,7 @@ from rerankd.service.base import Trace
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
+from tests.kit.support import Ranker
 from tests.models.vision import ask, fake_model
 from tests.reference.make_vision_goldens import clip
 from tests.reference.pictures import Picture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import BytesModel
 
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import Overloaded, StartError, UnknownModel
@@ -15,6 +14,7 @@ from rerankd.models.load import Loaded, Spec
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits
+from tests.kit.support import BytesModel
 
 
 def loaded(spec: Spec) -> Loaded:

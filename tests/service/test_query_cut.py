@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support import BytesModel, real_client
 
 from rerankd.core.errors import QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared
 from rerankd.service.query_cut import prepared_of
+from tests.kit.support import BytesModel, real_client
 
 LONG = "the capital of France is a town on a river with many bridges and it is old " * 900
 

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 import pytest
-from support import row
 
 from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.service.scheduler import Scheduler
+from tests.kit.support import row
 
 
 def rows(*lengths: int) -> list[Row]:

@@ -11,12 +11,12 @@ from itertools import count
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_time import TimedEngine, alone, schedule
 
 from rerankd.core.errors import Overloaded
 from rerankd.core.rows import Row
 from rerankd.service.cache import ScoreCache
 from rerankd.service.scheduler import Scheduler
+from tests.kit.virtual_time import TimedEngine, alone, schedule
 
 BATCH = 1000  # tokens
 QUANTUM = BATCH // 4

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import row
 
 from rerankd.core.errors import EngineFailed, Overloaded
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Engine
 from rerankd.engines.fake import FakeEngine
 from rerankd.service.scheduler import Scheduler
+from tests.kit.support import row
 
 
 class SlicingEngine(FakeEngine):

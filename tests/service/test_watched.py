@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support import BytesModel, row
 
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Logits, Row
@@ -19,6 +18,7 @@ from rerankd.service.pool import Pool
 from rerankd.service.scheduler import Scheduler
 from rerankd.service.watch import watched
 from rerankd.settings.schema import Limits
+from tests.kit.support import BytesModel, row
 
 
 class BadCache:

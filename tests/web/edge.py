@@ -11,13 +11,13 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from processes import PATIENCE_S
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from rerankd.dialects.registry import SERVED
 from rerankd.settings.schema import Limits
 from rerankd.web.protocol import BoundedProtocol, bounded
+from tests.kit.processes import PATIENCE_S
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
-from support import body, running
 
 from rerankd.core.errors import (
     BodyTimeout,
@@ -19,6 +18,7 @@ from rerankd.core.errors import (
     RerankError,
 )
 from rerankd.web.body import ClientGone, InflightBytes, read_body
+from tests.kit.support import body, running
 
 LIMIT, ROOM = 10_000, 50_000
 GZIP = {"content-encoding": "gzip"}

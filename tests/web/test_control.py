@@ -8,13 +8,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from live import SLOW, Log, rank
-from processes import serving
-from support import settings
 
 from rerankd.settings.load import Effective, load
 from rerankd.web import control
 from rerankd.web.control import Report, control_of, running
+from tests.kit.live import SLOW, Log, rank
+from tests.kit.processes import serving
+from tests.kit.support import settings
 
 
 def mine() -> list[Report]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import real_client
+
+from tests.kit.support import real_client
 
 DOCS = Path(__file__).parents[2] / "docs" / "dialects"
 PAGES = sorted(page for page in DOCS.glob("*.md") if page.name != "README.md")

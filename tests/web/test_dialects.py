@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import body, real_client, running
 
 from rerankd import dialects
 from rerankd.core.errors import StartError
 from rerankd.dialects.registry import SERVED, Registry, discover
+from tests.kit.support import body, real_client, running
 
 KEYS: dict[str, Any] = {"keys": [{"name": "all", "key": "sk-all"}]}
 GOOD = {"authorization": "Bearer sk-all"}

@@ -8,10 +8,10 @@ from collections.abc import Callable, Generator
 
 import pytest
 from edge import LOOPS, Edge, chunked, edge, post, read_all, read_until, send_until_closed
-from processes import PATIENCE_S
 
 from rerankd.settings.schema import Limits
 from rerankd.web.protocol import close_idle
+from tests.kit.processes import PATIENCE_S
 
 BOUNDS = Limits(body_s=30, body_bytes=1_000_000, write_s=30)
 

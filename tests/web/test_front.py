@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support import body, running
-from virtual_time import VirtualLoop
 
 from rerankd.core.errors import Overloaded
 from rerankd.web.front import SLOTS, SMALL_BYTES, Front
+from tests.kit.support import body, running
+from tests.kit.virtual_time import VirtualLoop
 
 BYTES = 13_000
 RATE = 300.0  # requests a second that one loop can pass

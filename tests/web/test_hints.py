@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import structlog
-from support import body, running
 
 from rerankd.core.errors import StartError
 from rerankd.web.client import network_of, networks
+from tests.kit.support import body, running
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from support import running
+from tests.kit.support import running
 
 PAGES = Path(__file__).parents[2] / "docs" / "integrations"
 KEY = "sk-0123456789abcdef0123456789abcdef"

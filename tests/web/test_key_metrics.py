@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from support import body, running
-
 from rerankd.telemetry.key_counts import KEYS_SHOWN, KeyCounts
+from tests.kit.support import body, running
 
 
 def series(counts: KeyCounts) -> dict[str, dict[str, float]]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from starlette.routing import Route
-from support import running
 
 from rerankd.dialects.registry import SERVED
 from rerankd.web.openapi import document
+from tests.kit.support import running
 
 DOCUMENT = document(SERVED, "0", needs_key=True)
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]

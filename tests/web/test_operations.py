@@ -9,12 +9,12 @@ import threading
 from typing import Any
 
 import pytest
-from support import body, running, settings
 
 from rerankd.dialects.registry import Registry
 from rerankd.web import openapi
 from rerankd.web.assemble import keys_of
 from rerankd.web.openapi import document
+from tests.kit.support import body, running, settings
 
 KEYS: dict[str, Any] = {"keys": [{"name": "all", "key": "sk-all"}]}
 CLOSED: dict[str, Any] = {"server": {"docs_need_key": True}}

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from support import BytesModel, running, settings
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.dialects import deepinfra, tei, vllm
@@ -15,6 +14,7 @@ from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.wire import Options, WireRequest
 from rerankd.engines.fake import FakeEngine
+from tests.kit.support import BytesModel, running, settings
 
 Json = dict[str, Any]
 Pairs = Sequence[tuple[str, str]]

@@ -17,15 +17,15 @@ from typing import Any
 import httpx2
 import pytest
 from edge import read_all
-from processes import PATIENCE_S, Server, serving
-from support import body, running
 
 from rerankd.core.errors import Overloaded
 from rerankd.core.request import Content, RerankRequest
 from rerankd.web.body import InflightBytes
 from rerankd.web.endpoints import echoed_bytes
+from tests.kit.processes import PATIENCE_S, Server, serving
+from tests.kit.support import body, running
 
-ECHO = str(Path(__file__).parents[1] / "echo_server.py")
+ECHO = str(Path(__file__).parents[1] / "kit" / "echo_server.py")
 ANSWER_BYTES = 8_000_000
 READERS = 60
 

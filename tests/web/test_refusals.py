@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BytesModel, body, local, running, stop_rates
 
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
 from rerankd.models.load import Spec
 from rerankd.service.plan import ServingPlan
+from tests.kit.support import BytesModel, body, local, running, stop_rates
 
 KEYS: dict[str, Any] = {
     "keys": [

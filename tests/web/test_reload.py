@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from live import SLOW, Log, in_flight, rank, until
-from processes import Server, serving
+
+from tests.kit.live import SLOW, Log, in_flight, rank, until
+from tests.kit.processes import Server, serving
 
 KEY = '[[keys]]\nname = "{0}"\nkey = "sk-{0}"\n'
 ONE = KEY.format("one")

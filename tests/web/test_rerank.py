@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from support import BytesModel, body, running
 
 from rerankd.engines.fake import FakeEngine
+from tests.kit.support import BytesModel, body, running
 
 PATHS = ["/v1/rerank", "/rerank", "/v1/rerank/", "//v1/rerank", "/gateway/v1/rerank"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from support import BytesModel, Json, body, real_client, running
 
 from rerankd.engines.fake import FakeEngine
+from tests.kit.support import BytesModel, Json, body, real_client, running
 
 ON = {"limits": {"score_cache_bytes": 100_000}}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support import running
+
+from tests.kit.support import running
 
 UNITS = {1: 1, 99: 1, 100: 1, 101: 2, 200: 2, 201: 3}
 # path -> where the count stands in the answer

@@ -14,13 +14,13 @@ from typing import Any
 import httpx2
 import pytest
 from edge import post, read_all, read_until
-from live import SLOW, body, metric, until
-from processes import PATIENCE_S, Server, serving
-from support import settings
 
 from rerankd.web.assemble import plan_of
 from rerankd.web.reload import unserved
 from rerankd.web.stopping import SAME_SIGNAL_S
+from tests.kit.live import SLOW, body, metric, until
+from tests.kit.processes import PATIENCE_S, Server, serving
+from tests.kit.support import settings
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import httpx2
-from support import BytesModel, body, settings
 
 from rerankd.models.lexical import LexicalModel
 from rerankd.models.load import Loaded, Spec
 from rerankd.web.app import create_app
 from rerankd.web.assemble import make_state, plan_of
+from tests.kit.support import BytesModel, body, settings
 
 DOCUMENTS = ["a red apple", "no match", "an apple", "apple tree", "nothing"]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from live import SLOW, Log, in_flight, rank, until
-from processes import PATIENCE_S, Server, serving, starting
-from slow_server import RAISES
 
 from rerankd.web.stopping import SAME_SIGNAL_S, Stopping
+from tests.kit.live import SLOW, Log, in_flight, rank, until
+from tests.kit.processes import PATIENCE_S, Server, serving, starting
+from tests.kit.slow_server import RAISES
 
 LONG = {"RERANKD_LIMITS_DRAIN_S": "3600"}  # PATIENCE_S ends first
 STOPS = [signal.SIGTERM, signal.SIGINT]

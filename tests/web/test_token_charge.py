@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from support import BytesModel, body, running, stop_rates
-
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.fake import FakeEngine
+from tests.kit.support import BytesModel, body, running, stop_rates
 
 KEYS = {"keys": [{"name": "tpm", "key": "sk-tpm", "tpm": 10}]}  # body() has 7 tokens
 HEADERS = {"authorization": "Bearer sk-tpm"}

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from support import real_client
+
+from tests.kit.support import real_client
 
 WIRE = Path(__file__).parents[1] / "wire"
 PATHS = {"superset": "/v1/rerank", "gateway": "/gateway/v1/rerank"}

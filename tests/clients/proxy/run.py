@@ -30,9 +30,9 @@ from typing import Any, ClassVar
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-sys.path.insert(0, str(HERE.parents[1]))
+sys.path.insert(0, str(HERE.parents[2]))
 
-from processes import serving  # noqa: E402 - a sibling of tests/clients
+from tests.kit.processes import serving  # noqa: E402 - a sibling of tests/clients
 
 PAGE = ROOT / "docs" / "integrations" / "litellm.md"
 KEY = "sk-rerankd-0123456789abcdef"

@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from tests.checkpoints.vision import TINY, write
-from tests.media_files import movie, uri
+from tests.kit.media_files import movie, uri
+from tests.kit.processes import serving
 from tests.models.vision import golden
-from tests.processes import serving
 from tests.reference.make_vision_goldens import Item, Side, items
 from tests.reference.pictures import Clip, Picture, frames
 

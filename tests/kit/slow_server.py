@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from support import BytesModel
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the root: this is run by its path
 
 from rerankd.core.errors import StartError
 from rerankd.core.rows import Logits, Row
@@ -22,6 +22,7 @@ from rerankd.models.load import Loaded, Spec
 from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
 from rerankd.web.state import State
+from tests.kit.support import BytesModel
 
 
 def wait_for_go(folder: Path | None, reason: str) -> None:

@@ -6,9 +6,10 @@ Run by tests as a process of its own: python echo_server.py
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
-from slow_server import announce
-from support import BytesModel, row
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the root: this is run by its path
 
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
@@ -16,6 +17,8 @@ from rerankd.core.rows import Prepared
 from rerankd.models.load import Loaded, Spec
 from rerankd.settings.load import load as load_settings
 from rerankd.web.server import serve
+from tests.kit.slow_server import announce
+from tests.kit.support import BytesModel, row
 
 
 class ShortModel(BytesModel):

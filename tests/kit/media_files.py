@@ -12,7 +12,8 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image
-from support import Json
+
+from tests.kit.support import Json
 
 AV: Any = av  # its own types are incomplete
 

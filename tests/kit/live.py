@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from processes import PATIENCE_S
+
+from tests.kit.processes import PATIENCE_S
 
 SLOW = str(Path(__file__).parent / "slow_server.py")
 

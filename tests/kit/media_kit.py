@@ -22,7 +22,6 @@ import dns.rdatatype
 import dns.rrset
 import httpx2
 import numpy as np
-from support import BytesModel, Json, settings
 
 from rerankd.core.media import Media, VideoSampling
 from rerankd.core.meter import Meter
@@ -37,9 +36,10 @@ from rerankd.settings.schema import MediaSettings
 from rerankd.web.app import create_app
 from rerankd.web.assemble import make_state
 from rerankd.web.state import State
+from tests.kit.support import BytesModel, Json, settings
 
 STORE, FORBIDDEN = "127.0.0.2", "127.0.0.1"  # an operator's image store, and what is not to be met
-TLS = Path(__file__).parent / "media" / "tls"
+TLS = Path(__file__).parents[1] / "media" / "tls"
 SAMPLING = VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=2)
 
 
