@@ -76,7 +76,7 @@ def test_what_is_encoded_is_parsed_as_the_same_request(dialect: Dialect, data: A
     sent = dialect.outgoing(request, key="sk-1")
     assert sent.lost == ()
     assert dialect.parse(sent.wire, OPTIONS) == request
-    assert dialect.key_of(sent.wire.headers) == b"sk-1"
+    assert dialect.presented_key(sent.wire.headers) == b"sk-1"
     templates = (*dialect.paths, *dialect.root)
     known = [p for p in templates if set(re.findall(r"\{(\w+)\}", p)) <= {*sent.wire.params}]
     assert sent.wire.path in [path.format(**sent.wire.params) for path in known]

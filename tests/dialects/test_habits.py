@@ -234,7 +234,7 @@ def test_floats_of_many_digits_cost_no_more_than_others() -> None:
     "sent", ["sk-all-0123456789", "Bearer sk-all-0123456789", "bearer  sk-all-0123456789"]
 )
 def test_a_key_may_come_bare(dialect: AnyEndpoint, sent: str) -> None:
-    assert dialect.key_of({"authorization": sent}) == b"sk-all-0123456789"
+    assert dialect.presented_key({"authorization": sent}) == b"sk-all-0123456789"
 
 
 @every
@@ -242,4 +242,4 @@ def test_a_key_may_come_bare(dialect: AnyEndpoint, sent: str) -> None:
     "sent", ["", " ", "Bearer", "Bearer ", "Basic c2stYWxs", "basic", "Token x y"]
 )
 def test_other_schemes_are_no_keys(dialect: AnyEndpoint, sent: str) -> None:
-    assert dialect.key_of({"authorization": sent}) is None
+    assert dialect.presented_key({"authorization": sent}) is None

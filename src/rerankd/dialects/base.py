@@ -126,7 +126,7 @@ class Endpoint:
         start = "" if self.prefix is None else f"/{self.prefix}"
         return (*(start + path for path in self.paths), *self.root)
 
-    def key_of(self, headers: Mapping[str, str]) -> bytes | None:
+    def presented_key(self, headers: Mapping[str, str]) -> bytes | None:
         """The key as the bytes that were sent; None when absent."""
         return presented_key(headers, self.key_headers)
 

@@ -25,7 +25,7 @@ def caller_of(request: Request, keys: KeyRing, registry: Registry, *, basic: boo
         Unauthorized: there are keys, and it has none of them.
     """
     speaker = registry.speaker(request.url.path, request.headers)
-    presented = speaker.key_of(request.headers)
+    presented = speaker.presented_key(request.headers)
     if presented is None and basic:
         presented = _basic_password(request.headers)
     return keys.authenticate(presented)

@@ -103,7 +103,7 @@ class _Call:
         state = self._state
         any_type, limit = self._dialect.any_content_type, state.limits.body_bytes
         check_headers(self._headers, limit_bytes=limit, any_type=any_type)
-        self._key = state.keys.authenticate(self._dialect.key_of(self._headers))
+        self._key = state.keys.authenticate(self._dialect.presented_key(self._headers))
         state.front.check(self._key.name, content_length(self._headers))
         state.rates.take_request(self._key)
         reading = read_body(

@@ -74,7 +74,7 @@ class ModelLists:
         backend = self._state.backend.facts()
         models: tuple[ModelFacts, ...] = ()
         if not probe.public:
-            key = self._state.keys.authenticate(dialect.key_of(request.headers))
+            key = self._state.keys.authenticate(dialect.presented_key(request.headers))
             models = _allowed(backend.shown(), key)
         healthy = not probe.health or (await self._state.backend.check()).ok
         facts = ServerFacts(
