@@ -138,7 +138,7 @@ class Shared:
 
     def __call__(self, rows: Sequence[Row]) -> Logits:
         """Logits (B, 1)."""
-        self._engine.forget()
+        self._engine._cache.clear()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         if not self._batched:
             return self._engine.forward(rows)
         step = max(1, self._engine.info.batch_tokens // rows[0].tokens)

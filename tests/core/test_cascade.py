@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankd.core.answer import Hit
-from rerankd.core.cascade import Cascade, in_whole_request, joined, kept, parse_stages
+from rerankd.core.cascade import Cascade, in_whole_request, merged, parse_stages, passed_on
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.rank import top_hits
 from rerankd.core.request import Content, RerankRequest
@@ -45,8 +45,8 @@ def test_all_documents_come_back_once_with_falling_scores_and_the_rest_marked(
 ) -> None:
     texts, logits = [text for text, _ in documents], [logit for _, logit in documents]
     first = first_hits(texts, logits)
-    places = kept(request_of(texts), first, keep)
-    hits = joined(second_hits(texts, places), first, stage=FIRST)
+    places = passed_on(request_of(texts), first, keep)
+    hits = merged(second_hits(texts, places), first, stage=FIRST)
     assert sorted(hit.index for hit in hits) == list(range(len(texts)))
     assert all(a.score >= b.score and a.logit >= b.logit for a, b in pairwise(hits))
     assert [bool(hit.stage) for hit in hits] == [False] * len(places) + [True] * (
@@ -63,7 +63,7 @@ def test_the_best_go_on_and_equal_documents_share_a_stage(
 ) -> None:
     texts, logits = [text for text, _ in documents], [logit for _, logit in documents]
     first = first_hits(texts, logits)
-    places = kept(request_of(texts), first, keep)
+    places = passed_on(request_of(texts), first, keep)
     assert list(places) == sorted(places)
     assert {hit.index for hit in first[:keep]} <= set(places)
     assert {texts[i] for i in places} == {texts[hit.index] for hit in first[:keep]}
@@ -74,7 +74,7 @@ def test_the_best_go_on_and_equal_documents_share_a_stage(
 
 def test_a_rest_score_is_the_first_stages_unless_it_is_above_the_lowest() -> None:
     first = (Hit(0, 0.9, 2.2), Hit(1, 0.8, 1.4), Hit(2, 0.1, -2.2))
-    hits = joined([Hit(0, 0.3, -0.8)], first, stage=FIRST)
+    hits = merged([Hit(0, 0.3, -0.8)], first, stage=FIRST)
     assert [(hit.index, hit.score, hit.logit) for hit in hits] == [
         (0, 0.3, -0.8),
         (1, 0.3, -0.8),

@@ -11,7 +11,7 @@ import pytest
 
 from rerankd.core.rows import TokenIds
 from rerankd.engines.encoder import EncoderConfig, tensor_shapes
-from rerankd.engines.max_sim import Vectors, compare, compare_one, int8_rows, joined, products
+from rerankd.engines.max_sim import Vectors, compare, compare_one, concatenated, int8_rows, products
 from rerankd.engines.openvino.token_encoder import PROJECTION, TokenEncoder
 from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.engines.vector_cache import ByteCache
@@ -117,7 +117,7 @@ def test_parts_of_vectors_are_the_whole(rows: int) -> None:
     asked, document = vectors(5, 2), vectors(30, 3)
     parts = list(document.cut(rows))
     assert all(0 < len(part.tokens) <= rows for part in parts)
-    whole = joined(parts)
+    whole = concatenated(parts)
     assert np.array_equal(whole.tokens, document.tokens)
     assert np.array_equal(whole.mean_scales, document.mean_scales)
     at_once = compare(asked, [document])

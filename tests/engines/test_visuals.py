@@ -14,13 +14,13 @@ from rerankd.core.visual import Placed, Visual
 from rerankd.engines.shared_prefix import plan_groups
 from rerankd.engines.vision_config import VisionConfig
 from rerankd.engines.visuals import (
-    marked,
     misplaced,
     mrope_axes,
     mrope_positions,
     patch_places,
     patches,
     position_taps,
+    with_image_ids,
 )
 
 CONFIG = VisionConfig(
@@ -62,7 +62,7 @@ def test_two_pictures_with_the_same_placeholders_are_told_apart() -> None:
     """Rows that differ in their pictures only share no prefix behind the first of them."""
     one, other = visual("one", 4, 10), visual("other", 4, 10)
     rows = [row(100, Placed(v, 5)) for v in (one, other, one)]
-    told, distinct = marked(rows, 1000)
+    told, distinct = with_image_ids(rows, 1000)
     assert [v.digest for v in distinct] == [b"one", b"other"]
     assert told[0].ids[5:45].tolist() == list(range(1000, 1040))
     assert told[1].ids[5:45].tolist() == list(range(1040, 1080))
@@ -75,14 +75,14 @@ def test_two_pictures_with_the_same_placeholders_are_told_apart() -> None:
 
 def test_one_picture_further_on_is_not_the_same_prefix() -> None:
     shown = visual("one", 2, 2)
-    told, distinct = marked([row(9, Placed(shown, 1)), row(9, Placed(shown, 2))], 1000)
+    told, distinct = with_image_ids([row(9, Placed(shown, 1)), row(9, Placed(shown, 2))], 1000)
     assert len(distinct) == 1
     assert told[0].ids[2] != told[1].ids[2]
 
 
 def test_rows_without_pictures_stay_as_they_are() -> None:
     plain = row(5)
-    assert marked([plain], 10)[0][0] is plain
+    assert with_image_ids([plain], 10)[0][0] is plain
 
 
 @pytest.mark.parametrize("frames", [1, 2])

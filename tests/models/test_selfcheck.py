@@ -153,7 +153,7 @@ def test_company_may_change_a_logit_by_what_the_precision_allows(
 
 
 class Seeing(Stub):
-    """The same with eyes: an image is what the test makes of it."""
+    """The same, which reads images: an image is what the test makes of it."""
 
     def __init__(self, forward: Forward, seen: Callable[[Content], bytes]) -> None:
         super().__init__(forward)

@@ -12,7 +12,7 @@ import pytest
 from rerankd.core.batch import distinct
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.request import Content
-from rerankd.models.vision_pixels import see_image, see_video
+from rerankd.models.vision_pixels import process_image, process_video
 from rerankd.models.vision_yes_no import WINDOW_TOKENS, VisionYesNo
 from tests.checkpoints.vision import IDS
 from tests.models.vision import ask, fake_model, golden, rows_of
@@ -46,7 +46,7 @@ def test_image_tokens_are_the_processors() -> None:
     for height, width, resized_height, resized_width, tokens in sizes:
         media = content(Picture(1, height, width)).media
         assert media is not None
-        (visual,) = see_image(media).visuals
+        (visual,) = process_image(media).visuals
         assert visual.frames.shape == (1, resized_height, resized_width, 3)
         assert visual.tokens == tokens
 
@@ -77,14 +77,14 @@ def test_a_frame_of_a_video_is_not_the_image(model: VisionYesNo) -> None:
     assert image is not None
     assert video is not None
     same = replace(video, digest=image.digest)
-    assert see_image(image).visuals[0].digest != see_video(same).visuals[0].digest
+    assert process_image(image).visuals[0].digest != process_video(same).visuals[0].digest
 
 
 @pytest.mark.parametrize(("frames", "visuals"), [(1, 1), (2, 1), (3, 2), (64, 32)])
 def test_frames_are_seen_two_by_two_within_the_limit_of_all(frames: int, visuals: int) -> None:
     media = content(Clip(1, 90, 160, tuple(range(frames)), 1.0)).media
     assert media is not None
-    seen = see_video(media)
+    seen = process_video(media)
     assert len(seen.visuals) == len(seen.seconds) == visuals
     assert sum(visual.tokens for visual in seen.visuals) <= 7680
     assert all(128 <= visual.tokens <= 768 for visual in seen.visuals)

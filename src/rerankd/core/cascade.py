@@ -50,7 +50,7 @@ def parse_stages(name: str, stages: Sequence[str]) -> tuple[Cascade | None, str]
     return Cascade(first=first, keep=int(keep)), last
 
 
-def kept(request: RerankRequest, first: Sequence[Hit], keep: int) -> tuple[int, ...]:
+def passed_on(request: RerankRequest, first: Sequence[Hit], keep: int) -> tuple[int, ...]:
     """Indexes of the documents that go on to the second stage, ascending.
 
     The first `keep` of `first`, and whatever equals one of them: equal documents score equal, and
@@ -70,7 +70,7 @@ def kept(request: RerankRequest, first: Sequence[Hit], keep: int) -> tuple[int, 
     )
 
 
-def joined(reranked: Sequence[Hit], first: Sequence[Hit], *, stage: str) -> tuple[Hit, ...]:
+def merged(reranked: Sequence[Hit], first: Sequence[Hit], *, stage: str) -> tuple[Hit, ...]:
     """All documents, best first: the reranked ones, then the others in the first stage's order.
 
     A document that was not reranked has the first stage's own score, but never one above the

@@ -1,4 +1,4 @@
-"""Pixels in a row of tokens: what an engine with eyes gets beside the ids. Frozen data.
+"""Pixels in a row of tokens: what a vision-language engine gets beside the ids. Frozen data.
 
 Shapes: F frames, H by W pixels.
 """
@@ -15,7 +15,7 @@ Frames = npt.NDArray[np.uint8]  # shape (F, H, W, 3), RGB
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Visual:
-    """What a vision model looks at in one go: an image, or neighbouring frames of a video.
+    """What the vision encoder encodes at once: an image, or neighbouring frames of a video.
 
     Resized to what the model takes. One object serves all rows that show it, so that the image of
     a query is held once, whatever the number of documents.

@@ -76,7 +76,7 @@ def vision_engine(
     yes: int,
     no: int,
 ) -> Engine:
-    """The engine of a decoder with eyes; arguments and errors as above.
+    """The engine of a vision-language model; arguments and errors as above.
 
     Only torch runs it, so torch is what it gets: nobody has to choose it.
     """

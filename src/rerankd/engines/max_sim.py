@@ -1,7 +1,8 @@
 """Vectors as int8 rows, and the largest products between two texts' rows: what MaxSim sums.
 
 Products of int8 values are whole numbers that float32 sums exactly, in any order, and the largest
-of all is the largest of the parts': a comparison is the same whole, in parts, alone or in company.
+of all is the largest of the parts': a comparison is the same whole or in parts, alone or beside
+others.
 
 Shapes: L tokens, W windows, Q asked rows, B documents, p and h sizes of a vector.
 """
@@ -110,7 +111,7 @@ def compare_one(asked: Vectors, document: Vectors) -> Best:
     return best
 
 
-def joined(parts: Sequence[Vectors]) -> Vectors:
+def concatenated(parts: Sequence[Vectors]) -> Vectors:
     """Parts of one text as a whole."""
     return Vectors(
         tokens=np.concatenate([part.tokens for part in parts]),

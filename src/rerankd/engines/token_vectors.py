@@ -32,8 +32,8 @@ from rerankd.engines.max_sim import (
     Wide,
     compare,
     compare_one,
+    concatenated,
     int8_vectors,
-    joined,
 )
 from rerankd.engines.vector_cache import ByteCache
 
@@ -169,7 +169,7 @@ class TokenVectors:
 
     def keep(self, key: bytes, parts: Sequence[Vectors]) -> None:
         """Remember a document by its parts."""
-        whole = joined(parts)
+        whole = concatenated(parts)
         self.documents.put(key, whole, whole.nbytes)
 
     def close(self) -> None:

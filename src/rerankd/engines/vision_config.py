@@ -1,4 +1,4 @@
-"""What an engine needs to know of a decoder with eyes (Qwen3-VL): sizes, and its tensors.
+"""What an engine needs to know of a vision-language model (Qwen3-VL): sizes, and its tensors.
 
 Tensor names are canonical: the decoder's as in engines.decoder, the vision tower's under `visual.`.
 Source: transformers, configuration_qwen3_vl.

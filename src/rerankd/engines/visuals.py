@@ -21,7 +21,7 @@ from rerankd.engines.vision_config import TEMPORAL, VisionConfig
 Floats = npt.NDArray[np.float32]
 
 
-def marked(rows: Sequence[Row], vocab: int) -> tuple[list[Row], list[Visual]]:
+def with_image_ids(rows: Sequence[Row], vocab: int) -> tuple[list[Row], list[Visual]]:
     """Rows whose ids tell pictures apart, and the distinct pictures of the rows.
 
     Two images have the same placeholder ids. Here each token of a picture has an id of its own

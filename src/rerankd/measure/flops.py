@@ -31,7 +31,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 class _Nested(msgspec.Struct):
-    """A decoder with eyes has its own sizes one level down."""
+    """A vision-language model has the sizes of its decoder one level down."""
 
     text_config: Sizes | None = None
 
@@ -68,7 +68,7 @@ def layer_cost(folder: Path) -> LayerCost:
     """The cost of one layer of a checkpoint.
 
     Local attention counts as global, so ModernBERT's figure is an upper bound on long rows. Of a
-    model that reads images the decoder counts, not what looks at the pixels.
+    model that reads images the decoder counts, not the vision encoder.
 
     Raises:
         StartError: config.json is missing or has no sizes.

@@ -18,7 +18,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row, Scores
 from rerankd.models.base import Model
 
-TOLERANCE: Final = 1e-4  # of logits, between one and the same row in different company, in fp32
+TOLERANCE: Final = 1e-4  # of logits, of one row scored beside different rows, in fp32
 # In half precision every step of every layer rounds to 8 (bf16) or 11 (fp16) bits, and what a
 # matrix product adds up first depends on how many rows it has; the rest is the same maths. Seen at
 # most, on a CPU, over made-up models of all families (logits of standard deviation 1 to 4): 0.06 in

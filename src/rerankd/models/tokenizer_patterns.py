@@ -1,4 +1,4 @@
-"""Regular expressions of a tokenizer: is one text dear because of them?
+"""Regular expressions of a tokenizer: does a text make them slow?
 
 They run over whole documents. The engine gives up after ten million steps of one match, by a panic;
 below that, one that searches again from every place takes time squared. A pattern of the published

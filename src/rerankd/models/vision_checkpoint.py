@@ -199,14 +199,45 @@ def vision_config(raw: VisionFields, path: Path) -> VisionDecoderConfig:
     """
     text, vision = raw.text_config, raw.vision_config
     rope = text.rope_parameters or text.rope_scaling or _Rope()
+    refuse_unsupported(path, _unsupported_text(text, rope) | _unsupported_vision(vision, text))
+    return VisionDecoderConfig(
+        text=DecoderConfig(
+            architecture="qwen3",
+            hidden=text.hidden_size,
+            layers=text.num_hidden_layers,
+            heads=text.num_attention_heads,
+            kv_heads=text.num_key_value_heads or text.num_attention_heads,
+            head_dim=text.head_dim,
+            intermediate=text.intermediate_size,
+            vocab=text.vocab_size,
+            max_length=text.max_position_embeddings,
+            rms_norm_eps=text.rms_norm_eps,
+            rope_theta=rope.rope_theta or text.rope_theta or _DEFAULT_THETA,
+            attention_bias=text.attention_bias,
+            output_bias=text.attention_bias,
+            tied=raw.tie_word_embeddings,
+        ),
+        vision=VisionConfig(
+            depth=vision.depth,
+            hidden=vision.hidden_size,
+            heads=vision.num_heads,
+            intermediate=vision.intermediate_size,
+            patch=vision.patch_size,
+            merge=vision.spatial_merge_size,
+            side=round(vision.num_position_embeddings**0.5),
+            deepstack=tuple(vision.deepstack_visual_indexes),
+        ),
+        sections=rope.mrope_section,
+    )
+
+
+def _unsupported_text(text: _Text, rope: _Rope) -> dict[str, bool]:
+    """What the decoder would need that is not computed here, and whether it does."""
     heads, kv_heads = text.num_attention_heads, text.num_key_value_heads or text.num_attention_heads
-    side = round(vision.num_position_embeddings**0.5)
     sections, pairs = rope.mrope_section, text.head_dim // 2
     # every third frequency from the second (rows) and from the third (columns) on
     fits = all(0 <= 3 * sections[axis] <= pairs + 2 - axis for axis in (1, 2))
-    head_dim = vision.hidden_size // vision.num_heads
-    deep = vision.deepstack_visual_indexes
-    wrong = {
+    return {
         f"text hidden_act {text.hidden_act!r} (only 'silu')": text.hidden_act != "silu",
         f"rope type {rope.rope_type!r} (only 'default')": rope.rope_type not in (None, "default"),
         "mrope_interleaved false": not rope.mrope_interleaved,
@@ -215,6 +246,15 @@ def vision_config(raw: VisionFields, path: Path) -> VisionDecoderConfig:
         f"num_attention_heads {heads}, which num_key_value_heads {kv_heads} does not divide": (
             heads % kv_heads != 0
         ),
+    }
+
+
+def _unsupported_vision(vision: _Vision, text: _Text) -> dict[str, bool]:
+    """The same of the vision encoder."""
+    side = round(vision.num_position_embeddings**0.5)
+    head_dim = vision.hidden_size // vision.num_heads
+    deep = vision.deepstack_visual_indexes
+    return {
         f"vision hidden_act {vision.hidden_act!r} (only 'gelu_pytorch_tanh')": (
             vision.hidden_act != "gelu_pytorch_tanh"
         ),
@@ -237,33 +277,3 @@ def vision_config(raw: VisionFields, path: Path) -> VisionDecoderConfig:
             deep != sorted(set(deep)) or any(not 0 <= i < vision.depth for i in deep)
         ),
     }
-    refuse_unsupported(path, wrong)
-    return VisionDecoderConfig(
-        text=DecoderConfig(
-            architecture="qwen3",
-            hidden=text.hidden_size,
-            layers=text.num_hidden_layers,
-            heads=heads,
-            kv_heads=kv_heads,
-            head_dim=text.head_dim,
-            intermediate=text.intermediate_size,
-            vocab=text.vocab_size,
-            max_length=text.max_position_embeddings,
-            rms_norm_eps=text.rms_norm_eps,
-            rope_theta=rope.rope_theta or text.rope_theta or _DEFAULT_THETA,
-            attention_bias=text.attention_bias,
-            output_bias=text.attention_bias,
-            tied=raw.tie_word_embeddings,
-        ),
-        vision=VisionConfig(
-            depth=vision.depth,
-            hidden=vision.hidden_size,
-            heads=vision.num_heads,
-            intermediate=vision.intermediate_size,
-            patch=vision.patch_size,
-            merge=vision.spatial_merge_size,
-            side=side,
-            deepstack=tuple(deep),
-        ),
-        sections=sections,
-    )

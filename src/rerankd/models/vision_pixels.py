@@ -30,7 +30,7 @@ SAMPLING: Final = VideoSampling(fps=1.0, min_frames=4, max_frames=64, factor=TOG
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProcessedMedia:
     """One image or video, ready for a row."""
 
     visuals: tuple[Visual, ...]  # of a video, two frames each
@@ -52,17 +52,17 @@ def require_pillow() -> None:
         ) from error
 
 
-def see_image(media: Media) -> Seen:
+def process_image(media: Media) -> ProcessedMedia:
     """An image within IMAGE's limits.
 
     Raises:
         ValueError: it is too narrow to be read.
     """
     size = smart_resize(media.height, media.width, factor=FACTOR, limits=IMAGE)
-    return Seen((_visual(media, _resized(media.frames[0], size)[None], "image"),))
+    return ProcessedMedia((_visual(media, _resized(media.frames[0], size)[None], "image"),))
 
 
-def see_video(media: Media) -> Seen:
+def process_video(media: Media) -> ProcessedMedia:
     """A video's sampled frames, two by two; an odd last one is shown twice.
 
     Raises:
@@ -79,7 +79,7 @@ def see_video(media: Media) -> Seen:
     size = smart_resize(media.height, media.width, factor=FACTOR, limits=limits)
     resized = np.stack([_resized_exactly(frame, size) for frame in frames])
     starts = range(0, len(frames), TOGETHER)
-    return Seen(
+    return ProcessedMedia(
         tuple(_visual(media, resized[i : i + TOGETHER], f"video {i}") for i in starts),
         tuple((seconds[i] + seconds[i + TOGETHER - 1]) / 2 for i in starts),
     )

@@ -18,7 +18,7 @@ import numpy as np
 
 from rerankd.core.rows import TokenIds
 from rerankd.core.visual import Placed, Visual
-from rerankd.models.vision_pixels import Seen
+from rerankd.models.vision_pixels import ProcessedMedia
 
 SYSTEM: Final = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
@@ -75,13 +75,13 @@ class Draft:
         """Text behind what is there."""
         self.pending += text
 
-    def show(self, seen: Seen) -> None:
+    def add_media(self, media: ProcessedMedia) -> None:
         """An image, or a video with the time before each of its parts."""
-        if not seen.seconds:
-            self._place(seen.visuals[0], self.tokens.image)
+        if not media.seconds:
+            self._place(media.visuals[0], self.tokens.image)
             return
         self._add([self.tokens.start])
-        for second, visual in zip(seen.seconds, seen.visuals, strict=True):
+        for second, visual in zip(media.seconds, media.visuals, strict=True):
             self.write(f"<{second:.1f} seconds>")
             self._place(visual, self.tokens.video)
         self._add([self.tokens.end])

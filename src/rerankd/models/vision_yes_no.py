@@ -1,4 +1,4 @@
-"""Qwen3-VL-Reranker: a decoder with eyes that answers yes or no about a pair of texts or pictures.
+"""Qwen3-VL-Reranker: a vision-language model that answers yes or no about a pair.
 
 A row is the published prompt up to where the answer would stand; its logit is yes minus no. A text
 document is cut into chunks and scores as its best one (core.rank). A picture is never cut, nor is
@@ -36,7 +36,13 @@ from rerankd.models.families import VISION_YES_NO
 from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import Encoded, TextEncoder
 from rerankd.models.vision_checkpoint import open_vision
-from rerankd.models.vision_pixels import SAMPLING, Seen, require_pillow, see_image, see_video
+from rerankd.models.vision_pixels import (
+    SAMPLING,
+    ProcessedMedia,
+    process_image,
+    process_video,
+    require_pillow,
+)
 from rerankd.models.vision_prompt import (
     AFTER,
     DEFAULT_INSTRUCTION,
@@ -92,16 +98,16 @@ class VisionYesNo:
         rows = RowCollector(meter)
         request, cut = query_cut(request, self._encoder, rows.check)
         self._check(request)
-        looks = _Looks()
-        head = self._head(request, looks)
+        processor = _Processor()
+        head = self._head(request, processor)
         texts = self._encodings(request, head.pending, rows)
         for index, document in enumerate(request.documents):
             if document.modality == "text":
-                made, is_cut = self._chunked(request, index, head, next(texts))
+                made, is_cut = self._text_rows(request, index, head, next(texts))
             else:
                 rows.check()
-                seen = looks.at(f"documents[{index}]", document)
-                made, is_cut = [self._shown(request, index, head, seen)], False
+                media = processor(f"documents[{index}]", document)
+                made, is_cut = [self._media_row(request, index, head, media)], False
             rows.add(index, made, is_cut=is_cut)
         return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
 
@@ -113,7 +119,7 @@ class VisionYesNo:
         """The sigmoid of the logit."""
         return sigmoid(logit)
 
-    def _head(self, request: RerankRequest, looks: _Looks) -> Draft:
+    def _head(self, request: RerankRequest, processor: _Processor) -> Draft:
         """What all rows of a request start with; its last text waits for the document's."""
         head = Draft(self._encode, self._tokens)
         head.write(SYSTEM)
@@ -122,7 +128,7 @@ class VisionYesNo:
         if request.query.modality == "text":
             head.write(request.query.value)
         else:
-            head.show(looks.at("query", request.query))
+            head.add_media(processor("query", request.query))
         head.write(DOCUMENT)
         return head
 
@@ -139,7 +145,7 @@ class VisionYesNo:
             enough=tokens_read(request, self._window.tokens),
         )
 
-    def _chunked(
+    def _text_rows(
         self, request: RerankRequest, index: int, head: Draft, encoded: Encoded
     ) -> tuple[list[Row], bool]:
         """The rows of a text document, and whether some of it is in none."""
@@ -151,14 +157,16 @@ class VisionYesNo:
         chunks, is_cut = cut_document(ids[first:], room, request, index)
         return [self._row(head, before, chunk) for chunk in chunks], is_cut
 
-    def _shown(self, request: RerankRequest, index: int, head: Draft, seen: Seen) -> Row:
+    def _media_row(
+        self, request: RerankRequest, index: int, head: Draft, media: ProcessedMedia
+    ) -> Row:
         """The row of an image or a video, whole."""
         draft = head.copy()
         draft.flush()
         before = draft.size
         if before + self._after.size >= self._window.tokens:
             raise self._no_room(request, before)
-        draft.show(seen)
+        draft.add_media(media)
         tokens = draft.size + self._after.size
         if tokens > self._window.tokens:
             name = f"documents[{index}]"
@@ -185,7 +193,7 @@ class VisionYesNo:
         return whole.size + self._after.size
 
     def _check(self, request: RerankRequest) -> None:
-        """What can be said before a document is looked at.
+        """What can be checked before any document is processed.
 
         A text query may take 3/4 of the window, and the instruction what that leaves.
 
@@ -217,14 +225,14 @@ class VisionYesNo:
         return self._window.too_long(tokens, limit, what="query with its template", way_out=way_out)
 
 
-class _Looks:
-    """The pictures of a request, each resized once, however often it is sent."""
+class _Processor:
+    """Resizes the images and videos of a request, each once, however often it is sent."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, bytes], Seen] = {}
+        self._processed: dict[tuple[str, bytes], ProcessedMedia] = {}
 
-    def at(self, name: str, content: Content) -> Seen:
-        """A content's picture.
+    def __call__(self, name: str, content: Content) -> ProcessedMedia:
+        """A content's image or video, ready for a row.
 
         Raises:
             InvalidRequest: it cannot be read; the message says which and why.
@@ -235,19 +243,20 @@ class _Looks:
                 f"{name} is {content.modality}, but what it refers to was not read here.",
                 param=name,
             )
-        known = self._seen.get((content.modality, media.digest))
+        known = self._processed.get((content.modality, media.digest))
         if known is not None:
             return known
         try:
-            seen = see_image(media) if content.modality == "image" else see_video(media)
+            process = process_image if content.modality == "image" else process_video
+            processed = process(media)
         except ValueError as error:
             raise InvalidRequest(
                 f"{name}: the {content.modality} is {media.width} by {media.height} pixels: "
                 f"{error}. Crop it.",
                 param=name,
             ) from error
-        self._seen[content.modality, media.digest] = seen
-        return seen
+        self._processed[content.modality, media.digest] = processed
+        return processed
 
 
 def load_vision_yes_no(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rerankd.core.answer import Ranking
-from rerankd.core.cascade import Cascade, in_whole_request, joined, kept
+from rerankd.core.cascade import Cascade, in_whole_request, merged, passed_on
 from rerankd.core.request import RerankRequest
 from rerankd.service.admit import check_modalities, text_bytes
 from rerankd.service.base import RerankCall
@@ -75,7 +75,7 @@ async def _staged(
     place = admission.reserve_text(share, call.share, until)
     with place as ticket, first.scheduler.hold():
         (before,) = await pipeline.rank((whole,), first, call)
-    places = kept(request, before.hits, cascade.keep)
+    places = passed_on(request, before.hits, cascade.keep)
     best = replace(request, top_n=None, documents=tuple(request.documents[i] for i in places))
     try:
         (ranking,) = await pipeline.rank((best,), loaded, call, ticket=ticket, is_checked=True)
@@ -85,7 +85,7 @@ async def _staged(
     said = (_what_was_counted(before, ranking), *before.warnings, *ranking.warnings)
     return replace(
         ranking,
-        hits=joined(reranked, before.hits, stage=cascade.first)[: request.top_n],
+        hits=merged(reranked, before.hits, stage=cascade.first)[: request.top_n],
         documents=len(request.documents),
         input_tokens=before.input_tokens + ranking.input_tokens,
         cached_tokens=before.cached_tokens + ranking.cached_tokens,

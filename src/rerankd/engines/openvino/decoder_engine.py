@@ -127,10 +127,6 @@ class DecoderEngine:
                 self._compiled.release_memory()
                 give_back()
 
-    def forget(self) -> None:
-        """Drop the kept prefixes; nothing but time depends on them."""
-        self._cache.clear()
-
     def close(self) -> None:
         """Drop the compiled graph, its weights and the kept prefixes."""
         self._request = self._compiled = None

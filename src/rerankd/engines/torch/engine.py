@@ -40,7 +40,7 @@ from rerankd.engines.torch.plan import plan_calls
 from rerankd.engines.torch.qwen import Past, Qwen
 from rerankd.engines.torch.qwen_vl import QwenVl
 from rerankd.engines.vision_config import VisionDecoderConfig
-from rerankd.engines.visuals import marked, misplaced
+from rerankd.engines.visuals import misplaced, with_image_ids
 
 # Tokens of one call. A GPU needs thousands of rows in a matrix product to be busy; a CPU does not.
 CALL_TOKENS_CPU: Final = 1024
@@ -183,7 +183,7 @@ class TorchEngine:
         if isinstance(self._config, DecoderConfig):
             groups = plan_groups([row.ids for row in rows], [0] * len(rows))
         elif isinstance(self._config, VisionDecoderConfig):
-            told, _ = marked(rows, self._config.vocab)  # other pictures, other prefixes
+            told, _ = with_image_ids(rows, self._config.vocab)  # other pictures, other prefixes
             groups = plan_groups([row.ids for row in told], [0] * len(rows))
         logits = np.empty((len(rows), self._labels), dtype=np.float32)
         lengths = [row.tokens for row in rows]

@@ -59,7 +59,7 @@ class Past:
         self._held = room
         self.tokens = 0
 
-    def joined(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def extended(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Of one layer with those of the next tokens, (T, k, d) -> (P + T, k, d), kept."""
         end = self.tokens + k.shape[0]
         held = self._held[layer]
@@ -106,7 +106,7 @@ class Decoder:
             q, k, v = torch.tensor_split(qkv, ends, dim=1)
             q, k = _turned(q, layer.q_norm, angles), _turned(k, layer.k_norm, angles)
             if past is not None:
-                k, v = past.joined(i, k, v)
+                k, v = past.extended(i, k, v)
             x = layer.finish(every(q, k, v).flatten(1), x)
             if added is not None:
                 x = added(i, x)
@@ -127,7 +127,7 @@ class Decoder:
         k, v = (heads_of(part, head_dim) for part in layer.qkv.part(width)(y).chunk(2, dim=1))
         k = _turned(k, layer.k_norm, angles)
         if past is not None:
-            k, v = past.joined(len(self._layers) - 1, k, v)
+            k, v = past.extended(len(self._layers) - 1, k, v)
         q = heads_of(layer.qkv.part(0, width)(y[last]), head_dim)
         q = _turned(q, layer.q_norm, [table[last] for table in angles])
         return layer.finish(attend(q, k, v).flatten(1), x[last])

@@ -1,6 +1,6 @@
 """Qwen3-VL as a reranker: packed rows with pictures in them -> yes minus no.
 
-Each distinct picture of a call is looked at once, whichever and however many rows show it. Its
+Each distinct picture of a call is encoded once, whichever and however many rows hold it. Its
 features stand in for the embeddings of its tokens, and deeper ones are added to the same tokens
 behind the decoder's first layers.
 
@@ -25,7 +25,7 @@ from rerankd.engines.torch.plan import causal
 from rerankd.engines.torch.qwen import Decoder
 from rerankd.engines.torch.vision import VisionTower
 from rerankd.engines.vision_config import VisionDecoderConfig
-from rerankd.engines.visuals import marked, mrope_axes, mrope_positions
+from rerankd.engines.visuals import mrope_axes, mrope_positions, with_image_ids
 
 
 class QwenVl:
@@ -43,7 +43,7 @@ class QwenVl:
     def __call__(self, rows: Sequence[Row], groups: Sequence[Group]) -> Tensor:
         """Logits (B, 1)."""
         called = members(rows, groups)
-        told, visuals = marked(called, self._config.vocab)
+        told, visuals = with_image_ids(called, self._config.vocab)
         packed = causal(told, _renumbered(groups))
         angles = self._angles(called, packed.owners, packed.positions)
         seen = np.flatnonzero(packed.ids >= self._config.vocab)

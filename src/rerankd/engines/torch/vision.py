@@ -86,7 +86,7 @@ class VisionTower:
         """Features of pictures, token by token, picture by picture.
 
         Args:
-            visuals: at least one, each looked at once.
+            visuals: at least one, each encoded once.
 
         Returns:
             (M, h) for the decoder's input, then one for each of config.deepstack.
