@@ -1,9 +1,10 @@
-"""Runs the Python and Java snippets of docs/integrations as they stand, against `rerankd serve`.
+"""Runs the Python and Java snippets of docs/integrations and docs/dialects against `rerankd serve`.
 
     pages.py CACHE
 
-CACHE has the environments that run.sh made. The address and the key of a snippet are replaced; it
-must end well and print the right text first.
+CACHE has the environments that run.sh made. The address and the key of a snippet are replaced.
+Those of integrations are run as they stand, and must end well and print the right text first. Those
+of dialects leave key, model, query and documents to the reader, and must end well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -22,6 +24,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 from tests.kit.processes import serving  # noqa: E402 - a sibling of this folder
 
 PAGES = HERE.parents[1] / "docs" / "integrations"
+DIALECTS = HERE.parents[1] / "docs" / "dialects"
 ENVIRONMENTS = {  # of pins/, by page
     "haystack": "haystack",
     "httpx": "core",
@@ -29,7 +32,17 @@ ENVIRONMENTS = {  # of pins/, by page
     "litellm": "litellm",
     "llamaindex": "llama",
 }
+BY_IMPORT = {  # of pins/; else core
+    "haystack": "haystack",
+    "langchain_nvidia_ai_endpoints": "langchain",
+    "litellm": "litellm",
+    "llama_index": "llama",
+}
 KEY = "sk-0123456789abcdef0123456789abcdef"
+GIVEN = f"""\
+key, model, query = {KEY!r}, "rerankd-mini", "What is the capital of France?"
+documents = ["Berlin is the capital of Germany.", "Paris is the capital of France."]
+"""
 PATIENCE_S = 180
 QUIET = {
     "NO_PROXY": "*",
@@ -42,10 +55,38 @@ QUIET = {
 
 def snippets(page: str, language: str) -> list[str]:
     """The blocks of a page."""
-    return re.findall(rf"```{language}\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)
+    return of_page(PAGES / f"{page}.md", language)
 
 
-def run(name: str, command: list[str], code: str, file: str, url: str) -> bool:
+def of_page(page: Path, language: str) -> list[str]:
+    """The blocks of a file."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def environment_of(code: str) -> str:
+    """Of pins/, by what a snippet imports."""
+    imported = re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)
+    return next((BY_IMPORT[name] for name in imported if name in BY_IMPORT), "core")
+
+
+def ends_well(done: subprocess.CompletedProcess[str]) -> bool:
+    """What a dialect's snippet must do."""
+    return done.returncode == 0
+
+
+def prints_paris(done: subprocess.CompletedProcess[str]) -> bool:
+    """What an integration's snippet must do."""
+    return done.returncode == 0 and "Paris" in done.stdout and "Berlin" not in done.stdout
+
+
+def run(
+    name: str,
+    command: list[str],
+    code: str,
+    file: str,
+    url: str,
+    is_right: Callable[[subprocess.CompletedProcess[str]], bool] = prints_paris,
+) -> bool:
     """Whether a snippet does what its page says; what went wrong is printed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / file
@@ -58,7 +99,7 @@ def run(name: str, command: list[str], code: str, file: str, url: str) -> bool:
             check=False,
             timeout=PATIENCE_S,
         )
-    right = done.returncode == 0 and "Paris" in done.stdout and "Berlin" not in done.stdout
+    right = is_right(done)
     print(f"{name}: {'ok' if right else 'FAILED'}", flush=True)
     if not right:
         print(done.stdout[-2000:], done.stderr[-4000:], sep="\n")
@@ -79,6 +120,12 @@ def main() -> None:
             assert blocks, f"{page}.md has no snippet"
             for number, code in enumerate(blocks, 1):
                 found.append(run(f"{page} {number}", [python], code, "snippet.py", server.url))
+        for page in sorted(DIALECTS.glob("*.md")):
+            for number, code in enumerate(of_page(page, "python"), 1):
+                python = str(cache / environment_of(code) / "bin" / "python")
+                name = f"{page.stem} {number}"
+                given = GIVEN + code
+                found.append(run(name, [python], given, "snippet.py", server.url, ends_well))
         code = snippets("java", "java")[0]
         found.append(run("java 1", ["java"], code, "Rerank.java", server.url))
     sys.exit(0 if all(found) else 1)

@@ -51,7 +51,7 @@ MARKED = {
     "docs/models/qwen3-vl-reranker.md": 1,
     "docs/quickstart.md": 1,
 }
-# Pages whose snippets run in environments of their own: tests/clients/pages.py.
+# Pages whose snippets are whole programs; all run in environments of tests/clients/pages.py.
 ELSEWHERE = {
     DOCS / "integrations" / f"{name}.md"
     for name in ("haystack", "httpx", "langchain", "litellm", "llamaindex")
@@ -125,7 +125,7 @@ def test_python_runs(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [b for b in PYTHON if not is_ours(b)], ids=ids)
 def test_python_of_other_packages_is_whole_and_of_pinned_ones(block: Block) -> None:
-    """These run in tests/clients: the pages of ELSEWHERE as they stand, the others' clients."""
+    """These run in tests/clients/pages.py: those of ELSEWHERE as they stand, others with GIVEN."""
     tree = ast.parse(block.text)
     free = unbound(tree)
     assert free <= (set() if block.page in ELSEWHERE else GIVEN), free
