@@ -55,7 +55,7 @@ def test_a_model_that_is_not_there_says_so() -> None:
 
 
 def test_importing_rerankd_is_light() -> None:
-    heavy = "('numpy', 'openvino', 'starlette')"
+    heavy = "('msgspec', 'numpy', 'openvino', 'starlette')"
     code = f"import rerankd, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

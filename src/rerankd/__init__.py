@@ -12,16 +12,19 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from rerankd.core.errors import (
-    EngineFailed,
-    InvalidRequest,
-    QueryTooLong,
-    RerankError,
-    StartError,
-)
-
 if TYPE_CHECKING:
-    from rerankd.public import Content, Hit, Ranking, Reranker, RerankRequest
+    from rerankd.public import (
+        Content,
+        EngineFailed,
+        Hit,
+        InvalidRequest,
+        QueryTooLong,
+        Ranking,
+        Reranker,
+        RerankError,
+        RerankRequest,
+        StartError,
+    )
 
 __version__ = version("rerankd")
 __all__ = [
