@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from rerankd.core.errors import QueryTooLong, StartError
 from rerankd.core.meter import Meter
@@ -37,6 +37,9 @@ from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
 from rerankd.models.yes_no_recipes import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 WINDOW_TOKENS = 8192  # of both published recipes; the models themselves take more
 

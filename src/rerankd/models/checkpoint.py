@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.engines import deberta_config as deberta
@@ -32,9 +31,12 @@ from rerankd.models.tokenizer_config import (
     read_tokenizer_config,
     unclear_token_types,
 )
-from rerankd.models.tokenizer_file import read_tokenizer
+from rerankd.models.tokenizer_file import read_any_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
+
+if TYPE_CHECKING:
+    from rerankd.models.tokens import AnyTokenizer
 
 _DEFAULT_PAD: dict[Architecture, int] = {"bert": 0, "xlm-roberta": 1}
 
@@ -94,11 +96,12 @@ class Checkpoint:
 
     folder: Path
     config: EncoderConfig | modernbert.ModernBertConfig | deberta.DebertaConfig
-    tokenizer: Tokenizer  # without truncation and padding
+    tokenizer: AnyTokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
     token_types: int = 1  # that the tokenizer tells apart
     relevant: int = 1  # of two labels, the one that speaks for a document
+    notes: tuple[str, ...] = ()  # what the operator should know of the tokenizer
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -122,7 +125,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         config = _encoder_config(read_json(path, _Config), family.architecture, folder)
         shapes = tensor_shapes(config)
     said = read_tokenizer_config(folder)
-    tokenizer = read_tokenizer(folder, config.vocab)
+    tokenizer, notes = read_any_tokenizer(folder, config.vocab)
     follow_config(tokenizer, said, family.model_type, folder)
     types = _token_types(tokenizer, config.token_types, said, family.model_type, folder)
     weights = SafetensorsFolder(folder, prefix=family.prefix, rename=family.rename)
@@ -135,11 +138,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         weights=weights,
         token_types=types,
         relevant=relevant_label(path),
+        notes=notes,
     )
 
 
 def _token_types(
-    tokenizer: Tokenizer, known: int, said: TokenizerConfig, model_type: str, folder: Path
+    tokenizer: AnyTokenizer, known: int, said: TokenizerConfig, model_type: str, folder: Path
 ) -> int:
     """How many token types rows are made with: the model's, or one if it is not told of them.
 

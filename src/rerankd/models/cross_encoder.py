@@ -177,7 +177,7 @@ def load_cross_encoder(
         window_tokens=window,
         score=SCORE,
         named_by_catalog=named_by_catalog,
-        notes=encoder.notes,
+        notes=(*checkpoint.notes, *encoder.notes),
     )
     engine = encoder_engine(checkpoint.config, checkpoint.weights, options)
     return CrossEncoder(

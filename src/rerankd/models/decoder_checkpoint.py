@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
@@ -19,6 +19,9 @@ from rerankd.models.tokenizer_config import read_tokenizer_config
 from rerankd.models.tokenizer_file import read_tokenizer
 from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _ARCHITECTURES: dict[str, Architecture] = {
     "Qwen3ForCausalLM": "qwen3",

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.core.rows import Row, TokenIds
 from rerankd.models.folder_file import failing_as
+from rerankd.models.unigram_tokenizer import PairEncoding, UnigramTokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+    from rerankd.models.tokens import AnyEncoding, AnyTokenizer
 
 MAX_SPECIALS: Final = 64  # of a row; the most known are 4
 
 
-def token_ids(encoding: Encoding) -> TokenIds:
+def token_ids(encoding: AnyEncoding) -> TokenIds:
     """The ids of an encoding, shape (L,)."""
     return np.asarray(encoding.ids, dtype=np.int32)
 
@@ -52,7 +57,7 @@ class PairTemplate:
         return Row(ids, ids.size if second is None else second)
 
 
-def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
+def derive_template(tokenizer: AnyTokenizer, *, token_types: int) -> PairTemplate:
     """Post-process a tiny encoded pair and read off what was put around it.
 
     Args:
@@ -64,15 +69,13 @@ def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
             with special tokens before, between and behind them.
     """
     with failing_as("tokenizer.json: its post-processor fails: {}."):
-        query = tokenizer.encode("query", add_special_tokens=False)
-        document = tokenizer.encode("a document", add_special_tokens=False)
-        pair = tokenizer.post_process(query, document)
+        query, document, pair = _tried(tokenizer)
     mask = np.asarray(pair.special_tokens_mask)
     _check_specials(tokenizer, [pair.ids[i] for i in np.flatnonzero(mask)])
-    ids, types = token_ids(pair), np.asarray(pair.type_ids)
+    ids, types = np.asarray(pair.ids, np.int32), np.asarray(pair.type_ids)
     text = np.flatnonzero(mask == 0)
-    q, d = len(query.ids), len(document.ids)
-    built = q > 0 and d > 0 and ids[text].tolist() == [*query.ids, *document.ids]
+    q, d = len(query), len(document)
+    built = q > 0 and d > 0 and ids[text].tolist() == [*query, *document]
     if not built or np.ptp(text[:q]) != q - 1 or np.ptp(text[q:]) != d - 1:
         raise StartError(
             "tokenizer.json: its post-processor does not place a query and then a document, each "
@@ -93,7 +96,17 @@ def derive_template(tokenizer: Tokenizer, *, token_types: int) -> PairTemplate:
     )
 
 
-def _check_specials(tokenizer: Tokenizer, specials: Sequence[int]) -> None:
+def _tried(tokenizer: AnyTokenizer) -> tuple[list[int], list[int], Encoding | PairEncoding]:
+    """The ids of a tiny query and of a document, and both as a pair."""
+    texts = ("query", "a document")
+    if isinstance(tokenizer, UnigramTokenizer):
+        one, other = map(tokenizer.encode, texts)
+        return one.ids.tolist(), other.ids.tolist(), tokenizer.post_process(one, other)
+    query, document = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
+    return query.ids, document.ids, tokenizer.post_process(query, document)
+
+
+def _check_specials(tokenizer: AnyTokenizer, specials: Sequence[int]) -> None:
     """They are few, and tokens of the vocabulary: the post-processor brings its own numbers."""
     if len(specials) > MAX_SPECIALS:
         raise StartError(

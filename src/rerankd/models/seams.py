@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import regex
-from tokenizers import Tokenizer
 
 from rerankd.models.joined_pairs import BytePairs, JoinedPairs, UnigramPairs
 from rerankd.models.tokenizer_parts import AddedToken, Parts
+
+if TYPE_CHECKING:
+    from rerankd.models.tokens import AnyTokenizer
 
 # Letters of all Unicode versions that no normal form joins with the letter before or behind them,
 # and that are no part of a longer grapheme.
@@ -76,7 +78,7 @@ class Shortened:
 class Seams:
     """The places of one tokenizer."""
 
-    def __init__(self, parts: Parts, tokenizer: Tokenizer) -> None:
+    def __init__(self, parts: Parts, tokenizer: AnyTokenizer) -> None:
         self.expands = parts.expands  # one character may become 18
         self._normalizer: Any = tokenizer.normalizer
         name: str = "bytes with a space" if parts.prefixes_space else parts.splitter

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.rows import TokenIds
@@ -19,6 +18,9 @@ from rerankd.models.pair_template import token_ids
 from rerankd.models.seams import Seams
 from rerankd.models.text_parts import Check, Cutter, Part, Uncut, in_slices, weight
 from rerankd.models.tokenizer_parts import read_parts
+
+if TYPE_CHECKING:
+    from rerankd.models.tokens import AnyEncoding, AnyTokenizer
 
 _PROBE: Final = (
     "The quick brown fox doesn't jump over 13 lazy dogs;\r\n it's 3.14, e.g. {\"a\":[1,-2.5e3]}.\n"
@@ -39,7 +41,7 @@ class Encoded:
 class TextEncoder:
     """A tokenizer for texts of any length. Thread-safe."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: AnyTokenizer) -> None:
         """Find out where this tokenizer's texts may be cut, and try it.
 
         Args:
@@ -137,7 +139,7 @@ class TextEncoder:
                 break
         return Encoded(np.concatenate(found), size if first is None else first)
 
-    def _encode(self, part: Part, *, offsets: bool) -> tuple[Encoding, int]:
+    def _encode(self, part: Part, *, offsets: bool) -> tuple[AnyEncoding, int]:
         """A part's encoding, and how many of its tokens stand for what is before its seam."""
         texts = [part.shortened.text]
         if part.is_inside:

@@ -9,15 +9,16 @@ Checked against transformers 4.57.6 and 5.23.0; docs/parity.md lists where these
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from tokenizers import Tokenizer
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import ByteLevel
 
 from rerankd.core.errors import StartError
 from rerankd.models.folder_file import read_json, shown
+from rerankd.models.unigram_tokenizer import UnigramTokenizer
+
+if TYPE_CHECKING:
+    from rerankd.models.tokens import AnyTokenizer
 
 NAME: Final = "tokenizer_config.json"
 TYPE_IDS: Final = "token_type_ids"
@@ -78,13 +79,18 @@ def read_tokenizer_config(folder: Path) -> TokenizerConfig:
 
 
 def follow_config(
-    tokenizer: Tokenizer, config: TokenizerConfig, model_type: str, folder: Path
+    tokenizer: AnyTokenizer, config: TokenizerConfig, model_type: str, folder: Path
 ) -> None:
     """Change a tokenizer as transformers does for its class.
 
     Raises:
         StartError: transformers 4 and 5 would read it in two ways.
     """
+    if isinstance(tokenizer, UnigramTokenizer):
+        return  # what may be changed is in no such file
+    from tokenizers.normalizers import BertNormalizer  # here: such a file does without the library
+    from tokenizers.pre_tokenizers import ByteLevel
+
     name = config.class_name(model_type)
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
     if name in _BERT and isinstance(normalizer, BertNormalizer):

@@ -7,16 +7,23 @@ file is looked at first, by the limits of models.tokenizer_limits, and the token
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Final
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, Final
 
 from rerankd.core.errors import StartError
 from rerankd.models.conversion import how_to_convert
 from rerankd.models.folder_file import failing_as, json_text, read_bytes
 from rerankd.models.tokenizer_limits import MAX_TOKENIZER_BYTES, Parts, looked_at
 from rerankd.models.tokenizer_patterns import try_patterns
+from rerankd.models.unigram_check import agrees, gives_known_ids
+from rerankd.models.unigram_file import read_unigram
+from rerankd.models.unigram_tokenizer import UnigramTokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from rerankd.models.tokens import AnyTokenizer
 
 # Letters of many scripts, marks, spaces, digits, emoji, private and unassigned characters, and the
 # one that NFKC makes longest.
@@ -27,6 +34,11 @@ _PROBES: Final = (
     "e\u0301\u0323 \u200b\t\r\n\u00a0 \U0001f600 \ue000 \U0010fffd \ufdfa <x> \\ \x00 ' ` \"",
 )
 _BMP: Final = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x10000)]))
+_SLOWLY: Final = (
+    "its tokenizer.json is of XLM-R's form, but the quick way to read it gave other token ids on "
+    "texts that are tried at the start: it is read with the library tokenizers, which takes some "
+    "250 MB and five times the time."
+)
 _MIN_VOCAB_SHARE: Final = 128  # a tokenizer has at least one of so many of the model's ids
 
 
@@ -37,20 +49,50 @@ def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
         StartError: it is missing or damaged, is over a limit, fails on a text, or makes ids that a
             model of `vocab` ids lacks.
     """
+    path, data, parts = _read(folder, vocab)
+    return _checked(path, data, parts, vocab)
+
+
+def read_any_tokenizer(folder: Path, vocab: int) -> tuple[AnyTokenizer, tuple[str, ...]]:
+    """The same, and what the operator should know of it; one of XLM-R's form needs no library.
+
+    Raises:
+        StartError: as read_tokenizer().
+    """
+    path, data, parts = _read(folder, vocab)
+    unigram = read_unigram(data)
+    if unigram is None:
+        return _checked(path, data, parts, vocab), ()
+    _check_ids(path, unigram.all_ids(), vocab)
+    _check_texts(path, unigram, parts)
+    if gives_known_ids(unigram):
+        return unigram, ()
+    tokenizer = _checked(path, data, parts, vocab)
+    if agrees(unigram, tokenizer):
+        return unigram, ()
+    return tokenizer, (_SLOWLY,)
+
+
+def _checked(path: Path, data: bytes, parts: Parts, vocab: int) -> Tokenizer:
+    tokenizer = _built(path, data)
+    _check_ids(path, tokenizer.get_vocab(with_added_tokens=True).values(), vocab)
+    _check_texts(path, tokenizer, parts)
+    return tokenizer
+
+
+def _read(folder: Path, vocab: int) -> tuple[Path, bytes, Parts]:
     path = folder / "tokenizer.json"
     if not path.exists():
         raise StartError(
             f"{path} is missing; rerankd reads only that form. {how_to_convert(folder)}"
         )
     data = json_text(path, read_bytes(path, MAX_TOKENIZER_BYTES))
-    parts = looked_at(path, data, vocab)
-    tokenizer = _built(path, data)
-    _check_ids(path, tokenizer, vocab)
-    _check_texts(path, tokenizer, parts)
-    return tokenizer
+    return path, data, looked_at(path, data, vocab)
 
 
 def _built(path: Path, data: bytes) -> Tokenizer:
+    from tokenizers import Tokenizer  # here: some models do without
+
     with failing_as(f"{path} is damaged: {{}}. Download it again."):
         tokenizer = Tokenizer.from_str(data.decode())
         tokenizer.no_truncation()
@@ -58,9 +100,8 @@ def _built(path: Path, data: bytes) -> Tokenizer:
     return tokenizer
 
 
-def _check_ids(path: Path, tokenizer: Tokenizer, vocab: int) -> None:
+def _check_ids(path: Path, ids: Collection[int], vocab: int) -> None:
     """Every id is one of the model's, and not almost all of the model's are without a token."""
-    ids = tokenizer.get_vocab(with_added_tokens=True).values()
     largest = max(ids, default=-1)
     if largest >= vocab:
         raise StartError(
@@ -75,13 +116,14 @@ def _check_ids(path: Path, tokenizer: Tokenizer, vocab: int) -> None:
         )
 
 
-def _check_texts(path: Path, tokenizer: Tokenizer, parts: Parts) -> None:
+def _check_texts(path: Path, tokenizer: AnyTokenizer, parts: Parts) -> None:
     """Whatever it is shown, it answers, and with tokens that differ."""
     with failing_as(
         f"{path} fails on ordinary text ({{}}); it cannot be the tokenizer of a model. Use the "
         "file as its publisher has it."
     ):
-        try_patterns(path, tokenizer, parts.patterns)
+        if not isinstance(tokenizer, UnigramTokenizer):  # that has none
+            try_patterns(path, tokenizer, parts.patterns)
         found = [tokenizer.encode(text, add_special_tokens=False).ids for text in _PROBES]
         if parts.has_charsmap and tokenizer.normalizer is not None:
             tokenizer.normalizer.normalize_str(_BMP)

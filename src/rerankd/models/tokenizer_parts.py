@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from tokenizers import Tokenizer
+
+from rerankd.models.unigram_steps import Collapsed, Mapped
+from rerankd.models.unigram_tokenizer import UnigramTokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from rerankd.models.tokens import AnyTokenizer
 
 Splitter = Literal["bert", "bytes", "words", "pieces"]
 
@@ -101,8 +108,10 @@ class Parts:
     added: tuple[AddedToken, ...]
 
 
-def read_parts(tokenizer: Tokenizer) -> Parts | None:
+def read_parts(tokenizer: AnyTokenizer) -> Parts | None:
     """What a tokenizer is made of; None when some part is not known here."""
+    if isinstance(tokenizer, UnigramTokenizer):
+        return _unigram_parts(tokenizer)
     try:
         found = msgspec.json.decode(tokenizer.to_str(), type=_Json)
     except msgspec.MsgspecError:
@@ -129,6 +138,29 @@ def read_parts(tokenizer: Tokenizer) -> Parts | None:
         and not (whole or model.ignore_merges or model.dropout or model.fuse_unk),
         vocabulary=tuple(_pieces(model.vocab)),
         added=tuple(_added(each, tokenizer) for each in found.added_tokens),
+    )
+
+
+def _unigram_parts(tokenizer: UnigramTokenizer) -> Parts:
+    form, normal = tokenizer.form, tokenizer.normalizer.normalize_str
+    return Parts(
+        splitter="words" if form.by_words else "pieces",
+        splits_chinese=False,
+        prefixes_space=False,
+        collapses_spaces=any(isinstance(step, Collapsed) for step in form.steps),
+        expands=any(isinstance(step, Mapped) for step in form.steps),
+        word_limit=None,
+        kind="unigram",
+        falls_apart=True,
+        vocabulary=tokenizer.model.pieces(),
+        added=tuple(
+            AddedToken(
+                normal(token.content) if token.normalized else token.content,
+                token.normalized,
+                is_apart=not token.takes_blanks,
+            )
+            for token in form.added
+        ),
     )
 
 

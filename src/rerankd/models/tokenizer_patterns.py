@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, Final
 
 from rerankd.core.errors import StartError
 from rerankd.models.folder_file import shown
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MAX_PATTERNS: Final = 16  # unknown ones
 MAX_NAMED_CHARS: Final = 32  # of all unknown patterns

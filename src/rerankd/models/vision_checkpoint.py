@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from tokenizers import Tokenizer
 
 from rerankd.core.errors import StartError
 from rerankd.engines.decoder import DecoderConfig
@@ -28,6 +28,9 @@ from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.vision_pixels import FACTOR
 from rerankd.models.vision_prompt import SPECIALS, VisionTokens
 from rerankd.models.weights import SafetensorsFolder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 ARCHITECTURE = "Qwen3VLForConditionalGeneration"
 _MODEL_TYPE = "qwen3_vl"
