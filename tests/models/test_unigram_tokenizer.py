@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -201,6 +202,11 @@ def test_texts_of_a_batch_do_not_touch() -> None:
         "xxiii, xxiii", "." * 500, "a" * 3_000, "哈" * 700, "1." * 900, "ابت" * 300,
         "ภาษาไทย" * 150,
         "ꙮ" * 400 + "a", "中ꙮ" * 300, "＜unk＞ꙮ＜unk＞", "\uffff\ufffe", "ấ" * 40 + " ấ" * 200,
+        "տություն՝ հիմնված!!!!!!!!!! ??????", "!!!!!!!!!!!!!!!................",
+        "hahahahahaha...........................00000000000",
+        "!!!!abchahahahahahahahaha...............",
+        " ...------------------------------------------------------------...............",
+        "ꙮ ꙮ hahahahahaha...........................00000000000 ꙮ !!!!!!!!!!!!!!!................",
     ],
 )  # fmt: skip
 def test_ties_go_as_in_the_library(text: str) -> None:
@@ -234,6 +240,23 @@ def test_most_groups_need_one_search_only(monkeypatch: pytest.MonkeyPatch) -> No
     assert sum(map(len, slow)) * 50 < sum(map(len, texts))
     ours("words").encode_batch_fast(["ꙮꙮꙮꙮꙮꙮ a ꙮꙮꙮꙮꙮ b 😀ꙮꙮꙮꙮ中"] * 30)
     assert sum(map(len, slow)) * 50 < sum(map(len, texts))
+
+
+def test_the_slow_search_looks_up_few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    look_up = UnigramModel.id
+
+    def counted(self: UnigramModel, piece: str) -> int | None:
+        asked.append(piece)
+        return look_up(self, piece)
+
+    monkeypatch.setattr(UnigramModel, "id", counted)
+    ours("words").encode("a" * 5_000)
+    assert 0 < len(asked) < 100
+    asked.clear()
+    rng = random.Random(0)
+    ours("words").encode("".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=5_000)))
+    assert 0 < len(asked) < 1_000
 
 
 def changed() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
@@ -29,27 +29,36 @@ import numpy.typing as npt
 
 from rerankd.models.character_class import character_class
 from rerankd.models.sentencepiece_file import sentencepiece_file
+from rerankd.models.unigram_tables import (
+    BLANK,
+    PREFIX,
+    Floats,
+    as_read,
+    bonuses,
+    check_vocabulary,
+    code_points,
+    next_slot,
+    pair_bits,
+    pair_slot,
+    piece_prefixes,
+    repeated_units,
+    rounded,
+)
 
-BLANK: Final = "\u2581"  # as pieces spell it
 GROUP: Final = 96  # characters; half as many where there is no blank
 FINE_GROUP: Final = 32
-GRID: Final = 2.0**-17
 EXACT: Final = 96.0  # under 2^24 GRID = 128: ways that are not the best may be farther from 0
 MOST_UNKNOWN: Final = 1  # characters of a group, each of about -30
-BONUS_STEP: Final = 0.125
-LONGEST_PIECE: Final = 64  # code points
 UNKNOWN_PENALTY: Final = 10.0  # below the worst piece, in both libraries
 REMEMBERED: Final = 4_096  # words that were searched in float64
 MOST_REMEMBERED: Final = 64  # characters of one
 LONGEST_TIED: Final = 1_024  # characters of a word that is searched whole for how a tie goes
 STARTS: Final = ("", " ", BLANK)  # of a text, or of a word
 _WORD: Final = re.compile(" ?[^ ]*")
-_PAIR_BITS: Final = 22
 _NEVER: Final = "\uffff\ufffe"  # no text is made of it: it only carries the worst score
 
 Ids = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Span = tuple[int, int]  # id, code points
 
 
@@ -69,20 +78,21 @@ class UnigramModel:
         """
         from sentencepiece import SentencePieceProcessor  # here: only such models need it
 
-        _check(pieces, scores, unknown)
+        check_vocabulary(pieces, scores, unknown)
         self._scores, self.unknown = scores, unknown
         self._unknown_piece = pieces[unknown]
         self._worst = float(scores.min())
         self._longest = max(map(len, pieces))
-        codes, owner = _codes(pieces)
-        adjusted = _rounded(scores + _bonuses(pieces, scores, codes, owner))
-        self._adjusted = np.append(adjusted, _rounded(self._worst))
-        self._pairs = _pair_bits(codes, owner)
+        codes, owner = code_points(pieces)
+        adjusted = rounded(scores + bonuses(pieces, scores, codes, owner))
+        self._adjusted = np.append(adjusted, rounded(self._worst))
+        self._pairs = pair_bits(codes, owner)
         file = sentencepiece_file([*pieces, _NEVER], self._adjusted, unknown)
         # The library's own types are partly unknown.
         self._library: Any = SentencePieceProcessor(model_proto=file)
         self._adjusted[unknown] = 0.0
-        self._units = _units(pieces)
+        self._units = repeated_units(pieces)
+        self._prefixes = piece_prefixes(codes, owner)
         self._remembered = lru_cache(REMEMBERED)(self._word)
         self._sizes = np.fromiter(map(len, [*pieces, ""]), np.uint8, len(pieces) + 1)
         self._sizes[unknown] = 0
@@ -140,9 +150,7 @@ class UnigramModel:
         parts = [(index, part) for index in suspect for part in self._fine(texts[index])]
         some = [part for _, part in parts]
         finer = self._plain(some)
-        flat, sizes = _flat(finer)
-        inexact = set(self._inexact(some, flat, sizes))
-        tied |= {parts[at][0] for at in self._tied(flat, sizes)}
+        inexact = set(self._inexact(some, *_flat(finer)))
         for at, ((index, part), ids) in enumerate(zip(parts, finer, strict=True)):
             if self._strange.fullmatch(part) is not None:
                 again[index].append((self.unknown, len(part)))
@@ -190,7 +198,7 @@ class UnigramModel:
     def _inside(self, text: str, middle: int, first: int) -> int:
         """Where a word without a blank may be cut: between `first` and `middle`, or behind it."""
         for at in chain(range(middle, first, -1), range(middle + 1, len(text))):
-            pair = _pair(ord(text[at - 1]), ord(text[at]))
+            pair = pair_slot(ord(text[at - 1]), ord(text[at]))
             if text[at] == " " or not self._pairs[pair >> 3] >> (pair & 7) & 1:
                 return at
         return len(text)
@@ -234,31 +242,40 @@ class UnigramModel:
 
     def _word(self, word: str) -> tuple[Span, ...]:
         word = word.replace(" ", BLANK)
-        best: list[tuple[float, int, int] | None] = [None] * (len(word) + 1)
+        codes = [ord(character) for character in word]
+        seen: dict[str, tuple[int, float] | None] = {}  # pieces
+        unknown = as_read(self._worst) - UNKNOWN_PENALTY
+        best: list[tuple[float, int, int]] = [(-math.inf, 0, 0)] * (len(word) + 1)
         best[0] = (0.0, 0, 0)  # score, start, id
         for start in range(len(word)):
-            here = best[start]
-            assert here is not None  # noqa: S101 - every character leads to the next
-            is_alone = False
+            here, slot, is_alone = best[start][0], 0, False
             for end in range(start + 1, min(len(word), start + self._longest) + 1):
-                id_ = self.id(word[start:end])
-                if id_ is None:
+                slot = next_slot(slot, codes[end - 1])
+                if not self._prefixes[slot]:
+                    break  # no piece begins like that
+                if self._prefixes[slot] == PREFIX:
                     continue
-                score = here[0] + as_read(float(self._scores[id_]))
-                there = best[end]
-                if there is None or score > there[0]:
-                    best[end] = (score, start, id_)
-                is_alone |= end == start + 1
-            score, there = here[0] + (as_read(self._worst) - UNKNOWN_PENALTY), best[start + 1]
-            if not is_alone and (there is None or score > there[0]):
-                best[start + 1] = (score, start, self.unknown)
+                piece = word[start:end]
+                if piece not in seen:
+                    seen[piece] = self._scored(piece)
+                found = seen[piece]
+                if found is not None:
+                    is_alone |= end == start + 1
+                    if here + found[1] > best[end][0]:
+                        best[end] = (here + found[1], start, found[0])
+            if not is_alone and here + unknown > best[start + 1][0]:
+                best[start + 1] = (here + unknown, start, self.unknown)
         spans: list[Span] = []
         end = len(word)
         while end > 0:
-            _, start, id_ = best[end] or (0.0, 0, 0)
+            _, start, id_ = best[end]
             spans.append((id_, end - start))
             end = start
         return tuple(spans[::-1])
+
+    def _scored(self, piece: str) -> tuple[int, float] | None:
+        id_ = self.id(piece)
+        return None if id_ is None else (id_, as_read(float(self._scores[id_])))
 
 
 def _flat(found: Sequence[Sequence[int]]) -> tuple[Ids, Counts]:
@@ -281,96 +298,3 @@ def _whole_words(texts: Sequence[str], some: set[int]) -> Iterator[tuple[int, in
             start, end = index, index + 1
         yield start, end
         done = end
-
-
-@cache
-def as_read(score: float) -> float:
-    """A score of a tokenizer.json as the library reads it: off by the last bit at times.
-
-    It takes all digits for an integer and divides by a power of ten; both may round. Of ways that
-    are equally good, and that hold other pieces or the same ones in another order, this decides.
-    """
-    whole, point, digits = repr(abs(score)).partition(".")
-    if not point or not digits.isdecimal():
-        return score
-    return math.copysign(float(int(whole + digits)) / 10.0 ** len(digits), score)
-
-
-def _units(pieces: Sequence[str]) -> npt.NDArray[np.int32]:
-    """What a piece repeats, as a number, (V + 1,): "!!" and "!!!" have one, and "!"; others -1."""
-    units: dict[str, list[int]] = {}
-    for index, piece in enumerate(pieces):
-        period = (piece + piece).find(piece, 1)
-        if period < len(piece):
-            units.setdefault(piece[:period], []).append(index)
-    found = np.full(len(pieces) + 1, -1, np.int32)
-    for number, some in enumerate(units.values()):
-        found[some] = number
-    numbers = {unit: number for number, unit in enumerate(units)}
-    for index, piece in enumerate(pieces):
-        if piece in numbers:
-            found[index] = numbers[piece]
-    return found
-
-
-def _check(pieces: Sequence[str], scores: Floats, unknown: int) -> None:
-    if not 0 <= unknown < len(pieces) or len(set(pieces)) != len(pieces):
-        raise ValueError("its pieces are not all different, or none is for unknown characters")
-    if not all(pieces) or max(map(len, pieces)) > LONGEST_PIECE:
-        raise ValueError(f"a piece is empty, or has more than {LONGEST_PIECE} characters")
-    if (
-        any(BLANK in piece[1:] or " " in piece or "\0" in piece for piece in pieces)
-        or BLANK not in pieces
-    ):
-        raise ValueError("a piece reaches across a blank, or none stands for a blank alone")
-    if not np.isfinite(scores).all() or (scores.astype(np.float32) != scores).any():
-        raise ValueError("its scores are no float32 values")
-
-
-def _codes(pieces: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """The code points of all pieces, (N,), and the piece that each is of, (N,)."""
-    codes = np.frombuffer("".join(pieces).encode("utf-32-le"), np.uint32)
-    sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
-    return codes, np.repeat(np.arange(len(pieces)), sizes)
-
-
-def _bonuses(
-    pieces: Sequence[str],
-    scores: Floats,
-    codes: npt.NDArray[np.uint32],
-    owner: npt.NDArray[np.int64],
-) -> Floats:
-    """What each piece gets for its characters, (V,).
-
-    A character costs what its pieces cost for each of theirs, weighted by how likely they are. One
-    that is no piece alone may be unknown, at a price that is the same for all, and gets nothing.
-    """
-    sizes = np.bincount(owner, minlength=len(pieces))
-    likely = np.exp(np.where(scores < 0, scores, -np.inf))
-    count = int(codes.max()) + 1
-    held = np.bincount(codes, likely[owner], count)
-    cost = np.bincount(codes, (likely * -scores / sizes)[owner], count)
-    alone = np.zeros(count, np.bool_)
-    alone[codes[sizes[owner] == 1]] = True
-    bonus = np.where(alone & (held > 0), cost / np.where(held > 0, held, 1.0), 0.0)
-    stepped = np.round(bonus / BONUS_STEP) * BONUS_STEP
-    return np.bincount(owner, stepped[codes], len(pieces)).astype(np.float64)
-
-
-def _rounded(scores: Floats | float) -> Floats:
-    """To multiples of GRID."""
-    return np.round(np.asarray(scores) / GRID) * GRID
-
-
-def _pair_bits(codes: npt.NDArray[np.uint32], owner: npt.NDArray[np.int64]) -> bytes:
-    """A bit is set for every two characters side by side in a piece, and for some others."""
-    both = owner[1:] == owner[:-1]
-    first, second = codes[:-1][both].astype(np.int64), codes[1:][both].astype(np.int64)
-    bits = np.zeros(1 << _PAIR_BITS, np.bool_)
-    bits[_pair(first, second)] = True
-    return np.packbits(bits, bitorder="little").tobytes()
-
-
-def _pair(first: Any, second: Any) -> Any:
-    """Where two code points' bit is; of integers, or of arrays."""
-    return (first * 0x9E37 ^ second * 0x85) & (1 << _PAIR_BITS) - 1
