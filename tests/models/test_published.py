@@ -13,7 +13,7 @@ from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.score import sigmoid
 from rerankd.models import catalog, hub
-from rerankd.models.catalog import Entry
+from rerankd.models.catalog import CatalogEntry
 from rerankd.models.cross_encoder import load_cross_encoder
 from rerankd.models.families import CROSS_ENCODER
 from rerankd.models.load import load, resolve
@@ -59,7 +59,7 @@ def in_catalog(
     monkeypatch: pytest.MonkeyPatch, folder: Path, *examples: Example, window: int = 128
 ) -> None:
     """The tiny checkpoint as a model of the catalog, with these figures on its card."""
-    entry = Entry(name=NAME, family=CROSS_ENCODER, window_tokens=window)
+    entry = CatalogEntry(name=NAME, family=CROSS_ENCODER, window_tokens=window)
     monkeypatch.setattr(catalog, "find", {NAME: entry}.get)
     monkeypatch.setattr(catalog, "PUBLISHED", {NAME: examples})
 

@@ -11,13 +11,13 @@ import pytest
 
 from rerankd.settings.load import Effective, load
 from rerankd.web import control
-from rerankd.web.control import Report, control_of, running
+from rerankd.web.control import ServerReport, control_of, running
 from tests.kit.live import SLOW, Log, rank
 from tests.kit.processes import serving
 from tests.kit.support import settings
 
 
-def mine() -> list[Report]:
+def mine() -> list[ServerReport]:
     return [report for report in running() if report.pid == os.getpid()]
 
 

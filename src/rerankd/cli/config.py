@@ -10,7 +10,7 @@ from rerankd.cli.flags import Read, reads_settings
 from rerankd.cli.terminal import console
 from rerankd.settings.reference import dotted
 from rerankd.settings.schema import Settings
-from rerankd.web.control import Report, is_possible, running
+from rerankd.web.control import ServerReport, is_possible, running
 from rerankd.web.reload import needs_restart
 
 
@@ -44,7 +44,7 @@ def config(read: Read) -> None:
         _compare(out, report, found.settings)
 
 
-def _compare(out: Console, report: Report, here: Settings) -> None:
+def _compare(out: Console, report: ServerReport, here: Settings) -> None:
     """What a running server has otherwise, and how it would take it over."""
     file = f", {report.file}" if report.file else ""
     who = f"\nRunning: {report.url} (process {report.pid}, since {report.started}{file})"

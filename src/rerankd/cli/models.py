@@ -127,7 +127,7 @@ def _rows() -> list[_Model]:
     return rows
 
 
-def _folder(entry: catalog.Entry) -> Path | None:
+def _folder(entry: catalog.CatalogEntry) -> Path | None:
     """Where its weights are on this machine; None = they are not, or ship inside."""
     if entry.ships_inside:
         return None

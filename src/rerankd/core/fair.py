@@ -34,7 +34,7 @@ _REMEMBERED_FLOWS = 1024  # finish times of idle keys are pruned above this many
 
 
 @dataclass(slots=True, eq=False)
-class Job(Generic[T]):
+class WaitingRows(Generic[T]):
     """Rows of one request that wait. `lengths[i]` tokens for row i; `owner` is the caller's own."""
 
     owner: T
@@ -57,12 +57,14 @@ class _Flow(Generic[T]):
     now: float = 0.0  # virtual time among this flow's jobs
     tokens: int = 0  # of all its jobs
     count: int = 0  # jobs with rows that wait
-    jobs: list[tuple[int, float, int, Job[T]]] = field(
-        default_factory=list[tuple[int, float, int, "Job[T]"]]
+    jobs: list[tuple[int, float, int, WaitingRows[T]]] = field(
+        default_factory=list[tuple[int, float, int, "WaitingRows[T]"]]
     )
-    due: list[tuple[float, int, Job[T]]] = field(default_factory=list[tuple[float, int, "Job[T]"]])
+    due: list[tuple[float, int, WaitingRows[T]]] = field(
+        default_factory=list[tuple[float, int, "WaitingRows[T]"]]
+    )
 
-    def took(self, job: Job[T], tokens: int) -> None:
+    def took(self, job: WaitingRows[T], tokens: int) -> None:
         """So many tokens of a job wait no more."""
         job.waiting_tokens -= tokens
         self.tokens -= tokens
@@ -93,7 +95,7 @@ class FairQueue(Generic[T]):
         priority: int = 0,
         only: Sequence[int] | None = None,
         start_by: float = math.inf,
-    ) -> Job[T]:
+    ) -> WaitingRows[T]:
         """Queue a request's rows. Longest rows run first, with their like.
 
         Args:
@@ -110,7 +112,7 @@ class FairQueue(Generic[T]):
             flow = self._flows[key] = _Flow(key, self._start_of(key))
             heapq.heappush(self._heap, (flow.virtual, next(self._sequence), flow))
         tokens = sum(lengths[i] for i in order)
-        job = Job(owner, key, priority, lengths, order, tokens, flow, flow.now)
+        job = WaitingRows(owner, key, priority, lengths, order, tokens, flow, flow.now)
         self.waiting_tokens += tokens
         flow.tokens += tokens
         flow.count += 1
@@ -119,7 +121,7 @@ class FairQueue(Generic[T]):
             heapq.heappush(flow.due, (start_by, next(self._sequence), job))
         return job
 
-    def cancel(self, job: Job[T]) -> None:
+    def cancel(self, job: WaitingRows[T]) -> None:
         """Forget the rows of a job that still wait. Safe to call twice, or after the end."""
         if not job.cancelled:
             job.cancelled = True
@@ -151,7 +153,7 @@ class FairQueue(Generic[T]):
         share = before + tokens
         return before + sum(min(waiting, share) for _, waiting in totals.values())
 
-    def next_batch(self, budget_tokens: int, now: float = 0.0) -> list[tuple[Job[T], int]]:
+    def next_batch(self, budget_tokens: int, now: float = 0.0) -> list[tuple[WaitingRows[T], int]]:
         """Take the next rows, (job, row index) each, up to the budget; empty when none waits.
 
         A row over the budget goes alone. Each turn takes up to a quarter of the budget from one
@@ -163,7 +165,7 @@ class FairQueue(Generic[T]):
             now: on the clock of start_by.
         """
         self._grace = float(budget_tokens)
-        batch: list[tuple[Job[T], int]] = []
+        batch: list[tuple[WaitingRows[T], int]] = []
         used, turn = 0, max(1, budget_tokens // 4)
         self._floor = self._last_seen()
         while self._heap and used < budget_tokens:
@@ -198,7 +200,7 @@ class FairQueue(Generic[T]):
             return 0
         return flow.due[0][2].waiting_tokens
 
-    def _first_job(self, flow: _Flow[T], now: float) -> tuple[Job[T] | None, bool]:
+    def _first_job(self, flow: _Flow[T], now: float) -> tuple[WaitingRows[T] | None, bool]:
         """Whose turn it is among a key's jobs, and whether it is late."""
         while flow.due and (flow.due[0][0] <= now or not flow.due[0][2].order):
             if flow.due[0][2].order:
@@ -210,7 +212,7 @@ class FairQueue(Generic[T]):
             heapq.heappop(flow.jobs)
         return None, False
 
-    def _charge(self, flow: _Flow[T], job: Job[T], tokens: int) -> None:
+    def _charge(self, flow: _Flow[T], job: WaitingRows[T], tokens: int) -> None:
         self.waiting_tokens -= tokens
         flow.took(job, tokens)
         flow.now = max(flow.now, job.virtual)

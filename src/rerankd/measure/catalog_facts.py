@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rerankd.measure.flops import LayerCost, Sizes, cost_of
+from rerankd.measure.flops import LayerCost, ModelSizes, cost_of
 
 _PROCESS: Final = 0.15e9  # bytes of a process with the engine and no weights
 _PACKED: Final = 1.2  # private bytes for each byte of the matrices in fp32: decision 10, measured
@@ -28,7 +28,7 @@ class Facts:
     quality: tuple[tuple[str, float], ...] = ()  # benchmark, percent
     parameters: int = 0  # 0 = it is no network
     stored_bytes: int = 4  # of a weight in the published files
-    sizes: Sizes | None = None  # None = what ships inside, which is measured instead
+    sizes: ModelSizes | None = None  # None = what ships inside, which is measured instead
     private_bytes: int = 0  # of a process that has ranked with it; what ships inside only
 
     @property
@@ -50,8 +50,8 @@ class Facts:
         return int(_PROCESS + _PACKED * 4 * cost.layers * cost.token)
 
 
-def _bert(hidden: int, layers: int, heads: int = 12, kind: str = "bert") -> Sizes:
-    return Sizes(kind, hidden, layers, heads, 4 * hidden)
+def _bert(hidden: int, layers: int, heads: int = 12, kind: str = "bert") -> ModelSizes:
+    return ModelSizes(kind, hidden, layers, heads, 4 * hidden)
 
 
 def _small(layers: int, parameters: int, dl19: float, *more: tuple[str, float]) -> Facts:
@@ -75,7 +75,7 @@ def _deberta(hidden: int, layers: int, parameters: int, beir: float) -> Facts:
     )
 
 
-def _decoder(parameters: int, sizes: Sizes, *quality: tuple[str, float]) -> Facts:
+def _decoder(parameters: int, sizes: ModelSizes, *quality: tuple[str, float]) -> Facts:
     return Facts(
         licence=APACHE,
         languages="100+",
@@ -87,8 +87,8 @@ def _decoder(parameters: int, sizes: Sizes, *quality: tuple[str, float]) -> Fact
 
 
 _XLMR_BASE, _XLMR_LARGE = _bert(768, 12), _bert(1024, 24, 16)
-_QWEN3_4B = Sizes("qwen3", 2560, 36, 32, 9728, 8, 128)
-_QWEN3_8B = Sizes("qwen3", 4096, 36, 32, 12288, 8, 128)
+_QWEN3_4B = ModelSizes("qwen3", 2560, 36, 32, 9728, 8, 128)
+_QWEN3_8B = ModelSizes("qwen3", 4096, 36, 32, 12288, 8, 128)
 
 FACTS: Final[dict[str, Facts]] = {
     "rerankd-mini": Facts(
@@ -142,14 +142,14 @@ FACTS: Final[dict[str, Facts]] = {
         quality=(("MTEB-en", 58.4), ("BEIR", 56.2)),
         parameters=149_600_000,
         stored_bytes=2,
-        sizes=Sizes("modernbert", 768, 22, 12, 1152),
+        sizes=ModelSizes("modernbert", 768, 22, 12, 1152),
     ),
     "mixedbread-ai/mxbai-rerank-xsmall-v1": _deberta(384, 12, 70_800_000, 43.9),
     "mixedbread-ai/mxbai-rerank-base-v1": _deberta(768, 12, 184_400_000, 46.9),
     "mixedbread-ai/mxbai-rerank-large-v1": _deberta(1024, 24, 435_000_000, 48.8),
     "Qwen/Qwen3-Reranker-0.6B": _decoder(
         595_776_512,
-        Sizes("qwen3", 1024, 28, 16, 3072, 8, 128),
+        ModelSizes("qwen3", 1024, 28, 16, 3072, 8, 128),
         ("MTEB-en", 59.4),
         ("MTEB-R", 65.8),
         ("MMTEB-R", 66.4),
@@ -161,16 +161,22 @@ FACTS: Final[dict[str, Facts]] = {
         8_188_515_328, _QWEN3_8B, ("MTEB-R", 69.0), ("MMTEB-R", 72.9)
     ),
     "mixedbread-ai/mxbai-rerank-base-v2": _decoder(
-        494_000_000, Sizes("qwen2", 896, 24, 14, 4864, 2, 64), ("MTEB-en", 59.2), ("BEIR", 55.6)
+        494_000_000,
+        ModelSizes("qwen2", 896, 24, 14, 4864, 2, 64),
+        ("MTEB-en", 59.2),
+        ("BEIR", 55.6),
     ),
     "mixedbread-ai/mxbai-rerank-large-v2": _decoder(
-        1_543_700_000, Sizes("qwen2", 1536, 28, 12, 8960, 2, 128), ("MTEB-en", 61.2), ("BEIR", 57.5)
+        1_543_700_000,
+        ModelSizes("qwen2", 1536, 28, 12, 8960, 2, 128),
+        ("MTEB-en", 61.2),
+        ("BEIR", 57.5),
     ),
     "Qwen/Qwen3-VL-Reranker-2B": _decoder(
-        2_127_000_000, Sizes("qwen3_vl_text", 2048, 28, 16, 6144, 8, 128)
+        2_127_000_000, ModelSizes("qwen3_vl_text", 2048, 28, 16, 6144, 8, 128)
     ),
     "Qwen/Qwen3-VL-Reranker-8B": _decoder(
-        8_767_000_000, Sizes("qwen3_vl_text", 4096, 36, 32, 12288, 8, 128)
+        8_767_000_000, ModelSizes("qwen3_vl_text", 4096, 36, 32, 12288, 8, 128)
     ),
 }
 

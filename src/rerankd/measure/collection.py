@@ -20,7 +20,7 @@ Qrels = Mapping[str, Grades]  # by query id
 Run = Mapping[str, Sequence[str]]  # query id -> document ids, best first
 
 
-class Text(msgspec.Struct):
+class CollectionText(msgspec.Struct):
     """A line of queries.jsonl or docs.jsonl."""
 
     id: str
@@ -52,7 +52,9 @@ def read_collection(folder: Path) -> Collection:
         StartError: a file is missing, or a line of it is not what it should be: the file and the
             line are named. Also a candidate that is no document of the collection.
     """
-    queries = {line.id: line.text for _, line in read_jsonl(folder / "queries.jsonl", Text)}
+    queries = {
+        line.id: line.text for _, line in read_jsonl(folder / "queries.jsonl", CollectionText)
+    }
     documents = read_documents(folder)
     qrels: dict[str, dict[str, int]] = {}
     path = folder / "qrels.tsv"
@@ -82,7 +84,7 @@ def read_collection(folder: Path) -> Collection:
 
 def read_documents(folder: Path) -> dict[str, str]:
     """The documents of a collection by id. Raises StartError as read_collection."""
-    return {line.id: line.text for _, line in read_jsonl(folder / "docs.jsonl", Text)}
+    return {line.id: line.text for _, line in read_jsonl(folder / "docs.jsonl", CollectionText)}
 
 
 def answerable(grades: Grades) -> bool:

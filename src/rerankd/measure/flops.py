@@ -18,7 +18,7 @@ from rerankd.models.folder_file import read_json
 from rerankd.models.sizes import Layers, Size
 
 
-class Sizes(msgspec.Struct, frozen=True):
+class ModelSizes(msgspec.Struct, frozen=True):
     """What a model is measured by, under transformers' names."""
 
     model_type: str
@@ -33,7 +33,7 @@ class Sizes(msgspec.Struct, frozen=True):
 class _Nested(msgspec.Struct):
     """A vision-language model has the sizes of its decoder one level down."""
 
-    text_config: Sizes | None = None
+    text_config: ModelSizes | None = None
 
 
 # three matrices in the feed-forward block, not two
@@ -74,10 +74,10 @@ def layer_cost(folder: Path) -> LayerCost:
         StartError: config.json is missing or has no sizes.
     """
     path = folder / "config.json"
-    return cost_of(read_json(path, _Nested).text_config or read_json(path, Sizes))
+    return cost_of(read_json(path, _Nested).text_config or read_json(path, ModelSizes))
 
 
-def cost_of(config: Sizes) -> LayerCost:
+def cost_of(config: ModelSizes) -> LayerCost:
     """The cost of one layer of a model of these sizes; see `layer_cost`."""
     hidden = config.hidden_size
     head = config.head_dim or hidden // config.num_attention_heads

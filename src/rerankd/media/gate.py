@@ -35,7 +35,7 @@ _NOT_PUBLIC = "its host must have public addresses, and no others"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AllowedHost:
     """One entry of media.allow: a host or a network, on one port or on those of media.ports."""
 
     host: str | None
@@ -51,7 +51,7 @@ class Entry:
         return found is None or found in self.net
 
 
-def entry(written: str) -> Entry:
+def entry(written: str) -> AllowedHost:
     """`host`, `host:port`, an address, `address:port` or a network (CIDR).
 
     Raises:
@@ -63,14 +63,14 @@ def entry(written: str) -> Entry:
     )
     text = written.strip().lower()
     if "/" in text or (text.count(":") > 1 and not text.startswith("[")):
-        return Entry(None, _network(text, wrong), None)
+        return AllowedHost(None, _network(text, wrong), None)
     found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", text)
     if found is None or (found[2] and not 0 < int(found[2]) < 65536):
         raise wrong
     host, port = found[1].strip("[]").removesuffix("."), int(found[2]) if found[2] else None
     if re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*|[0-9.]+", host):
-        return Entry(None, _network(host, wrong), port)
-    return Entry(host, None, port)
+        return AllowedHost(None, _network(host, wrong), port)
+    return AllowedHost(host, None, port)
 
 
 def _network(text: str, wrong: StartError) -> Network:

@@ -56,7 +56,7 @@ class Coded:
     decoded_bytes: int
 
 
-class Job:
+class MediaJob:
     """One request's share of the budgets, from its first byte until its answer is made."""
 
     def __init__(self, shared: Resources, sampling: VideoSampling | None) -> None:

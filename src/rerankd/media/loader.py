@@ -18,7 +18,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.media.budget import Budget
 from rerankd.media.fetch import Fetcher, Observe
 from rerankd.media.gate import Gate, Resolve, SystemResolver
-from rerankd.media.job import Job, Resources
+from rerankd.media.job import MediaJob, Resources
 from rerankd.settings.schema import MediaSettings
 
 
@@ -71,7 +71,7 @@ class MediaLoader:
         if not contents:
             yield request
             return
-        job = Job(self._shared, sampling)
+        job = MediaJob(self._shared, sampling)
         try:
             media = await job.run(contents)
 

@@ -26,7 +26,7 @@ TORCH = "pip install 'rerankd[torch]'"  # what such a model needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogEntry:
     """One model of the catalog."""
 
     name: str
@@ -51,25 +51,25 @@ class Entry:
         return self.name in SHIPPED
 
 
-def _encoder(name: str, window: int, *aliases: str) -> Entry:
-    return Entry(name=name, family=CROSS_ENCODER, window_tokens=window, aliases=aliases)
+def _encoder(name: str, window: int, *aliases: str) -> CatalogEntry:
+    return CatalogEntry(name=name, family=CROSS_ENCODER, window_tokens=window, aliases=aliases)
 
 
-def _causal(name: str) -> Entry:
-    return Entry(name=name, family=CAUSAL_YES_NO, window_tokens=8192)
+def _causal(name: str) -> CatalogEntry:
+    return CatalogEntry(name=name, family=CAUSAL_YES_NO, window_tokens=8192)
 
 
-def _vision(name: str) -> Entry:
-    return Entry(
+def _vision(name: str) -> CatalogEntry:
+    return CatalogEntry(
         name=name,
         family=VISION_YES_NO,
         window_tokens=10245,  # 10240, and the five that open the answer, which are never cut
     )
 
 
-ENTRIES: tuple[Entry, ...] = (
-    Entry(name="rerankd-mini", family=LATE_INTERACTION),
-    Entry(name="rerankd-lexical", family=LEXICAL),
+ENTRIES: tuple[CatalogEntry, ...] = (
+    CatalogEntry(name="rerankd-mini", family=LATE_INTERACTION),
+    CatalogEntry(name="rerankd-lexical", family=LEXICAL),
     _encoder("BAAI/bge-reranker-v2-m3", 1024, "Pro/BAAI/bge-reranker-v2-m3"),
     _encoder("BAAI/bge-reranker-base", 512, "bge-reranker-base"),
     _encoder("BAAI/bge-reranker-large", 512, "bge-reranker-large"),
@@ -79,7 +79,7 @@ ENTRIES: tuple[Entry, ...] = (
     _encoder("cross-encoder/ms-marco-MiniLM-L6-v2", 512),
     _encoder("cross-encoder/ms-marco-MiniLM-L12-v2", 512),
     _encoder("cross-encoder/ms-marco-TinyBERT-L2-v2", 512),
-    Entry(
+    CatalogEntry(
         name="jinaai/jina-reranker-v2-base-multilingual",
         family=CROSS_ENCODER,
         window_tokens=1024,
@@ -105,7 +105,7 @@ STAND_INS = {"qwen3-rerank": "Qwen/Qwen3-Reranker-0.6B"}
 _BY_NAME = {name: entry for entry in ENTRIES for name in (entry.name, *entry.aliases)}
 
 
-def find(name: str) -> Entry | None:
+def find(name: str) -> CatalogEntry | None:
     """The entry of a catalog name or of one of its aliases."""
     return _BY_NAME.get(name)
 

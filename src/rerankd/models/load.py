@@ -88,7 +88,7 @@ def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
     )
 
 
-def _of_catalog(entry: catalog.Entry, folder: Path | None, options: LoadOptions) -> Spec:
+def _of_catalog(entry: catalog.CatalogEntry, folder: Path | None, options: LoadOptions) -> Spec:
     return Spec(
         name=entry.name,
         aliases=entry.aliases,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rerankd.core.errors import StartError
 from rerankd.models.conversion import how_to_convert
 from rerankd.models.folder_file import failing_as, json_text, read_bytes
-from rerankd.models.tokenizer_limits import MAX_TOKENIZER_BYTES, Parts, looked_at
+from rerankd.models.tokenizer_limits import MAX_TOKENIZER_BYTES, PatternParts, looked_at
 from rerankd.models.tokenizer_patterns import try_patterns
 from rerankd.models.unigram_check import agrees, gives_known_ids
 from rerankd.models.unigram_file import read_unigram
@@ -73,14 +73,14 @@ def read_any_tokenizer(folder: Path, vocab: int) -> tuple[AnyTokenizer, tuple[st
     return tokenizer, (_SLOWLY,)
 
 
-def _checked(path: Path, data: bytes, parts: Parts, vocab: int) -> Tokenizer:
+def _checked(path: Path, data: bytes, parts: PatternParts, vocab: int) -> Tokenizer:
     tokenizer = _built(path, data)
     _check_ids(path, tokenizer.get_vocab(with_added_tokens=True).values(), vocab)
     _check_texts(path, tokenizer, parts)
     return tokenizer
 
 
-def _read(folder: Path, vocab: int) -> tuple[Path, bytes, Parts]:
+def _read(folder: Path, vocab: int) -> tuple[Path, bytes, PatternParts]:
     path = folder / "tokenizer.json"
     if not path.exists():
         raise StartError(
@@ -116,7 +116,7 @@ def _check_ids(path: Path, ids: Collection[int], vocab: int) -> None:
         )
 
 
-def _check_texts(path: Path, tokenizer: AnyTokenizer, parts: Parts) -> None:
+def _check_texts(path: Path, tokenizer: AnyTokenizer, parts: PatternParts) -> None:
     """Whatever it is shown, it answers, and with tokens that differ."""
     with failing_as(
         f"{path} fails on ordinary text ({{}}); it cannot be the tokenizer of a model. Use the "

@@ -66,14 +66,14 @@ class _File(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class PatternParts:
     """What is left to be tried."""
 
     patterns: tuple[str, ...]  # regular expressions that run over the text
     has_charsmap: bool  # a precompiled table of characters
 
 
-def looked_at(path: Path, data: bytes, vocab: int) -> Parts:
+def looked_at(path: Path, data: bytes, vocab: int) -> PatternParts:
     """Check a tokenizer.json.
 
     Args:
@@ -104,7 +104,7 @@ def looked_at(path: Path, data: bytes, vocab: int) -> Parts:
         )
     _check_growth(path, steps)
     patterns = [_pattern(path, step) for step in (*steps, *splits)]
-    return Parts(
+    return PatternParts(
         patterns=tuple(dict.fromkeys(each for each in patterns if each is not None)),
         has_charsmap=_check_charsmaps(path, steps),
     )

@@ -25,7 +25,7 @@ import numpy as np
 
 from rerankd.core.batch import distinct
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
-from rerankd.core.fair import FairQueue, Job
+from rerankd.core.fair import FairQueue, WaitingRows
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Engine, Remembering, Sliced
 from rerankd.service.admission import RETRY_MIN_S, WAIT_S, Admission, QueueLimits, Ticket
@@ -34,7 +34,7 @@ from rerankd.service.watch import watched
 from rerankd.service.work import Piece, Scored, Work, cut, held_tokens
 
 T = TypeVar("T")
-Batch = Sequence[tuple[Job[Work], int]]
+Batch = Sequence[tuple[WaitingRows[Work], int]]
 
 _CALL_S: Final = 0.15  # what one call into the engine is to take
 _CALL_TOKENS: Final = 512  # but at least so many tokens, or one of the engine's own slices
@@ -247,7 +247,7 @@ class Scheduler:
         at_rate = int(self.admission.pace.tokens_per_s * _CALL_S)
         return min(info.batch_tokens, max(info.slice_tokens or _CALL_TOKENS, at_rate))
 
-    def _may_start(self, job: Job[Work]) -> bool:
+    def _may_start(self, job: WaitingRows[Work]) -> bool:
         """Whether a request may begin or go on; one that cannot end in time leaves before."""
         work = job.owner
         if work.started_at is None and not work.future.done():
@@ -280,11 +280,11 @@ class Scheduler:
                 await self._score(left)
 
     @staticmethod
-    def _is_open(job: Job[Work], i: int) -> bool:
+    def _is_open(job: WaitingRows[Work], i: int) -> bool:
         """Whether a piece still has to run: what went well before a failure is kept."""
         return job.owner.outputs[job.owner.pieces[i].row] is None
 
-    async def _score_rows(self, batch: Sequence[tuple[Job[Work], Piece]]) -> None:
+    async def _score_rows(self, batch: Sequence[tuple[WaitingRows[Work], Piece]]) -> None:
         await self._score_whole([(j.owner, piece.row) for j, piece in batch if not piece.is_slice])
         for job, piece in batch:
             if piece.is_slice:
@@ -310,7 +310,7 @@ class Scheduler:
             else:
                 work.store(i, out, cached_tokens=row.tokens, now=now)
 
-    async def _score_slice(self, job: Job[Work], piece: Piece) -> None:
+    async def _score_slice(self, job: WaitingRows[Work], piece: Piece) -> None:
         """The next step of a long row; its last piece takes all steps that are left."""
         work, i = job.owner, piece.row
         is_last = work.is_last_slice(piece)
@@ -385,7 +385,7 @@ class Scheduler:
         """The logits (K,) of a row that was scored before, if they are kept."""
         return None if self.cache is None else self.cache.get(row, scope)
 
-    def _fail(self, job: Job[Work], cause: Exception) -> None:
+    def _fail(self, job: WaitingRows[Work], cause: Exception) -> None:
         error = cause if isinstance(cause, RerankError) else EngineFailed("The engine failed.")
         if error is not cause:
             error.__cause__ = cause

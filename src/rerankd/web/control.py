@@ -34,7 +34,7 @@ _ANSWER_BYTES: Final = 16_777_216
 _BACKLOG: Final = 16
 
 
-class Report(msgspec.Struct, frozen=True):
+class ServerReport(msgspec.Struct, frozen=True):
     """What one running server says of itself."""
 
     pid: int
@@ -48,7 +48,7 @@ class Report(msgspec.Struct, frozen=True):
 class Control:
     """The server's end; on systems without abstract sockets it does nothing."""
 
-    def __init__(self, report: Callable[[], Report]) -> None:
+    def __init__(self, report: Callable[[], ServerReport]) -> None:
         self._report = report
         self._listener: socket.socket | None = None
 
@@ -96,7 +96,7 @@ def control_of(started: Effective, url: str, settings: Callable[[], Settings]) -
     since = datetime.now(UTC).isoformat(timespec="seconds")
     file = None if started.file is None else str(started.file.absolute())
     return Control(
-        lambda: Report(os.getpid(), url, __version__, since, file, list(dotted(settings())))
+        lambda: ServerReport(os.getpid(), url, __version__, since, file, list(dotted(settings())))
     )
 
 
@@ -105,7 +105,7 @@ def is_possible() -> bool:
     return hasattr(socket, "SO_PEERCRED") and _SOCKETS.exists()
 
 
-def running() -> Iterator[Report]:
+def running() -> Iterator[ServerReport]:
     """The servers of this user that answer now; for root those of every user."""
     if not is_possible():
         return
@@ -123,7 +123,7 @@ def peer_user(connection: socket.socket) -> int:
     return struct.unpack("3i", raw)[1]
 
 
-def _asked(name: str) -> Report | None:
+def _asked(name: str) -> ServerReport | None:
     """What the process behind a socket answers; None when it is gone or somebody else's."""
     received = b""
     try:
@@ -134,7 +134,7 @@ def _asked(name: str) -> Report | None:
                 return None
             while len(received) < _ANSWER_BYTES and (part := connection.recv(65_536)):
                 received += part
-        return msgspec.json.decode(received, type=Report)
+        return msgspec.json.decode(received, type=ServerReport)
     except (OSError, msgspec.MsgspecError):
         return None
 

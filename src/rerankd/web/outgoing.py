@@ -11,7 +11,7 @@ _CHECKS = 4  # looks at a reader's progress per limit
 _PROBES_S = (0.0, 0.05, 0.2, 1.0, 4.0, 15.0, 60.0, 240.0)
 
 
-class Outgoing:
+class AnswerTransport:
     """A transport as the HTTP protocol uses it, for one connection.
 
     A reader that takes no byte within `limit_s`, while there are some for it, is cut off.

@@ -18,7 +18,7 @@ from rerankd.web.alarm import Alarm
 from rerankd.web.bare_answers import refusal, without_offer
 from rerankd.web.flow import Flow, in_pieces
 from rerankd.web.framing import Framing, TooMuch
-from rerankd.web.outgoing import Outgoing
+from rerankd.web.outgoing import AnswerTransport
 
 _PIECE_BYTES = 4096  # parsed at once: after each, bounds are checked and requests counted
 _LINGER_S = 5.0  # for a client to read its last answer before the connection is reset
@@ -61,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first request's headers are due from here."""
         super().connection_made(transport)
         self.flow = self._flow = Flow(transport)
-        self.out = Outgoing(
+        self.out = AnswerTransport(
             transport,
             self.loop,
             limit_s=self.limits.write_s,

@@ -36,7 +36,7 @@ from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class DebertaInputs:
     """The graph's inputs, all int32: what deberta_pack.pack() makes of rows."""
 
     ids: Node  # (T,) token ids
@@ -49,7 +49,7 @@ class Inputs:
     types: Node | None  # (T,) token types, where the model has some
 
     @classmethod
-    def open(cls, config: DebertaConfig) -> Inputs:
+    def open(cls, config: DebertaConfig) -> DebertaInputs:
         """Fresh graph parameters with open sizes."""
 
         def parameter(name: str) -> Node:
@@ -93,13 +93,13 @@ def skewed(products: Node) -> Node:
     return ops.slice(short, zero, longest, one, constant([3], np.int64))
 
 
-class Layers:
+class DebertaLayers:
     """Builds the layers of one graph; holds what they share."""
 
     def __init__(self, config: DebertaConfig, weights: FloatWeights) -> None:
         self.config = config
         self.weights = weights
-        self.inputs = Inputs.open(config)
+        self.inputs = DebertaInputs.open(config)
         self._mask = slot_mask(used_slots(self.inputs.slots, self.inputs.lengths))
         self._table = position_table(config, weights)
         self._scale = constant(config.scale, np.float32)
@@ -181,7 +181,7 @@ class Layers:
 
 def build(config: DebertaConfig, weights: FloatWeights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
-    graph = Layers(config, weights)
+    graph = DebertaLayers(config, weights)
     x = graph.embeddings()
     for index in range(config.layers):
         x = graph.layer(x, index)

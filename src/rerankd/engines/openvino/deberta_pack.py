@@ -58,7 +58,7 @@ def projected(
 
 
 def pack(rows: Sequence[Row], config: DebertaConfig) -> dict[str, Array]:
-    """The graph's inputs by name (engines.openvino.deberta.Inputs)."""
+    """The graph's inputs by name (engines.openvino.deberta.DebertaInputs)."""
     packed = pack_rows(rows)
     places = packed.pop("places")
     lengths = packed["lengths"]

@@ -27,7 +27,7 @@ def _with_unread(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
 def pack(
     rows: Sequence[TokenIds], config: DecoderConfig, *, past: Floats, keep: bool
 ) -> dict[str, npt.NDArray[Any]]:
-    """The graph's inputs by name (engines.openvino.qwen.Inputs).
+    """The graph's inputs by name (engines.openvino.qwen.QwenInputs).
 
     For calls of one and of two tokens the CPU plugin would pack every matrix once more each, and
     keep that (2026.4.1); so such a call gets tokens that nothing reads.

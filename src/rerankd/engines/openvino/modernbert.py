@@ -33,7 +33,7 @@ from rerankd.engines.rotary import rotations
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class ModernBertInputs:
     """The graph's inputs: what modernbert_pack.pack() makes of rows; int32 where not said."""
 
     ids: Node  # (T,) token ids
@@ -47,7 +47,7 @@ class Inputs:
     local_mask: Node  # (N, 1, w, 3 w) float32, added to attention scores
 
     @classmethod
-    def open(cls) -> Inputs:
+    def open(cls) -> ModernBertInputs:
         """Fresh graph parameters with open sizes."""
         ranks = {"slots": 2, "local_queries": 2, "local_keys": 2, "local_mask": 4}
         return cls(
@@ -66,13 +66,13 @@ class Inputs:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-class Layers:
+class ModernBertLayers:
     """Builds the layers of one graph; holds what they share."""
 
     def __init__(self, config: ModernBertConfig, weights: Weights) -> None:
         self.config = config
         self.weights = weights
-        self.inputs = Inputs.open()
+        self.inputs = ModernBertInputs.open()
         self.used = used_slots(self.inputs.slots, self.inputs.lengths)
         self._mask = slot_mask(self.used)
         places = np.arange(config.positions, dtype=np.int32)
@@ -146,7 +146,7 @@ class Layers:
 
 def build(config: ModernBertConfig, weights: Weights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
-    graph = Layers(config, weights)
+    graph = ModernBertLayers(config, weights)
     x = take(weight(weights, "embeddings.tok_embeddings.weight"), graph.inputs.ids)
     x = graph.norm(x, "embeddings.norm")
     for index in range(config.layers):

@@ -55,7 +55,7 @@ def blocks(positions: Array, reach: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def pack(rows: Sequence[Row], config: ModernBertConfig) -> dict[str, npt.NDArray[Any]]:
-    """The graph's inputs by name (engines.openvino.modernbert.Inputs)."""
+    """The graph's inputs by name (engines.openvino.modernbert.ModernBertInputs)."""
     packed = pack_rows(rows)
     return {
         **{name: packed[name] for name in ("ids", "slots", "tokens", "lengths", "first")},

@@ -27,7 +27,7 @@ from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class QwenInputs:
     """The graph's inputs: what decoder_pack.pack() makes of rows; int32 where not said."""
 
     ids: Node  # (T,) token ids
@@ -41,7 +41,7 @@ class Inputs:
     past: Node  # (P, 2 layers, k, d) float32, keys and values by turns
 
     @classmethod
-    def open(cls, config: DecoderConfig) -> Inputs:
+    def open(cls, config: DecoderConfig) -> QwenInputs:
         """Fresh graph parameters with open sizes."""
         half, heads = config.head_dim // 2, [config.kv_heads, config.head_dim]
         shapes = {
@@ -103,13 +103,13 @@ def rms_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
     return ops.multiply(scaled, weight(weights, f"{name}.weight"))
 
 
-class Layers:
+class QwenLayers:
     """Builds the layers of one graph; holds what they share."""
 
     def __init__(self, config: DecoderConfig, weights: Weights) -> None:
         self.config = config
         self.weights = weights
-        self.inputs = Inputs.open(config)
+        self.inputs = QwenInputs.open(config)
         self.mask, self.last_mask = self.inputs.masks()
 
     def _heads(self, x: Node, name: str, norm: str | None, at: tuple[Node, Node] | None) -> Node:
@@ -188,7 +188,7 @@ def build(config: DecoderConfig, weights: Weights, head: npt.NDArray[np.float32]
         weights: the tensors of decoder.tensor_shapes().
         head: (K, h), e.g. decoder.yes_no_row().
     """
-    graph = Layers(config, weights)
+    graph = QwenLayers(config, weights)
     x = take(weight(weights, EMBEDDINGS), graph.inputs.ids)
     kept: list[Node] = []
     for index in range(config.layers):
