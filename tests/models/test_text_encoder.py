@@ -152,6 +152,19 @@ def test_places_in_the_text_are_those_of_the_whole(
         assert encoder.covered(text, tokens) == text[: ends[tokens - 1]]
 
 
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_a_seam_inside_an_unknown_token_moves_no_place(part: int) -> None:
+    text, encoder = "0ขขขข a", encoder_of("xlm-roberta", part)
+    whole = tokenizer_of("xlm-roberta").encode(text, add_special_tokens=False)
+    ends = [end for _, end in whole.offsets]
+    assert encoder.encode(text, "query").tolist() == whole.ids
+    for tokens in range(1, len(ends) + 1):
+        assert encoder.covered(text, tokens) == text[: ends[tokens - 1]]
+    for at in range(1, len(text) + 1):
+        [found] = encoder.stream([text[at:]], ["documents[0]"], before=text[:at])
+        assert found.first == next((i for i, end in enumerate(ends) if end > at), len(ends))
+
+
 @pytest.mark.parametrize("name", ["xlm-roberta", "deberta"])
 def test_unknown_letters_side_by_side_stay_one_unknown_token(name: str) -> None:
     text = "ქართული" * 10

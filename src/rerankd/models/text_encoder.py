@@ -108,12 +108,21 @@ class TextEncoder:
 
         May be a space short where a tokenizer strips the spaces at the ends of a text.
         """
+        end: int | None = None  # of the last of these tokens, if nothing behind a seam joins it
         for part in self.cutter.parts(text, check or _nothing):
             encoding, skipped = self._encode(part, offsets=True)
-            if tokens <= len(encoding.ids) - skipped:
-                return text[: part.place(encoding.offsets[skipped + tokens - 1][1])]
-            tokens -= len(encoding.ids) - skipped
-        return text
+            count = len(encoding.ids) - skipped
+            if end is not None:
+                end = max(end, _joined_end(part, encoding, skipped))
+                if count:
+                    break
+            elif tokens <= count:
+                end = part.place(encoding.offsets[skipped + tokens - 1][1])
+                if tokens < count:
+                    break
+            else:
+                tokens -= count
+        return text[:end]
 
     def _short(self, texts: list[str], reaches: int) -> Iterator[Encoded]:
         encode = self.tokenizer.encode_batch if reaches else self.tokenizer.encode_batch_fast
@@ -133,6 +142,8 @@ class TextEncoder:
                 ends = (part.place(end) for _, end in encoding.offsets[skipped:])
                 at = _first_over(ends, reaches, ids.size)
                 first = size + at if at < ids.size else None
+                if size and _joined_end(part, encoding, skipped) > reaches:
+                    first = size - 1
             found.append(ids)
             size += ids.size
             if enough is not None and first is not None and size - first > enough:
@@ -181,6 +192,15 @@ class TextEncoder:
             if not np.array_equal(self._long(text, _nothing, 0, None).ids, token_ids(whole)):
                 return False
         return True
+
+
+def _joined_end(part: Part, encoding: AnyEncoding, skipped: int) -> int:
+    """Where the token before a part's seam ends, if what is behind joins it; else 0.
+
+    Only unknown characters do: side by side they are one token.
+    """
+    end = encoding.offsets[skipped - 1][1] if skipped else 0
+    return part.place(end) if end > 1 else 0
 
 
 def _first_over(ends: Iterator[int], place: int, count: int) -> int:
