@@ -177,7 +177,7 @@ def test_max_tokens_per_query_cuts_pieces_and_terms_and_says_so(
     model: LateInteractionModel,
 ) -> None:
     query, document = "the capital of France on the river Seine", "Paris is the capital of France."
-    kept = model._encoder.covered(query, 4)  # pyright: ignore[reportPrivateUsage]
+    kept = model._encoders[0].covered(query, 4)  # pyright: ignore[reportPrivateUsage]
     cut = prepared(model, query, document, max_tokens_per_query=4)
     assert cut.warnings == ("query: cut to its first 4 tokens (max_tokens_per_query).",)
     assert scores(model, query, document, max_tokens_per_query=4) == scores(model, kept, document)

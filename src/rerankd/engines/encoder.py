@@ -7,7 +7,7 @@ weight and bias. models.checkpoint maps the names that checkpoints in the wild u
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,25 @@ class Int8Rows:
     scales: npt.NDArray[np.float32]  # (N,), > 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FourBitRows:
+    """A matrix of N rows of whole numbers -8..7, every BLOCK along a row with a scale."""
+
+    BLOCK: ClassVar[int] = 32
+
+    # (N, h / 2): two neighbours a byte, the first in the low half, each 8 more than its value. It
+    # may be the file itself: only what is read of it is in memory.
+    values: npt.NDArray[np.uint8]
+    scales: npt.NDArray[np.float16]  # (N, h / BLOCK)
+
+    def rows(self, ids: npt.NDArray[np.int32] | slice) -> npt.NDArray[np.float32]:
+        """Rows as they are meant, (L,) -> (L, h)."""
+        packed, scales = self.values[ids], self.scales[ids].astype(np.float32)
+        halves = np.stack((packed & 15, packed >> 4), axis=-1).astype(np.float32) - 8
+        blocks = halves.reshape(*scales.shape, self.BLOCK) * scales[:, :, None]
+        return blocks.reshape(len(packed), -1)
+
+
 class FloatWeights(Protocol):
     """Tensors by canonical name, read when asked for."""
 
@@ -63,6 +82,14 @@ class Weights(Protocol):
 
     def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
         """One tensor, float32 or int8 rows, C order, never to be written to."""
+        ...
+
+
+class WordTable(Protocol):
+    """The word embeddings, where they are no part of the graph."""
+
+    def rows(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Of word pieces, (L,) -> (L, h)."""
         ...
 
 

@@ -10,7 +10,7 @@ Sources: Khattab & Zaharia 2020, arXiv:2004.12832 (MaxSim); Robertson & Zaragoza
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -41,11 +41,19 @@ class Text:
     pieces: tuple[TokenIds | None, ...]
     terms: TokenIds  # (M,) terms of models.segment
     key: bytes  # equal for equal texts only, whose pieces, where both have them, are equal
+    measured: tuple[float, ...] = ()  # what the model keeps of it for its own use
 
     @property
     def nbytes(self) -> int:
         """About what it takes in memory."""
         return sum(p.nbytes for p in self.pieces if p is not None) + self.terms.nbytes + 300
+
+    def seen_by(self, encoders: Sequence[bool]) -> Text:
+        """The same text for some of the encoders."""
+        if all(encoders):
+            return self
+        kept = zip(self.pieces, encoders, strict=True)
+        return replace(self, pieces=tuple(p if sees else None for p, sees in kept))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Late interaction: one row per document, word pieces for the encoder and terms for BM25.
+"""Late interaction: one row per document, word pieces for the encoders and terms for BM25.
 
 A document is read whole, in windows of the encoder; its vectors and its pieces are remembered, so
 that a document that comes again costs a few dot products.
@@ -14,7 +14,7 @@ from typing import Final
 from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
-from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
+from rerankd.core.rows import Logits, Prepared, Scores
 from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
@@ -25,7 +25,7 @@ from rerankd.models.documents import (
     cut_warnings,
     document_names,
 )
-from rerankd.models.mixture import Mixture
+from rerankd.models.mixture import Head
 from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
@@ -40,8 +40,8 @@ class LateInteractionModel:
         self,
         card: ModelCard,
         engine: LateInteractionEngine,
-        encoder: TextEncoder,
-        mixture: Mixture,
+        encoders: Sequence[TextEncoder],
+        head: Head,
         *,
         window_pieces: int,
         cache_bytes: int,
@@ -50,17 +50,17 @@ class LateInteractionModel:
 
         Args:
             card: its score is the logistic function of the log-odds.
-            engine: of one token encoder; its rows bring the query's foreign share.
-            encoder: of texts.
-            mixture: from the engine's features to log-odds, of the encoder's vocabulary.
+            engine: its rows bring what the head gives them.
+            encoders: of texts, one for each token encoder of the engine.
+            head: from texts to what sees them, from the engine's features to log-odds.
             window_pieces: of a document that the encoder sees at once; max_chunks_per_doc counts
                 these windows.
             cache_bytes: what the word pieces and terms of texts may take in memory.
         """
         self.card = card
         self._engine = engine
-        self._encoder = encoder
-        self._mixture = mixture
+        self._encoders = tuple(encoders)
+        self._head = head
         self._segmenter = Segmenter()
         self._window_pieces = window_pieces
         self._texts: ByteCache[Text] = ByteCache(cache_bytes)
@@ -68,15 +68,15 @@ class LateInteractionModel:
 
     @property
     def engine(self) -> Engine:
-        """The encoder behind this model."""
+        """The encoders behind this model."""
         return self._engine
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """One row per document. Thread-safe.
 
-        A token is a word piece, special tokens not counted. A document that is cut, by
-        max_tokens_per_doc or by max_chunks_per_doc windows, is scored as the text that is left.
-        overlap_tokens does nothing: windows do not overlap, since every token is compared.
+        A token is a word piece that an encoder sees, special tokens not counted. A document that is
+        cut, by max_tokens_per_doc or by max_chunks_per_doc windows, is scored as the text that is
+        left. overlap_tokens does nothing: windows do not overlap, since every token is compared.
 
         Raises:
             InvalidRequest: the query has more than MAX_QUERY_PIECES; or truncation is off and a
@@ -86,16 +86,15 @@ class LateInteractionModel:
         check_texts(request, self.card)
         asked = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
         query, most = asked, request.max_tokens_per_query
-        if most is not None and _pieces(asked).size > most:
+        if most is not None and _tokens(asked) > most:
             query = self._beginning(request.query.value, asked, most, request.scope, rows.check)
-        if _pieces(query).size > MAX_QUERY_PIECES:
+        if _tokens(query) > MAX_QUERY_PIECES:
             raise QueryTooLong(
-                f"query has {_pieces(query).size} tokens; {self.card.name} takes at most "
+                f"query has {_tokens(query)} tokens; {self.card.name} takes at most "
                 f"{MAX_QUERY_PIECES}. Shorten the query.",
-                tokens=_pieces(query).size,
+                tokens=_tokens(query),
                 limit=MAX_QUERY_PIECES,
             )
-        given = (self._mixture.foreign_share(_pieces(query)),)
         limit = request.max_chunks_per_doc * self._window_pieces
         if request.max_tokens_per_doc is not None:
             limit = min(limit, request.max_tokens_per_doc)
@@ -105,18 +104,19 @@ class LateInteractionModel:
             part_names = names[index : index + len(part)]
             whole_texts = self._texts_of(part, part_names, rows.check, request.scope)
             for value, whole in zip(part, whole_texts, strict=True):
-                is_cut = _pieces(whole).size > limit
-                document = whole
+                view = self._head.view(query, whole)
+                document = whole.seen_by(view.sees)
+                is_cut = _tokens(document) > limit
                 if is_cut:
-                    document = self._cut(value, whole, limit, request, index, rows.check)
-                rows.add(index, [text_row(query, document, given)], is_cut=is_cut)
+                    document = self._cut(value, document, limit, request, index, rows.check)
+                rows.add(index, [text_row(query, document, view.given)], is_cut=is_cut)
                 index += 1
         cut = query_warnings(request, is_cut=query is not asked)
         return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """The log-odds of the features, shape (B, K) -> (B,)."""
-        return self._mixture(logits)
+        return self._head(logits)
 
     def relevance(self, logit: float) -> float:
         """The logistic function of the log-odds."""
@@ -131,9 +131,12 @@ class LateInteractionModel:
             found = {key: text for key in keys if (text := self._texts.get(key)) is not None}
         missing = {k: i for i, k in enumerate(keys) if k not in found}
         some = [values[i] for i in missing.values()]
-        encoded = self._encoder.stream(some, [names[i] for i in missing.values()], check)
+        its = [names[i] for i in missing.values()]
+        encoded = zip(*(each.stream(some, its, check) for each in self._encoders), strict=True)
         for key, value, each in zip(missing, some, encoded, strict=True):
-            found[key] = Text((each.ids,), self._segmenter.ids(value, check), key)
+            pieces = tuple(one.ids for one in each)
+            terms = self._segmenter.ids(value, check)
+            found[key] = Text(pieces, terms, key, self._head.measure(pieces))
         with self._lock:
             for key in missing:
                 self._texts.put(key, found[key], found[key].nbytes)
@@ -155,7 +158,7 @@ class LateInteractionModel:
         """
         if not request.truncation:
             raise InvalidRequest(
-                f"documents[{index}] has {_pieces(whole).size} tokens, but only {limit} would be "
+                f"documents[{index}] has {_tokens(whole)} tokens, but only {limit} would be "
                 "read and truncation is off. Shorten it, raise max_chunks_per_doc or "
                 "max_tokens_per_doc, or set truncation to true.",
                 param="documents",
@@ -163,9 +166,19 @@ class LateInteractionModel:
         return self._beginning(value, whole, limit, request.scope, check)
 
     def _beginning(self, value: str, whole: Text, limit: int, scope: bytes, check: Check) -> Text:
-        """A text's first `limit` pieces, and the terms of the text that they cover."""
-        terms = self._segmenter.ids(self._encoder.covered(value, limit, check), check)
-        return Text((_pieces(whole)[:limit],), terms, _key(value, scope, limit))
+        """A text's beginning: what its first `limit` pieces cover, where it has the most of them.
+
+        With its terms and, for other encoders that see it, its pieces.
+        """
+        sizes = [-1 if pieces is None else pieces.size for pieces in whole.pieces]
+        most = sizes.index(max(sizes))
+        left = self._encoders[most].covered(value, limit, check)
+        pieces = [
+            None if one is None else one[:limit] if i == most else each.encode(left, "text", check)
+            for i, (one, each) in enumerate(zip(whole.pieces, self._encoders, strict=True))
+        ]
+        terms = self._segmenter.ids(left, check)
+        return Text(tuple(pieces), terms, _key(value, scope, limit), whole.measured)
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []
@@ -179,9 +192,6 @@ def _key(value: str, scope: bytes, limit: int = 0) -> bytes:
     return blake2b(value.encode(), digest_size=16, salt=limit.to_bytes(8), person=scope).digest()
 
 
-def _pieces(text: Text) -> TokenIds:
-    """Word pieces of the one encoder, (L,), which sees every text."""
-    [pieces] = text.pieces
-    if pieces is None:
-        raise TypeError("a text without word pieces")
-    return pieces
+def _tokens(text: Text) -> int:
+    """Word pieces, by the encoder with the most of those that see it."""
+    return max(pieces.size for pieces in text.pieces if pieces is not None)

@@ -132,7 +132,7 @@ def _load(folder: Path, cache_bytes: int) -> LateInteractionModel:
     return LateInteractionModel(
         CARD,
         engine,
-        TextEncoder(tokenizer),
+        [TextEncoder(tokenizer)],
         _mixture(config.head, foreign, len(engine.layout) - 1, folder),
         window_pieces=window.pieces,
         cache_bytes=cache_bytes // TEXT_SHARE,

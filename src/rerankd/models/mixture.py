@@ -7,19 +7,45 @@ by different weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.rows import Logits, Scores, TokenIds
+from rerankd.engines.late_interaction import Text
 
 # What a word piece is: bits of ForeignShare.kinds.
 COUNTED, FOREIGN, OTHER_SCRIPT = 1, 2, 4
 # Each query is taken to have two more pieces, as foreign as those of English text are.
 SMOOTHING: Final = 2.0
 ENGLISH_SHARE: Final = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a pair is looked at."""
+
+    sees: tuple[bool, ...]  # whether each of the engine's encoders sees it
+    given: tuple[float, ...]  # its last features
+
+
+class Head(Protocol):
+    """What a late-interaction model makes of texts and features."""
+
+    def measure(self, pieces: Sequence[TokenIds]) -> tuple[float, ...]:
+        """Text.measured, of a text's word pieces by each encoder's tokenizer."""
+        ...
+
+    def view(self, query: Text, document: Text) -> View:
+        """Of one pair, by what was measured of its two texts alone."""
+        ...
+
+    def __call__(self, features: Logits) -> Scores:
+        """Log-odds of rows, (B, K) -> (B,), each independent of the others."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +77,14 @@ class Mixture:
     knots: Scores  # (n,) rising foreign shares
     weights: Scores  # (n, K - 1), of the other features, >= 0: more of a feature never hurts
     bias: Scores  # (n,)
+
+    def measure(self, pieces: Sequence[TokenIds]) -> tuple[float, ...]:
+        """The text's foreign share."""
+        return (self.foreign_share(pieces[0]),)
+
+    def view(self, query: Text, document: Text) -> View:
+        """One encoder, which sees every pair; the query's foreign share."""
+        return View((True,), query.measured)
 
     def __call__(self, features: Logits) -> Scores:
         """Log-odds of rows, (B, K) -> (B,), each independent of the others; of float32's values.

@@ -18,6 +18,7 @@ import numpy as np
 from rerankd.engines.encoder import EncoderConfig, Int8Rows, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
+WORDS = "embeddings.word_embeddings.weight"
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
 
 
@@ -143,9 +144,12 @@ class Packing:
         return slot_mask(used_slots(self.slots, self.lengths))
 
 
-def embeddings(packing: Packing, weights: Weights, eps: float) -> Node:
-    """Word + token type + position, normalised, (T, h)."""
-    words = rows_of(weights, "embeddings.word_embeddings.weight", packing.ids)
+def embeddings(
+    packing: Packing, weights: Weights, eps: float, *, words: Node | None = None
+) -> Node:
+    """Word + token type + position, normalised, (T, h); words: those of the ids, if looked up."""
+    if words is None:
+        words = rows_of(weights, WORDS, packing.ids)
     types = rows_of(weights, "embeddings.token_type_embeddings.weight", packing.types)
     places = rows_of(weights, "embeddings.position_embeddings.weight", packing.positions)
     x = ops.add(ops.add(words, types), places)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Row, TokenIds
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.encoder import EncoderConfig, Weights
+from rerankd.engines.encoder import EncoderConfig, Weights, WordTable
 from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, weight
 from rerankd.engines.openvino.engine import compile_graph
 from rerankd.engines.openvino.runtime import Model, ops, ov
@@ -50,13 +50,22 @@ class Encoded:
     mean: Floats  # (h,)
 
 
-def build(config: EncoderConfig, weights: Weights) -> Model:
-    """The graph: packed rows -> hidden states (T, h) and their projections (T, p)."""
-    packing = Packing.inputs()
-    x = embeddings(packing, weights, config.layer_norm_eps)
+def build(config: EncoderConfig, weights: Weights, *, words_given: bool = False) -> Model:
+    """The graph: packed rows -> hidden states (T, h) and their projections (T, p).
+
+    With words_given it takes the word embeddings, (T, h), instead of the ids.
+    """
+    packing, words = Packing.inputs(), None
+    unused = [packing.first]
+    if words_given:
+        words = ops.parameter(ov.PartialShape([-1, config.hidden]), ov.Type.f32, name="words")
+        unused.append(packing.ids)
+    x = embeddings(packing, weights, config.layer_norm_eps, words=words)
     x = encoder(x, packing, weights, config, every_token=True)
     projected = ops.matmul(x, weight(weights, PROJECTION), False, True)
-    parameters = [node for node in packing.parameters() if node is not packing.first]
+    parameters = [node for node in packing.parameters() if all(node is not u for u in unused)]
+    if words is not None:
+        parameters.append(words)
     results = [ops.result(x, name="states"), ops.result(projected, name="projected")]
     return ov.Model(results, parameters, "token-encoder")
 
@@ -65,22 +74,28 @@ class TokenEncoder:
     """Token ids in, vectors out; several one-thread streams, as OpenVinoEngine."""
 
     def __init__(
-        self, config: EncoderConfig, weights: Weights, *, streams: int | None = None
+        self,
+        config: EncoderConfig,
+        weights: Weights,
+        *,
+        words: WordTable | None = None,
+        streams: int | None = None,
     ) -> None:
         """Build the graph and compile it.
 
         Args:
             config: sizes; `labels` is not used.
             weights: BERT's tensors without a pooler and head, and PROJECTION.
+            words: the word embeddings; None = they are among the weights.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
 
         Raises:
             StartError: OpenVINO cannot compile the graph here.
         """
-        self._config = config
+        self._config, self._words = config, words
         self._streams = streams or usable_cores()
         self._compiled: Any = compile_graph(
-            build(config, weights),
+            build(config, weights, words_given=words is not None),
             streams=self._streams,
             threads=self._streams,
             quantization_group=INT8_GROUP,
@@ -130,8 +145,11 @@ class TokenEncoder:
         request = self._idle.get()
         try:
             rows = [Row(ids, int(ids.size)) for ids in texts]
-            inputs = pack(rows, self._config)  # which gives all of them _slots() places
-            del inputs["first"]
+            packed = pack(rows, self._config)  # which gives all of them _slots() places
+            del packed["first"]
+            inputs: dict[str, npt.NDArray[Any]] = {**packed}
+            if self._words is not None:
+                inputs["words"] = self._words.rows(inputs.pop("ids"))
             request.infer(inputs)
             states, tokens = (request.get_output_tensor(i).data.copy() for i in (0, 1))
         finally:
