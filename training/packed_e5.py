@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ class FourBits:
     def packed(self) -> npt.NDArray[np.uint8]:
         """Two neighbours a byte, the first in the low half, 8 more than the value: (N, h / 2)."""
         raised = (self.values + 8).astype(np.uint8)
-        return raised[:, 0::2] | (raised[:, 1::2] << 4)
+        return np.bitwise_or(raised[:, 0::2], raised[:, 1::2] << 4, dtype=np.uint8)
 
 
 class _Reader:
@@ -81,7 +82,7 @@ class PackedFile:
         ends = np.frombuffer(read.take(4 * count + 4), "<u4")
         self.scores = np.frombuffer(read.take(4 * count), "<f4")
         text = read.take(size)
-        self.pieces = [text[a:z].decode() for a, z in zip(ends[:-1], ends[1:], strict=True)]
+        self.pieces = [text[a:z].decode() for a, z in pairwise(ends.tolist())]
         self.normal = self._normal(read)
         self._places: dict[str, tuple[int, int]] = {}
         for _ in range(*read.numbers("i")):

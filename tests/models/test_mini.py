@@ -17,8 +17,9 @@ from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared
 from rerankd.models import catalog
+from rerankd.models.builtin_files import CONFIG, TOKENIZER, WEIGHTS
 from rerankd.models.late_interaction import MAX_QUERY_PIECES, LateInteractionModel
-from rerankd.models.mini import CONFIG, TOKENIZER, WEIGHTS, load_mini
+from rerankd.models.mini import load_mini
 from rerankd.models.selfcheck import self_check
 
 SHIPPED = Path(str(resources.files("rerankd.builtin"))) / "mini"
