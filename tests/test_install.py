@@ -43,9 +43,15 @@ def test_serving_needs_no_test_tools_and_stays_small() -> None:
     assert sum(sizes.values()) < MEGABYTES * 1e6, sizes
 
 
-def test_uv_run_brings_only_what_serving_needs() -> None:
+def test_uv_run_brings_what_serving_needs_and_the_multilingual_model() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["uv"]["default-groups"] == []
+    assert project["tool"]["uv"]["default-groups"] == ["multi"]
+    assert project["dependency-groups"]["multi"] == ["rerankd-multi"]
+    assert project["tool"]["uv"]["sources"]["rerankd-multi"] == {"workspace": True}
+
+
+def test_no_metadata_names_a_package_that_is_in_no_registry() -> None:
+    assert not [each for each in distribution("rerankd").requires or () if "multi" in each]
 
 
 def test_the_readmes_test_command_is_the_one_that_ci_runs() -> None:

@@ -93,7 +93,7 @@ class PackedFile:
 
     def plain(self, name: str) -> npt.NDArray[np.float32]:
         """A tensor of float32, flat."""
-        return np.frombuffer(self._bytes(name), "<f4")
+        return np.frombuffer(self._bytes(name), "<f4").copy()
 
     def four_bits(self, name: str, inputs: int) -> FourBits:
         """A matrix (N, inputs)."""

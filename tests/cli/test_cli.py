@@ -111,7 +111,7 @@ def test_the_help_says_what_each_command_does_in_its_own_words() -> None:
 
 def test_models_shows_the_catalog() -> None:
     done = run("models")
-    assert "rerankd-mini (default)" in done.stdout
+    assert "rerankd-multi (default)" in done.stdout
     assert "rerankd-lexical" in done.stdout
     assert "BAAI/bge-reranker-v2-m3" in done.stdout
 
@@ -119,7 +119,7 @@ def test_models_shows_the_catalog() -> None:
 def test_doctor_says_what_a_model_is_and_that_it_scores(tmp_path: Path) -> None:
     done = run("doctor")
     assert done.returncode == 0, done.stderr
-    assert "rerankd-mini" in done.stdout
+    assert "rerankd-multi" in done.stdout
     assert "openvino cpu int8" in done.stdout
     assert "warning" not in done.stdout
     folder = checkpoints.write(tmp_path / "random", checkpoints.TINY_BERT)
@@ -166,7 +166,7 @@ def test_serve_says_what_is_served_and_answers(tmp_path: Path) -> None:
         printed = "".join(server.lines) + server.process.stdout.read()
     assert answer["model"] == "rerankd-mini"
     assert answer["results"][0]["document"]["text"] == "Paris is the capital of France."
-    for part in ("rerankd-mini (default)", "openvino cpu", "BAAI/bge-reranker-v2-m3", "none"):
+    for part in ("rerankd-multi (default)", "openvino cpu", "BAAI/bge-reranker-v2-m3", "none"):
         assert part in printed
     assert "Paris" not in log.read_text()
 

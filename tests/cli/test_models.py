@@ -54,7 +54,7 @@ def test_this_machine_is_measured_and_everything_is_said() -> None:
     assert done.returncode == 0, done.stderr
     rows = {row["model"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert list(rows) == [entry.name for entry in catalog.ENTRIES]
-    assert rows["rerankd-mini"]["default"]
+    assert rows["rerankd-multi"]["default"]
     for name, row in rows.items():
         inside = catalog.find(name).ships_inside  # pyright: ignore[reportOptionalMemberAccess]
         assert row["documents_per_s"] >= 0

@@ -50,8 +50,26 @@ def test_queries_and_documents_have_prompts_of_their_own() -> None:
         [1, 10, 11, 23, 24, 25, 2],
         [1, 12, 20, 21, 22, 23, 24, 25, 2, 3],
     ]
-    assert query.idf.tolist() == IDF[np.concatenate(encoder.encoded[:2])].tolist()
+    around = [0.0, 0.0, 0.0]  # the ids around the text weigh nothing
+    first, second = IDF[[20, 21, 22]].tolist(), IDF[[23, 24, 25]].tolist()
+    assert query.idf.tolist() == [*around, *first, 0.0, *around, *second, 0.0]
     assert Window(pieces=4, before=(1, 10, 11), after=(2,)).tokens == 8
+
+
+def test_common_tokens_of_documents_are_not_kept_unless_there_are_no_others() -> None:
+    window = Window(pieces=6, before=(1,), after=(2,))
+    common = float(IDF[50])
+    made = TokenVectors(
+        DrawnEncoder(),
+        query_window=window,
+        document_window=window,
+        idf=IDF,
+        cache_bytes=1 << 20,
+        common_idf=common,
+    )
+    texts = {b"mixed": ids(20, 60, 21, 70), b"common": ids(20, 21)}
+    kept = {key: len(each.tokens) for key, each in made.encode_documents(texts).items()}
+    assert kept == {b"mixed": 2, b"common": 4}
 
 
 def encoder_weights(config: EncoderConfig) -> dict[str, npt.NDArray[np.float32]]:

@@ -31,7 +31,14 @@ def spec(name: str, folder: str | None = None, *aliases: str) -> Spec:
 
 def test_without_models_the_default_is_served() -> None:
     made = plan((), {}, {})
-    assert [s.name for s in made.specs] == ["rerankd-mini"]
+    assert [s.name for s in made.specs] == ["rerankd-multi", "rerankd-mini", "rerankd-lexical"]
+
+
+def test_without_its_package_the_smaller_model_is_the_default_and_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rerankd.models.catalog.DEFAULT", "rerankd-mini")
+    assert [s.name for s in plan((), {}, {}).specs] == ["rerankd-mini"]
 
 
 def test_a_folder_is_served_under_its_name(tmp_path: Path) -> None:

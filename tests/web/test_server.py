@@ -111,7 +111,7 @@ def test_a_client_that_leaves_costs_nothing_more(server: Server) -> None:
     assert (
         metric(
             server.url,
-            'rerankd_requests_total{dialect="superset",model="rerankd-mini",status="499"}',
+            'rerankd_requests_total{dialect="superset",model="rerankd-multi",status="499"}',
         )
         == 1
     )

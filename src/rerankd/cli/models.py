@@ -82,7 +82,7 @@ def pull(name: str, /) -> None:
     """
     entry = catalog.find(name)
     if entry is not None and entry.ships_inside:
-        print(f"{entry.name} ships with rerankd: nothing to download.")
+        print(f"{entry.name} comes with a package: nothing to download. {catalog.how_to_get(name)}")
         return
     repository = entry.name if entry else name
     with Bar() as bar:
@@ -99,17 +99,17 @@ def _rows() -> list[_Model]:
     rows: list[_Model] = []
     for entry in catalog.ENTRIES:
         facts, folder = FACTS[entry.name], _folder(entry)
-        speed = (
-            estimate.measured(entry.name)
-            if facts.cost is None
-            else estimate.estimated(facts.cost, gflops)
-        )
+        is_missing = entry.ships_inside and not entry.is_here
+        if facts.cost is not None:
+            speed = estimate.estimated(facts.cost, gflops)
+        else:
+            speed = 0.0 if is_missing else estimate.measured(entry.name)
         size = sum(p.stat().st_size for p in folder.glob("*.safetensors")) if folder else 0
         rows.append(
             _Model(
                 model=entry.name,
                 default=entry.name == catalog.DEFAULT,
-                here=entry.ships_inside or folder is not None,
+                here=entry.is_here or folder is not None,
                 family=entry.family.name,
                 parameters=facts.parameters,
                 download_bytes=0 if entry.ships_inside else size or facts.download_bytes,

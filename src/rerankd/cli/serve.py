@@ -8,6 +8,7 @@ from rich.text import Text
 from rerankd import __version__
 from rerankd.cli.flags import Read, flag_help, reads_settings
 from rerankd.cli.terminal import console
+from rerankd.models.shipped import SHIPPED
 from rerankd.web.server import serve as run_server
 from rerankd.web.state import State
 
@@ -31,6 +32,8 @@ def _announce(state: State, url: str) -> None:
         table.add_row("model", f"{model.name}{default}", runs)
         for warning in model.warnings:
             table.add_row("", Text(f"warning: {warning}", style="yellow"))
+    if facts.models[0].name == "rerankd-mini" and not SHIPPED["rerankd-multi"].is_here:
+        table.add_row("", "for other languages than English", SHIPPED["rerankd-multi"].install)
     for served_as, target in facts.names.aliases.items():
         table.add_row("alias", served_as, f"-> {target}")
     for served_as, cascade in facts.names.cascades.items():

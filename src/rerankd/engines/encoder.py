@@ -7,10 +7,12 @@ weight and bias. models.checkpoint maps the names that checkpoints in the wild u
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+WORDS: Final = "embeddings.word_embeddings.weight"  # (V, h)
 
 Architecture = Literal["bert", "xlm-roberta"]
 
@@ -105,7 +107,7 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor that the graph reads, with its shape: a checkpoint has these and no others."""
     h = config.hidden
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (config.vocab, h),
+        WORDS: (config.vocab, h),
         "embeddings.position_embeddings.weight": (config.positions, h),
         "embeddings.token_type_embeddings.weight": (config.token_types, h),
         **_layer_norm("embeddings.LayerNorm", h),

@@ -16,7 +16,7 @@ documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final, Protocol
@@ -82,6 +82,24 @@ class Window:
             for a, z in pairwise(bounds)
         ]
 
+    def idf(self, windows: Sequence[TokenIds], table: Floats) -> Floats:
+        """What each token of windows weighs, (L,): the ids around the text nothing."""
+        found: list[Floats] = []
+        for window in windows:
+            own = table[window]
+            own[: len(self.before)] = 0.0
+            own[window.size - len(self.after) :] = 0.0
+            found.append(own)
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What is kept of an encoded window."""
+
+    tokens: Floats  # (L, p)
+    mean: Floats  # (h,)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
@@ -118,6 +136,7 @@ class TokenVectors:
         document_window: Window,
         idf: Floats,
         cache_bytes: int,
+        common_idf: float | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -128,10 +147,12 @@ class TokenVectors:
             idf: of each word piece, (V,), in nats, 0 for special tokens.
             cache_bytes: what the vectors of documents may take in memory, and those of queries, but
                 for these _QUERY_CACHE_BYTES at most; a long document a _CACHE_SHARE-th at most.
+            common_idf: no vector is kept of a document's tokens that weigh at most so much, unless
+                a window has no others; None = every token's is.
         """
         self._encoder = encoder
         self._query_window, self._document_window = query_window, document_window
-        self._idf = idf
+        self._idf, self._common_idf = idf, common_idf
         self._queries: ByteCache[Vectors] = ByteCache(min(cache_bytes, _QUERY_CACHE_BYTES))
         self.documents: ByteCache[Vectors] = ByteCache(cache_bytes)
         self.long_bytes = cache_bytes // _CACHE_SHARE
@@ -142,15 +163,16 @@ class TokenVectors:
         Raises:
             EngineFailed: the encoder could not run.
         """
-        vectors = self._vectors(texts, self._query_window, self._queries)
+        window = self._query_window
+        vectors = self._vectors(texts, window, self._queries, self._encoder.encode)
         return {
-            key: Query(vectors[key], self._idf[np.concatenate(self._query_window.cut(pieces))])
+            key: Query(vectors[key], window.idf(window.cut(pieces), self._idf))
             for key, pieces in texts.items()
         }
 
     def encode_documents(self, texts: Mapping[bytes, TokenIds]) -> dict[bytes, Vectors]:
         """As encode_queries, of documents that are encoded at once."""
-        return self._vectors(texts, self._document_window, self.documents)
+        return self._vectors(texts, self._document_window, self.documents, self._encoded_documents)
 
     def features(self, query: Query, documents: Sequence[Vectors]) -> Wide:
         """FEATURES of B >= 1 documents, (B, 3)."""
@@ -165,7 +187,7 @@ class TokenVectors:
         windows = self._document_window.cut(pieces)
         group = -(-len(windows) // steps)
         for at in range(0, len(windows), group):
-            yield int8_vectors(self._encoder.encode(windows[at : at + group]))
+            yield int8_vectors(self._encoded_documents(windows[at : at + group]))
 
     def keep(self, key: bytes, parts: Sequence[Vectors]) -> None:
         """Remember a document by its parts."""
@@ -178,8 +200,24 @@ class TokenVectors:
         self._queries.clear()
         self.documents.clear()
 
+    def _encoded_documents(self, windows: Sequence[TokenIds]) -> Sequence[EncodedText]:
+        """Windows of documents, without the tokens that are not kept."""
+        encoded = self._encoder.encode(windows)
+        if self._common_idf is None:
+            return encoded
+        found: list[EncodedText] = []
+        for window, whole in zip(windows, encoded, strict=True):
+            rare = self._document_window.idf([window], self._idf) > self._common_idf
+            kept = whole.tokens[rare] if rare.any() else whole.tokens
+            found.append(_Kept(kept, whole.mean))
+        return found
+
     def _vectors(
-        self, texts: Mapping[bytes, TokenIds], window: Window, cache: ByteCache[Vectors]
+        self,
+        texts: Mapping[bytes, TokenIds],
+        window: Window,
+        cache: ByteCache[Vectors],
+        encode: Callable[[Sequence[TokenIds]], Sequence[EncodedText]],
     ) -> dict[bytes, Vectors]:
         """The vectors of all texts by key; those that are not kept are encoded in one call."""
         found: dict[bytes, Vectors] = {}
@@ -190,7 +228,7 @@ class TokenVectors:
                 windows[key] = window.cut(pieces)
             else:
                 found[key] = vectors
-        encoded = iter(self._encoder.encode([w for cut in windows.values() for w in cut]))
+        encoded = iter(encode([w for cut in windows.values() for w in cut]))
         for key, cut in windows.items():
             made = found[key] = int8_vectors(list(islice(encoded, len(cut))))
             cache.put(key, made, made.nbytes)

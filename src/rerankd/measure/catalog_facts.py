@@ -91,6 +91,13 @@ _QWEN3_4B = ModelSizes("qwen3", 2560, 36, 32, 9728, 8, 128)
 _QWEN3_8B = ModelSizes("qwen3", 4096, 36, 32, 12288, 8, 128)
 
 FACTS: Final[dict[str, Facts]] = {
+    "rerankd-multi": Facts(
+        licence=f"{APACHE}, {MIT}",
+        languages="100+",
+        quality=(("own", 85.9),),
+        parameters=140_400_000,
+        private_bytes=290_000_000,
+    ),
     "rerankd-mini": Facts(
         licence=APACHE,
         languages="en by meaning, any by words",
@@ -182,6 +189,7 @@ FACTS: Final[dict[str, Facts]] = {
 
 # Which one, by what is wanted: the first that fits.
 RECOMMENDED: Final = (
+    ("no download, any language by its meaning", "rerankd-multi"),
     ("no download, any language by its words, little memory", "rerankd-mini"),
     ("English on a CPU", "cross-encoder/ms-marco-MiniLM-L6-v2"),
     ("English, better and slower, long documents", "Alibaba-NLP/gte-reranker-modernbert-base"),

@@ -20,7 +20,8 @@ from rerankd.models.families import (
 from rerankd.models.published import PUBLISHED, Example
 from rerankd.models.shipped import SHIPPED
 
-DEFAULT = "rerankd-mini"  # what `rerankd serve` answers with; one line, on purpose
+# What `rerankd serve` answers with.
+DEFAULT = "rerankd-multi" if SHIPPED["rerankd-multi"].is_here else "rerankd-mini"
 
 TORCH = "pip install 'rerankd[torch]'"  # what such a model needs
 
@@ -47,8 +48,13 @@ class CatalogEntry:
 
     @property
     def ships_inside(self) -> bool:
-        """Whether it comes with an installed package: nothing to get."""
+        """Whether it comes with a package: nothing to pull."""
         return self.name in SHIPPED
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it comes with a package that is installed."""
+        return self.ships_inside and SHIPPED[self.name].is_here
 
 
 def _encoder(name: str, window: int, *aliases: str) -> CatalogEntry:
@@ -68,6 +74,7 @@ def _vision(name: str) -> CatalogEntry:
 
 
 ENTRIES: tuple[CatalogEntry, ...] = (
+    CatalogEntry(name="rerankd-multi", family=LATE_INTERACTION),
     CatalogEntry(name="rerankd-mini", family=LATE_INTERACTION),
     CatalogEntry(name="rerankd-lexical", family=LEXICAL),
     _encoder("BAAI/bge-reranker-v2-m3", 1024, "Pro/BAAI/bge-reranker-v2-m3"),
@@ -121,7 +128,8 @@ def how_to_get(name: str) -> str | None:
     if entry is None:
         return None
     if entry.ships_inside:
-        return f"Serve it: `rerankd serve --model {entry.name}`."
+        get = "" if entry.is_here else f"Get it: `{SHIPPED[entry.name].install}`. "
+        return f"{get}Serve it: `rerankd serve --model {entry.name}`."
     alias = f" --alias {name}={entry.name}" if name in STAND_INS else ""
     steps = (
         f"Get it: `rerankd pull {entry.name}`, then serve it: "

@@ -26,6 +26,7 @@ class Shipped:
     folder: str  # in the package
     open: Callable[[Path, int], Model]  # the files, and what may be remembered of texts, in bytes
     install: str = "pip install rerankd"  # gets the package
+    beside: tuple[str, ...] = ()  # what stays served by its own name where this model is served
 
     @property
     def is_here(self) -> bool:
@@ -57,10 +58,23 @@ def _mini(folder: Path, cache_bytes: int) -> Model:
     return load_mini(folder, cache_bytes=cache_bytes)
 
 
+def _multi(folder: Path, cache_bytes: int) -> Model:
+    from rerankd.models.multi import load_multi  # here: 0.4 s to import
+
+    return load_multi(folder, cache_bytes=cache_bytes)
+
+
 _OURS: Final = "rerankd.builtin"
 SHIPPED: Final[dict[str, Shipped]] = {
     "rerankd-mini": Shipped(package=_OURS, folder="mini", open=_mini),
     "rerankd-lexical": Shipped(package=_OURS, folder="lexical", open=_lexical),
+    "rerankd-multi": Shipped(
+        package="rerankd_multi",
+        folder="model",
+        open=_multi,
+        install="pip install ./packages/rerankd-multi",
+        beside=("rerankd-mini", "rerankd-lexical"),
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from rerankd.core.names import Names
 from rerankd.core.options import LoadOptions
 from rerankd.models import catalog
 from rerankd.models.load import Spec, resolve
+from rerankd.models.shipped import SHIPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ def plan(
     """Resolve what the operator wrote.
 
     Args:
-        models: catalog names or folders; empty = the catalog's default.
+        models: catalog names or folders; empty = the catalog's default. What is to stay served
+            beside one of them is added.
         aliases: served name -> model; a catalog model that ships inside and is only named by an
             alias is served as well.
         options: model name, as written or as served -> what the operator chose for it.
@@ -64,6 +66,9 @@ def plan(
         as_written[written] = spec.name
         if specs.setdefault(spec.name, spec) != spec:
             raise StartError(f"--model {written}: a model named {spec.name} is served already.")
+    for name in tuple(specs):
+        beside = SHIPPED[name].beside if name in SHIPPED else ()
+        specs |= {other: resolve(other) for other in beside if other not in specs}
     if unused:
         raise StartError(
             f"model.{min(unused)}: no such model is served; served are {', '.join(specs)}."

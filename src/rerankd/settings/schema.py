@@ -114,7 +114,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             description="Vectors of documents that `rerankd-mini` keeps, of one long document a "
-            "quarter of this at most; 0 = none.",
+            "quarter of this at most; `rerankd-multi` half as much more again for its second "
+            "encoder; 0 = none.",
         ),
     ] = VECTOR_CACHE_BYTES
     share_caches: Annotated[
@@ -227,7 +228,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(
             description="Catalog names or folders to serve, the first is the default; "
-            "none = `rerankd-mini`."
+            "none = `rerankd-multi` where it is installed, else `rerankd-mini`."
         ),
         Flag(
             "--model",

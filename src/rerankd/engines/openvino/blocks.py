@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.engines.encoder import EncoderConfig, Int8Rows, Weights
+from rerankd.engines.encoder import WORDS, EncoderConfig, Int8Rows, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
-WORDS = "embeddings.word_embeddings.weight"
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
 
 

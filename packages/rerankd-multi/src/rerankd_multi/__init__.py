@@ -1,0 +1,1 @@
+"""The files of rerankd-multi, in `model/`. Data only: rerankd reads and runs them."""
