@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from rerankd.measure.collection import Candidates, Collection, Text, read_collection
+from rerankd.measure.collection import Candidates, Collection, CollectionText, read_collection
 
 FOREIGN = ("de", "es", "zh", "ru")
 Place = Callable[[str, str, bool], bool]  # question, passage, whether it answers -> is it in B
@@ -48,8 +48,12 @@ def write(asked: Collection, read: Collection, place: Place, out: Path) -> None:
     """One collection: documents are named by language and id."""
     out.mkdir(parents=True, exist_ok=True)
     encode = msgspec.json.encode
-    documents = [Text(id=f"own-{id_}", text=text) for id_, text in asked.documents.items()]
-    documents += [Text(id=f"other-{id_}", text=text) for id_, text in read.documents.items()]
+    documents = [
+        CollectionText(id=f"own-{id_}", text=text) for id_, text in asked.documents.items()
+    ]
+    documents += [
+        CollectionText(id=f"other-{id_}", text=text) for id_, text in read.documents.items()
+    ]
     lists: list[Candidates] = []
     judged: list[str] = []
     for question, grades in asked.qrels.items():
@@ -59,7 +63,7 @@ def write(asked: Collection, read: Collection, place: Place, out: Path) -> None:
         names = {p: f"{'other' if there else 'own'}-{p}" for p, there in sides.items()}
         lists.append(Candidates(qid=question, docs=list(names.values())))
         judged += [f"{question}\t{names[id_]}\t1" for id_ in sorted(answers)]
-    texts = [Text(id=id_, text=text) for id_, text in asked.queries.items()]
+    texts = [CollectionText(id=id_, text=text) for id_, text in asked.queries.items()]
     for name, lines in (("queries", texts), ("docs", documents), ("candidates", lists)):
         (out / f"{name}.jsonl").write_bytes(b"\n".join(map(encode, lines)) + b"\n")
     (out / "qrels.tsv").write_text("\n".join(judged) + "\n", encoding="utf-8")
