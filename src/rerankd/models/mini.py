@@ -15,9 +15,18 @@ from rerankd.core.options import VECTOR_CACHE_BYTES
 from rerankd.engines import lexical, token_vectors
 from rerankd.engines.encoder import EncoderConfig, tensor_shapes
 from rerankd.engines.late_interaction import LateInteractionEngine
+from rerankd.engines.shared import SharedEncoders
 from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.models.base import ModelCard
-from rerankd.models.builtin_files import CONFIG, TOKENIZER, Folder, Size, Sizes, Tensors
+from rerankd.models.builtin_files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    Folder,
+    Size,
+    Sizes,
+    Tensors,
+)
 from rerankd.models.families import LATE_INTERACTION
 from rerankd.models.late_interaction import LateInteractionModel
 from rerankd.models.mixture import ForeignShare, Mixture
@@ -45,6 +54,9 @@ CARD: Final = ModelCard(
     named_by_catalog=True,
     revision="1",
 )
+
+
+_ENCODERS: Final = SharedEncoders()  # rerankd-multi uses ours
 
 
 class HeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -140,7 +152,7 @@ def load_parts(path: Path, cache_bytes: int) -> Parts:
     if window.tokens > sizes.max_length:
         raise folder.damaged(CONFIG, "the window is over the encoder's positions")
     vectors = TokenVectors(
-        TokenEncoder(sizes, tensors),
+        _ENCODERS.use((config.sha256[WEIGHTS], sizes), lambda: TokenEncoder(sizes, tensors)),
         query_window=window,
         document_window=window,
         idf=tensors.plain(PIECE_IDF, np.float32),
