@@ -10,7 +10,7 @@ Sources: Khattab & Zaharia 2020, arXiv:2004.12832 (MaxSim); Robertson & Zaragoza
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -63,6 +63,13 @@ class TextRow(Row):
     query: Text
     document: Text
     given: tuple[float, ...] = ()  # what the model tells its own mixture of the pair
+    # Counted once: a list of known documents takes little more time than this.
+    _tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count."""
+        terms = self.query.terms.size + self.document.terms.size
+        object.__setattr__(self, "_tokens", max(self.ids.size, terms // TERMS_PER_TOKEN))
 
     @property
     def tokens(self) -> int:
@@ -70,8 +77,7 @@ class TextRow(Row):
 
         A text without spaces may be one piece and a million terms.
         """
-        terms = self.query.terms.size + self.document.terms.size
-        return max(int(self.ids.size), terms // TERMS_PER_TOKEN)
+        return self._tokens
 
     def key(self) -> tuple[int, bytes]:
         """By the texts themselves: different texts may have the same word pieces."""
@@ -84,12 +90,18 @@ class TextRow(Row):
 
 def text_row(query: Text, document: Text, given: tuple[float, ...] = ()) -> TextRow:
     """The row of a pair; a pair without any word piece has one reserved id, which counts as 1."""
-    seen = [_pieces(query, document, i) for i in range(len(query.pieces))]
-    asked = [pair[0] for pair in seen if pair is not None]
-    ids = np.concatenate([*asked, *(pair[1] for pair in seen if pair is not None), _NO_IDS])
+    asked: list[TokenIds] = []
+    read: list[TokenIds] = []
+    second = 0
+    for of_query, of_document in zip(query.pieces, document.pieces, strict=True):
+        if of_query is not None and of_document is not None:
+            asked.append(of_query)
+            read.append(of_document)
+            second += of_query.size
+    ids = np.concatenate((*asked, *read)) if asked else _NO_IDS
     if ids.size == 0:
         ids = np.array([NOTHING], dtype=np.int32)
-    return TextRow(ids, sum(pieces.size for pieces in asked), query, document, given)
+    return TextRow(ids, second, query, document, given)
 
 
 _NO_IDS: Final = np.empty(0, dtype=np.int32)
