@@ -1,4 +1,4 @@
-"""rerankd as a library: `FOLDER fp32|int8`."""
+"""rerankd as a library: `FOLDER fp32|int8`, or `MODEL` that ships with it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from rerankd.models.load import resolve
 
 def load() -> worker.Score:
     """The model as the server would load it, self-check included."""
-    folder, precision = sys.argv[1:]
-    options = LoadOptions(quantization="int8" if precision == "int8" else None)
-    reranker = Reranker.of(load_model(resolve(folder, options)))
+    model, *precision = sys.argv[1:]
+    if precision:
+        options = LoadOptions(quantization="int8" if precision == ["int8"] else None)
+        reranker = Reranker.of(load_model(resolve(model, options)))
+    else:
+        reranker = Reranker(model)
 
     def score(query: str, documents: Sequence[str]) -> Sequence[float]:
         hits = reranker.rank(query, documents, raw_scores=True)

@@ -97,9 +97,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(model: Path | str, *flags: str) -> Generator[Server]:
-    """A server on a free port of this machine, stopped at the end."""
-    command = [sys.executable, "-m", "rerankd", "serve", "--model", str(model), "--port", "0"]
+def serving(model: Path | str | None, *flags: str) -> Generator[Server]:
+    """A server on a free port of this machine, stopped at the end; without a model, the default."""
+    named = [] if model is None else ["--model", str(model)]
+    command = [sys.executable, "-m", "rerankd", "serve", *named, "--port", "0"]
     env = os.environ | {"RERANKD_API_KEYS": ",".join(KEYS), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - our own program
         [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env

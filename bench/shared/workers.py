@@ -25,21 +25,23 @@ class Answer(TypedDict):
     cpu_s: float
 
 
-def environment() -> dict[str, str]:
-    """For every process that is timed: offline, all cores, rerankd from this checkout."""
+def environment(source: Path = SRC) -> dict[str, str]:
+    """For every process that is timed: offline, all cores, rerankd from this checkout's src."""
     return os.environ | {
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "true",
         "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
-        "PYTHONPATH": str(SRC),
+        "PYTHONPATH": str(source),
     }
 
 
 class Worker:
     """One loaded engine in a process of its own."""
 
-    def __init__(self, label: str, python: Path, script: str, *arguments: str) -> None:
-        """Start it; wait() until the model is loaded."""
+    def __init__(
+        self, label: str, python: Path, script: str, *arguments: str, source: Path = SRC
+    ) -> None:
+        """Start it, with rerankd from that folder; wait() until the model is loaded."""
         self.label = label
         self._log = Path(tempfile.gettempdir()) / f"bench-{label.replace(' ', '-')}.log"
         with self._log.open("w") as log:
@@ -49,7 +51,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=environment(source),
             )
         self.ready_s = 0.0
 
