@@ -40,7 +40,7 @@ BY_IMPORT = {  # of pins/; else core
 }
 KEY = "sk-0123456789abcdef0123456789abcdef"
 GIVEN = f"""\
-key, model, query = {KEY!r}, "rerankd-mini", "What is the capital of France?"
+key, model, query = {KEY!r}, "rerankd-multi", "What is the capital of France?"
 documents = ["Berlin is the capital of Germany.", "Paris is the capital of France."]
 """
 PATIENCE_S = 180
@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cache", type=Path)
     cache = parser.parse_args().cache
-    command = ["-m", "rerankd", "serve", "--port", "0", "--alias", "gte-rerank=rerankd-mini"]
+    command = ["-m", "rerankd", "serve", "--port", "0", "--alias", "gte-rerank=rerankd-multi"]
     found: list[bool] = []
     with serving(command, env={"RERANKD_API_KEYS": KEY}) as server:
         for page, environment in ENVIRONMENTS.items():

@@ -23,7 +23,7 @@ PROGRAMS = ("curl", "openssl", "python", "rerankd")
 # What the page says that a section prints.
 PRINTS = {
     "You build a RAG app": ['"index":1', "To reset the password, open Settings, Security."],
-    "You run a gateway": ['"id":"BAAI/bge-reranker-v2-m3"', '"model":"rerankd-mini"'],
+    "You run a gateway": ['"id":"BAAI/bge-reranker-v2-m3"', '"model":"rerankd-multi"'],
     "You run it for several teams": ["rerankd_requests_total", "Invalid token"],
     "You measure ranking quality": ["rerankd-lexical", "input-order", "nDCG@10"],
     "You want no server": ["Paris is the capital of France.", "top_n is 0", '"line":2,'],

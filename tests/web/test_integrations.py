@@ -39,7 +39,7 @@ async def test_elasticsearch_sends_what_its_page_configures_and_finds_its_scores
         sent = sent.replace(f"${{{name}}}", json.dumps(value))
     headers = {k: v.replace("${api_key}", KEY) for k, v in settings["headers"].items()}
     path = settings["url"].removeprefix("http://HOST:8000")
-    async with running(KEYS, aliases={"rerankd-mini": "fake-model"}) as (client, _):
+    async with running(KEYS, aliases={"rerankd-multi": "fake-model"}) as (client, _):
         answered = await client.post(path, content=sent, headers=headers)
     assert answered.status_code == 200, answered.text
     parser = settings["response"]["json_parser"]
@@ -50,7 +50,7 @@ async def test_elasticsearch_sends_what_its_page_configures_and_finds_its_scores
 
 async def test_flowises_azure_node_is_answered() -> None:
     alias = "Cohere-rerank-v4.0-fast"
-    assert f"--alias {alias}=rerankd-mini" in block("flowise", "rerankd")
+    assert f"--alias {alias}=rerankd-multi" in block("flowise", "rerankd")
     sent = {
         "model": alias,
         "top_n": 2,

@@ -171,7 +171,7 @@ def route_models(port: int) -> str:
         f"""
   - model_name: {provider}
     litellm_params:
-      model: {provider}/rerankd-mini
+      model: {provider}/rerankd-multi
       api_base: http://127.0.0.1:{port}{below}
       api_key: os.environ/RERANKD_KEY
     model_info: {{mode: rerank, input_cost_per_token: {TOKEN}, input_cost_per_query: {SEARCH}}}
