@@ -54,7 +54,8 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
     Parameters
     ----------
     model
-        Catalog name or checkpoint folder; default: the model that ships inside.
+        Catalog name or checkpoint folder. Default: rerankd-multi where it is installed, else
+        rerankd-mini.
     variant
         Another way to run it, as in its settings: quantization=int8 or engine=torch,precision=bf16;
         repeatable. Compared with the settings' defaults (fp32 on the CPU).

@@ -21,7 +21,7 @@ def doctor(model: str = catalog.DEFAULT, /) -> None:
     ----------
     model
         Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
-        Default: the model that ships inside.
+        Default: rerankd-multi where it is installed, else rerankd-mini.
     """
     spec = model_spec(model, "rerankd doctor")
     started = time.perf_counter()

@@ -63,7 +63,8 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         such; each model reranks their candidates.
     model
         Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
-        Repeatable; the others are compared with the first. Default: the model that ships inside.
+        Repeatable; the others are compared with the first. Default: rerankd-multi where it is
+        installed, else rerankd-mini.
     features
         Late-interaction models: also what cosine and MaxSim alone would rank.
     baseline
@@ -137,7 +138,7 @@ class _To(NamedTuple):
 
 
 class _Chosen:
-    """Models and baselines of the command line; without any, the model that ships inside."""
+    """Models and baselines of the command line; without any, the default model."""
 
     def __init__(
         self, models: list[str] | None, baselines: list[Baseline] | None, *, features: bool

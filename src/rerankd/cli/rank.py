@@ -66,7 +66,7 @@ def rank(  # noqa: PLR0913 - a parameter is a flag
         A file with one document per line, or a .jsonl file with {"text": …} lines; - for stdin.
     model
         Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
-        Default: the model that ships inside.
+        Default: rerankd-multi where it is installed, else rerankd-mini.
     top_n
         How many to show; default all.
     raw_scores

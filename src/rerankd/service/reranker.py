@@ -34,7 +34,7 @@ class Reranker:
         """Load a model.
 
         Args:
-            model: a catalog name or a checkpoint folder; None = the default that ships inside.
+            model: a catalog name or a checkpoint folder; None = the default.
             window_tokens: longest row; None = the model card's.
 
         Raises:
