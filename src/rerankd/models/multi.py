@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -107,9 +108,12 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
             PIECE_SCRIPTS: (sizes.vocab,),
         }
     )
-    tokenizer, notes = read_any_tokenizer(folder, sizes.vocab)
+    with ThreadPoolExecutor(1) as thread:  # compiling needs no interpreter, the vocabulary does
+        encoder = thread.submit(TokenEncoder, sizes, tensors, words=tensors.four_bits(WORDS))
+        tokenizer, notes = read_any_tokenizer(folder, sizes.vocab)
+        text_encoder = TextEncoder(tokenizer)
     vectors = TokenVectors(
-        TokenEncoder(sizes, tensors, words=tensors.four_bits(WORDS)),
+        encoder.result(),
         query_window=_window(config, config.query_prompt, tokenizer, files),
         document_window=_window(config, config.passage_prompt, tokenizer, files),
         idf=tensors.plain(PIECE_IDF, np.float32),
@@ -122,7 +126,7 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
     return LateInteractionModel(
         replace(CARD, notes=notes),
         LateInteractionEngine({mini.ENCODER: english.vectors, ENCODER: vectors}, given=GIVEN),
-        [english.text_encoder, TextEncoder(tokenizer)],
+        [english.text_encoder, text_encoder],
         _head(config.head, english, tensors.plain(PIECE_SCRIPTS, np.uint8), files),
         window_pieces=config.window_pieces,
         cache_bytes=cache_bytes * 5 // 2 // mini.TEXT_SHARE,
