@@ -113,7 +113,7 @@ class Full:
 
 def naive_graph(config: DecoderConfig, weights: MadeUp) -> Any:
     """All layers for all tokens, and the whole head: (T, vocabulary)."""
-    graph = qwen.Layers(config, weights)
+    graph = qwen.QwenLayers(config, weights)
     table = weight(weights, EMBEDDINGS)
     x = take(table, graph.inputs.ids)
     for index in range(config.layers):
@@ -124,7 +124,7 @@ def naive_graph(config: DecoderConfig, weights: MadeUp) -> Any:
     return ov.Model([ops.result(logits, name="logits")], used, "naive")
 
 
-def unused(inputs: qwen.Inputs) -> tuple[Any, Any]:
+def unused(inputs: qwen.QwenInputs) -> tuple[Any, Any]:
     """Inputs that the naive graph has no use for."""
     return inputs.last, inputs.keep
 
