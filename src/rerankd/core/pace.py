@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 _STRETCH_S: Final = 0.05
-_HOPE_S: Final = 0.002  # a shorter stretch says nothing, not even of the best
+# A shorter stretch says nothing, not even of the best; nor does one of fewer tokens, unless it is
+# long: a tiny request takes as long as its way through the server.
+_HOPE_S, _HOPE_TOKENS, _LONG_S = 0.002, 256, 0.5
 # Stretches together, before anybody is refused by them: a moment in which the machine did something
 # else while a tiny request ran says nothing.
 _SURE_S, _SURE_TOKENS = 0.25, 512
@@ -71,8 +73,9 @@ class Pace:
         """So many tokens are done now; more = there is still work."""
         self._ran += tokens
         if self._since is not None and now - self._since >= _HOPE_S:
-            rate = (self._ran - self._other) / (now - self._since)
-            self.best_tokens_per_s = max(self.best_tokens_per_s, rate)
+            hoped, seconds = self._ran - self._other, now - self._since
+            if hoped >= _HOPE_TOKENS or seconds >= _LONG_S:
+                self.best_tokens_per_s = max(self.best_tokens_per_s, hoped / seconds)
         if self._since is not None and now - self._since >= _STRETCH_S:
             self._learn(now - self._since)
             self._since, self._ran, self._other = now, 0, 0
