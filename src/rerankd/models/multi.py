@@ -25,7 +25,7 @@ from rerankd.models.late_interaction import LateInteractionModel
 from rerankd.models.multi_head import GIVEN, Bytes, Languages, MultiHead
 from rerankd.models.shipped import SHIPPED
 from rerankd.models.text_encoder import TextEncoder
-from rerankd.models.tokenizer_file import read_any_tokenizer
+from rerankd.models.tokenizer_file import read_own_tokenizer
 
 if TYPE_CHECKING:
     from rerankd.models.tokens import AnyTokenizer
@@ -110,7 +110,8 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
     )
     with ThreadPoolExecutor(1) as thread:  # compiling needs no interpreter, the vocabulary does
         encoder = thread.submit(TokenEncoder, sizes, tensors, words=tensors.four_bits(WORDS))
-        tokenizer, notes = read_any_tokenizer(folder, sizes.vocab)
+        loaded = thread.submit(_english, cache_bytes)
+        tokenizer, notes = read_own_tokenizer(folder, sizes.vocab)
         text_encoder = TextEncoder(tokenizer)
     vectors = TokenVectors(
         encoder.result(),
@@ -120,8 +121,7 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
         cache_bytes=cache_bytes * 3 // 2,  # a document takes about half as much more than in mini
         common_idf=config.common_idf,
     )
-    with SHIPPED[mini.CARD.name].files() as shipped:
-        english = mini.load_parts(shipped, cache_bytes)
+    english = loaded.result()
     give_back()  # what reading the vocabulary and the matrices took: 50 MB
     return LateInteractionModel(
         replace(CARD, notes=notes),
@@ -131,6 +131,11 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
         window_pieces=config.window_pieces,
         cache_bytes=cache_bytes * 5 // 2 // mini.TEXT_SHARE,
     )
+
+
+def _english(cache_bytes: int) -> mini.Parts:
+    with SHIPPED[mini.CARD.name].files() as folder:
+        return mini.load_parts(folder, cache_bytes)
 
 
 def _head(fields: HeadFields, english: mini.Parts, scripts: Bytes, files: Folder) -> MultiHead:

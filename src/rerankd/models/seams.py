@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import regex
 
-from rerankd.models.joined_pairs import BytePairs, JoinedPairs, UnigramPairs
+from rerankd.models.joined_pairs import JoinedPairs
 from rerankd.models.tokenizer_parts import AddedToken, Parts
 
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ class Seams:
         self._inside = regex.compile(_INSIDE)
         self._added = parts.added
         self._longest = max((len(token.content) for token in parts.added), default=0)
-        self._joined: JoinedPairs | None = None
-        if parts.falls_apart:
-            pairs = UnigramPairs if parts.kind == "unigram" else BytePairs
-            self._joined = pairs(parts.vocabulary)
+        self._joined = parts.joined
         self._long_run = _long_run(parts)
 
     def keep_words_whole(self) -> None:

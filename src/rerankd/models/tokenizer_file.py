@@ -73,6 +73,19 @@ def read_any_tokenizer(folder: Path, vocab: int) -> tuple[AnyTokenizer, tuple[st
     return tokenizer, (_SLOWLY,)
 
 
+def read_own_tokenizer(folder: Path, vocab: int) -> tuple[AnyTokenizer, tuple[str, ...]]:
+    """As read_any_tokenizer(), of a file that has the SHA-256 of one of ours.
+
+    Limits are for what somebody else wrote, and so are texts that are tried beside the recorded
+    ones.
+    """
+    data = read_bytes(folder / "tokenizer.json", MAX_TOKENIZER_BYTES)
+    unigram = read_unigram(data)
+    if unigram is not None and unigram.largest_id < vocab and gives_known_ids(unigram):
+        return unigram, ()
+    return read_any_tokenizer(folder, vocab)
+
+
 def _checked(path: Path, data: bytes, parts: PatternParts, vocab: int) -> Tokenizer:
     tokenizer = _built(path, data)
     _check_ids(path, tokenizer.get_vocab(with_added_tokens=True).values(), vocab)

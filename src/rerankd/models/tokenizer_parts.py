@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from rerankd.models.joined_pairs import BytePairs, JoinedPairs, UnigramPairs
 from rerankd.models.unigram_steps import Collapsed, Mapped
 from rerankd.models.unigram_tokenizer import UnigramTokenizer
 
@@ -101,10 +102,8 @@ class Parts:
     collapses_spaces: bool
     expands: bool  # one character may become 18
     word_limit: int | None  # longer words are one unknown token
-    # Whether a word falls apart wherever no entry of the vocabulary reaches across.
-    kind: Literal["wordpiece", "bpe", "unigram"]
-    falls_apart: bool
-    vocabulary: tuple[str, ...]
+    # A word falls apart wherever no entry of the vocabulary reaches across; None: or not.
+    joined: JoinedPairs | None
     added: tuple[AddedToken, ...]
 
 
@@ -125,7 +124,6 @@ def read_parts(tokenizer: AnyTokenizer) -> Parts | None:
     if splitter is None or not local or (splitter == "bytes" and (strips or spaces)):
         return None
     model = found.model
-    whole = model.byte_fallback or model.continuing_subword_prefix or model.end_of_word_suffix
     return Parts(
         splitter=splitter,
         splits_chinese=any(part.handle_chinese_chars for part in normal),
@@ -133,10 +131,7 @@ def read_parts(tokenizer: AnyTokenizer) -> Parts | None:
         collapses_spaces=bool(spaces),
         expands=any(part.type in _EXPAND for part in normal),
         word_limit=model.max_input_chars_per_word if model.type == "WordPiece" else None,
-        kind=_KINDS[model.type],
-        falls_apart=model.type != "WordPiece"
-        and not (whole or model.ignore_merges or model.dropout or model.fuse_unk),
-        vocabulary=tuple(_pieces(model.vocab)),
+        joined=_joined(model),
         added=tuple(_added(each, tokenizer) for each in found.added_tokens),
     )
 
@@ -150,9 +145,7 @@ def _unigram_parts(tokenizer: UnigramTokenizer) -> Parts:
         collapses_spaces=any(isinstance(step, Collapsed) for step in form.steps),
         expands=any(isinstance(step, Mapped) for step in form.steps),
         word_limit=None,
-        kind="unigram",
-        falls_apart=True,
-        vocabulary=tokenizer.model.pieces(),
+        joined=tokenizer.model.joined,
         added=tuple(
             AddedToken(
                 normal(token.content) if token.normalized else token.content,
@@ -164,11 +157,12 @@ def _unigram_parts(tokenizer: UnigramTokenizer) -> Parts:
     )
 
 
-_KINDS: Final[dict[str, Literal["wordpiece", "bpe", "unigram"]]] = {
-    "WordPiece": "wordpiece",
-    "BPE": "bpe",
-    "Unigram": "unigram",
-}
+def _joined(model: _Model) -> JoinedPairs | None:
+    whole = model.byte_fallback or model.continuing_subword_prefix or model.end_of_word_suffix
+    if whole or model.ignore_merges or model.dropout or model.fuse_unk or model.type == "WordPiece":
+        return None
+    pairs = UnigramPairs if model.type == "Unigram" else BytePairs
+    return pairs(_pieces(model.vocab))
 
 
 def _flat(part: _Part | None, inner: Literal["normalizers", "pretokenizers"]) -> Iterator[_Part]:

@@ -32,14 +32,14 @@ from rerankd.models.sentencepiece_file import sentencepiece_file
 from rerankd.models.unigram_tables import (
     BLANK,
     PREFIX,
+    Counts,
     Floats,
+    JoinedCharacters,
     as_read,
     bonuses,
     check_vocabulary,
     code_points,
     next_slot,
-    pair_bits,
-    pair_slot,
     piece_prefixes,
     repeated_units,
     rounded,
@@ -58,7 +58,6 @@ _WORD: Final = re.compile(" ?[^ ]*")
 _NEVER: Final = "\uffff\ufffe"  # no text is made of it: it only carries the worst score
 
 Ids = npt.NDArray[np.int32]
-Counts = npt.NDArray[np.int64]
 Span = tuple[int, int]  # id, code points
 
 
@@ -78,23 +77,24 @@ class UnigramModel:
         """
         from sentencepiece import SentencePieceProcessor  # here: only such models need it
 
-        check_vocabulary(pieces, scores, unknown)
+        sizes, codes = code_points(pieces)
+        check_vocabulary(pieces, scores, unknown, sizes, codes)
         self._scores, self.unknown = scores, unknown
         self._unknown_piece = pieces[unknown]
         self._worst = float(scores.min())
-        self._longest = max(map(len, pieces))
-        codes, owner = code_points(pieces)
+        self._longest = int(sizes.max())
+        owner = np.repeat(np.arange(sizes.size), sizes)
         adjusted = rounded(scores + bonuses(pieces, scores, codes, owner))
         self._adjusted = np.append(adjusted, rounded(self._worst))
-        self._pairs = pair_bits(codes, owner)
+        self.joined = JoinedCharacters(codes, owner)
         file = sentencepiece_file([*pieces, _NEVER], self._adjusted, unknown)
         # The library's own types are partly unknown.
         self._library: Any = SentencePieceProcessor(model_proto=file)
         self._adjusted[unknown] = 0.0
-        self._units = repeated_units(pieces)
-        self._prefixes = piece_prefixes(codes, owner)
+        self._units = repeated_units(pieces, sizes, codes)
+        self._prefixes = piece_prefixes(sizes, codes)
         self._remembered = lru_cache(REMEMBERED)(self._word)
-        self._sizes = np.fromiter(map(len, [*pieces, ""]), np.uint8, len(pieces) + 1)
+        self._sizes = np.append(sizes, 0).astype(np.uint8)
         self._sizes[unknown] = 0
         known = (*np.flatnonzero(np.bincount(codes)).tolist(), ord(" "))
         self._strange = re.compile(f"({character_class(known, others=True)}+)")
@@ -103,10 +103,6 @@ class UnigramModel:
     def size(self) -> int:
         """Pieces."""
         return self._scores.size
-
-    def pieces(self) -> tuple[str, ...]:
-        """All, by id."""
-        return tuple(self._library.id_to_piece(list(range(self.size))))
 
     def piece(self, at: int) -> str:
         """Of an id."""
@@ -198,8 +194,7 @@ class UnigramModel:
     def _inside(self, text: str, middle: int, first: int) -> int:
         """Where a word without a blank may be cut: between `first` and `middle`, or behind it."""
         for at in chain(range(middle, first, -1), range(middle + 1, len(text))):
-            pair = pair_slot(ord(text[at - 1]), ord(text[at]))
-            if text[at] == " " or not self._pairs[pair >> 3] >> (pair & 7) & 1:
+            if text[at] == " " or not self.joined.spans(text[at - 1], text[at]):
                 return at
         return len(text)
 

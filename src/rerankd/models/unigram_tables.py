@@ -19,6 +19,7 @@ PIECE: Final = 2  # a piece ends
 _SLOT_BITS: Final = 22
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @cache
@@ -34,10 +35,14 @@ def as_read(score: float) -> float:
     return math.copysign(float(int(whole + digits)) / 10.0 ** len(digits), score)
 
 
-def repeated_units(pieces: Sequence[str]) -> npt.NDArray[np.int32]:
+def repeated_units(
+    pieces: Sequence[str], sizes: Counts, codes: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.int32]:
     """What a piece repeats, as a number, (V + 1,): "!!" and "!!!" have one, and "!"; others -1."""
     units: dict[str, list[int]] = {}
-    for index, piece in enumerate(pieces):
+    may_repeat: list[int] = _may_repeat(sizes, codes).tolist()
+    for index in may_repeat:
+        piece = pieces[index]
         period = (piece + piece).find(piece, 1)
         if period < len(piece):
             units.setdefault(piece[:period], []).append(index)
@@ -45,13 +50,30 @@ def repeated_units(pieces: Sequence[str]) -> npt.NDArray[np.int32]:
     for number, some in enumerate(units.values()):
         found[some] = number
     numbers = {unit: number for number, unit in enumerate(units)}
-    for index, piece in enumerate(pieces):
-        if piece in numbers:
-            found[index] = numbers[piece]
+    for index in [index for index, piece in enumerate(pieces) if piece in numbers]:
+        found[index] = numbers[pieces[index]]
     return found
 
 
-def check_vocabulary(pieces: Sequence[str], scores: Floats, unknown: int) -> None:
+def _may_repeat(sizes: Counts, codes: npt.NDArray[np.uint32]) -> Counts:
+    """Pieces whose ends are as if they were something several times, in order."""
+    last = np.cumsum(sizes) - 1
+    first = last - sizes + 1
+    found = np.zeros(sizes.size, np.bool_)
+    for period in range(1, int(sizes.max()) // 2 + 1):
+        some = np.flatnonzero((sizes > period) & (sizes % period == 0))
+        begins = codes[first[some]] == codes[first[some] + period]
+        found[some] |= begins & (codes[last[some]] == codes[last[some] - period])
+    return np.flatnonzero(found)
+
+
+def check_vocabulary(
+    pieces: Sequence[str],
+    scores: Floats,
+    unknown: int,
+    sizes: Counts,
+    codes: npt.NDArray[np.uint32],
+) -> None:
     """Refuse one that cannot be searched here.
 
     Raises:
@@ -59,29 +81,28 @@ def check_vocabulary(pieces: Sequence[str], scores: Floats, unknown: int) -> Non
     """
     if not 0 <= unknown < len(pieces) or len(set(pieces)) != len(pieces):
         raise ValueError("its pieces are not all different, or none is for unknown characters")
-    if not all(pieces) or max(map(len, pieces)) > LONGEST_PIECE:
+    if int(sizes.min()) == 0 or int(sizes.max()) > LONGEST_PIECE:
         raise ValueError(f"a piece is empty, or has more than {LONGEST_PIECE} characters")
-    if (
-        any(BLANK in piece[1:] or " " in piece or "\0" in piece for piece in pieces)
-        or BLANK not in pieces
-    ):
+    blanks, first = codes == ord(BLANK), np.cumsum(sizes) - sizes
+    alone = bool((blanks[first] & (sizes == 1)).any())
+    blanks[first] = False
+    if blanks.any() or ((codes == ord(" ")) | (codes == 0)).any() or not alone:
         raise ValueError("a piece reaches across a blank, or none stands for a blank alone")
     if not np.isfinite(scores).all() or (scores.astype(np.float32) != scores).any():
         raise ValueError("its scores are no float32 values")
 
 
-def code_points(pieces: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """The code points of all pieces, (N,), and the piece that each is of, (N,)."""
+def code_points(pieces: Sequence[str]) -> tuple[Counts, npt.NDArray[np.uint32]]:
+    """How many each piece has, (V,), and all of them, one piece's behind the other's, (N,)."""
     codes = np.frombuffer("".join(pieces).encode("utf-32-le"), np.uint32)
-    sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
-    return codes, np.repeat(np.arange(len(pieces)), sizes)
+    return np.fromiter(map(len, pieces), np.int64, len(pieces)), codes
 
 
 def bonuses(
     pieces: Sequence[str],
     scores: Floats,
     codes: npt.NDArray[np.uint32],
-    owner: npt.NDArray[np.int64],
+    owner: Counts,
 ) -> Floats:
     """What each piece gets for its characters, (V,).
 
@@ -105,21 +126,28 @@ def rounded(scores: Floats | float) -> Floats:
     return np.round(np.asarray(scores) / GRID) * GRID
 
 
-def pair_bits(codes: npt.NDArray[np.uint32], owner: npt.NDArray[np.int64]) -> bytes:
-    """A bit is set for every two characters side by side in a piece, and for some others."""
-    both = owner[1:] == owner[:-1]
-    first, second = codes[:-1][both].astype(np.int64), codes[1:][both].astype(np.int64)
-    bits = np.zeros(1 << _SLOT_BITS, np.bool_)
-    bits[pair_slot(first, second)] = True
-    return np.packbits(bits, bitorder="little").tobytes()
+class JoinedCharacters:
+    """Which characters stand side by side in a piece: where none do, no piece reaches across."""
+
+    def __init__(self, codes: npt.NDArray[np.uint32], owner: Counts) -> None:
+        """Of all pieces' code points, (N,), and the piece that each is of, (N,)."""
+        both = owner[1:] == owner[:-1]
+        first, second = codes[:-1][both].astype(np.int64), codes[1:][both].astype(np.int64)
+        bits = np.zeros(1 << _SLOT_BITS, np.bool_)
+        bits[_pair_slot(first, second)] = True
+        self._bits = np.packbits(bits, bitorder="little").tobytes()
+
+    def spans(self, before: str, after: str) -> bool:
+        """Whether two characters do; true of some others, too: about one in a hundred."""
+        slot: int = _pair_slot(ord(before), ord(after))
+        return bool(self._bits[slot >> 3] >> (slot & 7) & 1)
 
 
-def piece_prefixes(codes: npt.NDArray[np.uint32], owner: npt.NDArray[np.int64]) -> bytes:
+def piece_prefixes(sizes: Counts, codes: npt.NDArray[np.uint32]) -> bytes:
     """By slot: PIECE where a piece ends that was read from its beginning, PREFIX where it goes on.
 
     Slots are shared by some: a piece is looked up, where none begins so the search ends.
     """
-    sizes = np.bincount(owner)
     first = np.cumsum(sizes) - sizes
     slots = np.zeros(sizes.size, np.int64)
     table = np.zeros(1 << _SLOT_BITS, np.uint8)
@@ -136,6 +164,6 @@ def next_slot(slot: Any, code: Any) -> Any:
     return (slot * 0x9E3B + code * 0x2F + 1) & (1 << _SLOT_BITS) - 1
 
 
-def pair_slot(first: Any, second: Any) -> Any:
+def _pair_slot(first: Any, second: Any) -> Any:
     """Where two code points' bit is; of integers, or of arrays."""
     return (first * 0x9E37 ^ second * 0x85) & (1 << _SLOT_BITS) - 1

@@ -178,6 +178,11 @@ class UnigramTokenizer:
         """Every id that it may give."""
         return {*range(self.model.size), *(token.id for token in self.form.added)}
 
+    @property
+    def largest_id(self) -> int:
+        """Of those."""
+        return max([self.model.size - 1, *(token.id for token in self.form.added)])
+
     def get_added_tokens_decoder(self) -> dict[int, Added]:
         """The tokens that are looked for in texts, by id."""
         return {token.id: token for token in sorted(self.form.added, key=lambda each: each.id)}
