@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Callable, Generator
 from hashlib import blake2b
@@ -19,7 +20,14 @@ from rerankd.engines.late_interaction import (
     TextRow,
     text_row,
 )
-from rerankd.engines.lexical import BIGRAM, CHANNEL_BITS, LongDocument
+from rerankd.engines.lexical import (
+    BIGRAM,
+    CHANNEL_BITS,
+    IdfTable,
+    LongDocument,
+    QueryTerms,
+    Weights,
+)
 from rerankd.engines.max_sim import Vectors
 from rerankd.engines.vector_cache import ByteCache
 from tests.engines.drawn import VOCABULARY, WINDOW, DrawnEncoder, drawn_vectors
@@ -238,6 +246,46 @@ def test_terms_are_counted_in_steps_too(monkeypatch: pytest.MonkeyPatch) -> None
         assert sum(steps) == row.tokens
         assert sum(added) == terms.size
         assert max(added) <= 20 * TERMS_PER_TOKEN
+
+
+def test_a_querys_terms_are_looked_up_once_for_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, rows = engine(), some_rows()
+    whole, looked_up = engine().forward(rows), 0
+
+    def noting(query: TokenIds, table: IdfTable, weights: Weights) -> QueryTerms:
+        nonlocal looked_up
+        looked_up += 1
+        return QueryTerms(query, table, weights)
+
+    monkeypatch.setattr("rerankd.engines.late_interaction.QueryTerms", noting)
+    parts = [made.forward(rows[at : at + 10]) for at in range(0, 40, 10)]
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert looked_up == len({row.query.key for row in rows}) == 3
+    del rows
+    gc.collect()
+    made.forward([asked_of(text(5), text(6))])
+    assert looked_up == 4
+    assert len(made.query_terms) == 0  # no longer than the query's rows
+    many = Text(text(5).pieces, np.arange(5000, dtype=np.int32) | WORDS, b"many")
+    made.forward([asked_of(many, text(6))])
+    made.forward([asked_of(many, text(7))])
+    assert looked_up == 6
+    others = [asked_of(text(i), text(6)) for i in range(3, 30)]
+    for each in others:
+        made.forward([each])
+        assert len(made.query_terms) <= 8
+
+
+def test_a_row_is_for_the_encoders_that_see_it() -> None:
+    pieces = text(5, 9).pieces[0], text(7).pieces[0]
+    asked, read = (Text(pieces, text(4).terms, key) for key in (b"q", b"d"))
+    for sees in [(True, True), (True, False), (False, True)]:
+        made = text_row(asked, read, TOLD, sees)
+        same = text_row(asked.seen_by(sees), read.seen_by(sees), TOLD)
+        assert made.pairs == same.pairs
+        assert [pair is not None for pair in made.pairs] == list(sees)
+        assert (made.tokens, made.second) == (same.tokens, same.second)
+        assert (made.query, made.document) == (asked, read)  # no copy of either
 
 
 def test_a_row_left_in_the_middle_leaves_nothing_behind() -> None:

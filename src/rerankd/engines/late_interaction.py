@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from rerankd.engines import lexical, token_vectors
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.freed import give_back
-from rerankd.engines.lexical import NOTHING, IdfTable, LongDocument, QueryTerms, Weights
+from rerankd.engines.lexical import IdfTable, LongDocument, QueryTerms, Weights
 from rerankd.engines.max_sim import Wide
 from rerankd.engines.token_vectors import TokenVectors
 
@@ -28,11 +29,14 @@ TERMS_PER_TOKEN: Final = 512  # they take as long as one piece; usual texts have
 
 # One step of a long document: 0.06 s or so, on all cores.
 _STEP_TOKENS_PER_CORE: Final = 1024
+# How many queries' terms are held as documents are compared with them, and of how many terms.
+_QUERIES_HELD: Final = 8
+_TERMS_HELD: Final = 4096
 # After a row of more, what it and its text's preparation freed is given back.
 _GIVE_BACK_TOKENS: Final = 32_768
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Text:
     """A query or a document as every part of the engine sees it."""
 
@@ -42,6 +46,12 @@ class Text:
     terms: TokenIds  # (M,) terms of models.segment
     key: bytes  # equal for equal texts only, whose pieces, where both have them, are equal
     measured: tuple[float, ...] = ()  # what the model keeps of it for its own use
+    longest: int = field(init=False)  # word pieces, by the encoder with the most of them
+
+    def __post_init__(self) -> None:
+        """Count once: a list of known documents takes little more time than this."""
+        longest = max((p.size for p in self.pieces if p is not None), default=0)
+        object.__setattr__(self, "longest", longest)
 
     @property
     def nbytes(self) -> int:
@@ -58,18 +68,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextRow(Row):
-    """A row that also carries its two texts; `ids` are the pieces of both that are compared."""
+    """A row that carries its two texts in place of `ids`, of which it has none; see text_row()."""
 
     query: Text
     document: Text
-    given: tuple[float, ...] = ()  # what the model tells its own mixture of the pair
-    # Counted once: a list of known documents takes little more time than this.
-    _tokens: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count."""
-        terms = self.query.terms.size + self.document.terms.size
-        object.__setattr__(self, "_tokens", max(self.ids.size, terms // TERMS_PER_TOKEN))
+    # The word pieces of both texts as each encoder sees them; None = it does not see both.
+    pairs: tuple[tuple[TokenIds, TokenIds] | None, ...]
+    given: tuple[float, ...]  # what the model tells its own mixture of the pair
+    counted: int  # `tokens`, counted once: a list of known documents takes little more time
 
     @property
     def tokens(self) -> int:
@@ -77,7 +83,7 @@ class TextRow(Row):
 
         A text without spaces may be one piece and a million terms.
         """
-        return self._tokens
+        return self.counted
 
     def key(self) -> tuple[int, bytes]:
         """By the texts themselves: different texts may have the same word pieces."""
@@ -85,23 +91,29 @@ class TextRow(Row):
 
     def pieces(self, encoder: int) -> tuple[TokenIds, TokenIds] | None:
         """Both texts as one encoder sees them; None = it does not see both."""
-        return _pieces(self.query, self.document, encoder)
+        return self.pairs[encoder]
 
 
-def text_row(query: Text, document: Text, given: tuple[float, ...] = ()) -> TextRow:
-    """The row of a pair; a pair without any word piece has one reserved id, which counts as 1."""
-    asked: list[TokenIds] = []
-    read: list[TokenIds] = []
-    second = 0
-    for of_query, of_document in zip(query.pieces, document.pieces, strict=True):
-        if of_query is not None and of_document is not None:
-            asked.append(of_query)
-            read.append(of_document)
-            second += of_query.size
-    ids = np.concatenate((*asked, *read)) if asked else _NO_IDS
-    if ids.size == 0:
-        ids = np.array([NOTHING], dtype=np.int32)
-    return TextRow(ids, second, query, document, given)
+def text_row(
+    query: Text,
+    document: Text,
+    given: tuple[float, ...] = (),
+    sees: Sequence[bool] | None = None,
+) -> TextRow:
+    """The row of a pair, for the encoders that see it; without any word piece it counts as 1."""
+    pairs: list[tuple[TokenIds, TokenIds] | None] = []
+    asked = read = 0
+    seen = sees or [True] * len(query.pieces)
+    for of_query, of_document, is_seen in zip(query.pieces, document.pieces, seen, strict=True):
+        if is_seen and of_query is not None and of_document is not None:
+            pairs.append((of_query, of_document))
+            asked += of_query.size
+            read += of_document.size
+        else:
+            pairs.append(None)
+    terms = (query.terms.size + document.terms.size) // TERMS_PER_TOKEN
+    tokens = max(asked + read, terms, 1)
+    return TextRow(_NO_IDS, asked, query, document, tuple(pairs), given, tokens)
 
 
 _NO_IDS: Final = np.empty(0, dtype=np.int32)
@@ -126,6 +138,8 @@ class LateInteractionEngine:
         """
         self.encoders = dict(encoders)
         self._table, self._weights = IdfTable.shipped(), Weights()
+        # Of queries whose rows are about: a list runs in many batches.
+        self.query_terms: WeakKeyDictionary[Text, QueryTerms] = WeakKeyDictionary()
         self._slice_tokens = slice_tokens or _STEP_TOKENS_PER_CORE * usable_cores()
         own = [f"{name}.{feature}" for name in encoders for feature in token_vectors.FEATURES]
         self.layout = (*lexical.FEATURES, *own, *given)  # what the K numbers of a row are
@@ -207,9 +221,8 @@ class LateInteractionEngine:
         for i in short:
             groups.setdefault(rows[i].query.key, []).append(i)
         for members in groups.values():
-            asked = rows[members[0]].query.terms
-            terms = [rows[i].document.terms for i in members]
-            words = lexical.features(asked, terms, self._table, self._weights)
+            asked = self._terms_of(rows[members[0]].query)
+            words = asked.features_of([rows[i].document.terms for i in members])
             out[members, : words.shape[1]] = words
         for number, encoder in enumerate(self.encoders.values()):
             seen = {i: pair for i in short if (pair := rows[i].pieces(number)) is not None}
@@ -221,6 +234,17 @@ class LateInteractionEngine:
                 own = [i for i in groups[key] if i in seen]
                 vectors = [documents[rows[i].document.key] for i in own]
                 out[own, self._columns[number]] = encoder.features(query, vectors)
+
+    def _terms_of(self, query: Text) -> QueryTerms:
+        """Made once for all batches of a request."""
+        found = self.query_terms.get(query)
+        if found is None:
+            found = QueryTerms(query.terms, self._table, self._weights)
+            if len(self.query_terms) >= _QUERIES_HELD:
+                self.query_terms.clear()
+            if query.terms.size <= _TERMS_HELD:
+                self.query_terms[query] = found
+        return found
 
     def _long_features(self, row: TextRow) -> Generator[int, None, Wide]:
         """What one row has, (K,), step by step; yields the tokens of each step."""
@@ -237,7 +261,7 @@ class LateInteractionEngine:
         steps = max(wanted, default=most)
         for _, each in compared:
             each.begin(steps)
-        words = LongDocument(QueryTerms(query.terms, self._table, self._weights))
+        words = LongDocument(self._terms_of(query))
         for step in range(steps):
             for _, each in compared:
                 each.step()
@@ -249,11 +273,6 @@ class LateInteractionEngine:
         for columns, each in compared:
             out[columns] = each.features()[0]
         return out
-
-
-def _pieces(query: Text, document: Text, encoder: int) -> tuple[TokenIds, TokenIds] | None:
-    asked, read = query.pieces[encoder], document.pieces[encoder]
-    return None if asked is None or read is None else (asked, read)
 
 
 def _share(size: int, step: int, steps: int) -> slice:

@@ -198,6 +198,17 @@ class QueryTerms:
         phrase = np.sum(counts.pairs * self._pair_share, axis=1)
         return np.stack((bm25, coverage, phrase), axis=1)
 
+    def features_of(self, documents: Sequence[TokenIds]) -> Floats:
+        """[BM25 / its largest value for this query, coverage, phrase], shape (B, 3), in [0, 1].
+
+        A query term that is repeated counts as often as it is repeated (k3 = infinity in
+        Robertson's notation). Without query terms everything is 0. A document of more than
+        STEP_TERMS is better given to LongDocument piece by piece.
+        """
+        if self.counts_nothing or not documents:
+            return np.zeros((len(documents), 3))
+        return self.features(self.count(documents))
+
     def _cells(self, lengths: npt.NDArray[np.int_]) -> int:
         return int(lengths.size * self._terms.size)
 
@@ -251,16 +262,8 @@ class LongDocument:
 def features(
     query: TokenIds, documents: Sequence[TokenIds], table: IdfTable, weights: Weights
 ) -> Floats:
-    """[BM25 / its largest value for this query, coverage, phrase], shape (B, 3), each in [0, 1].
-
-    A query term that is repeated counts as often as it is repeated (k3 = infinity in Robertson's
-    notation). Without query terms everything is 0. A document of more than STEP_TERMS is better
-    given to LongDocument piece by piece.
-    """
-    asked = QueryTerms(query, table, weights)
-    if asked.counts_nothing or not documents:
-        return np.zeros((len(documents), 3))
-    return asked.features(asked.count(documents))
+    """QueryTerms.features_of, of a query that is compared once."""
+    return QueryTerms(query, table, weights).features_of(documents)
 
 
 _Ids = TypeVar("_Ids", np.int32, np.int64)

@@ -98,9 +98,12 @@ class RowCollector:
 
     def add(self, index: int, rows: Sequence[Row], *, is_cut: bool) -> None:
         """All rows of documents[index]. Raises Abandoned, or InvalidRequest over the limit."""
-        self._meter.add(sum(row.tokens for row in rows))
-        self._rows += rows
-        self._owners += [index] * len(rows)
+        tokens = 0
+        for row in rows:
+            tokens += row.tokens
+            self._rows.append(row)
+            self._owners.append(index)
+        self._meter.add(tokens)
         if is_cut:
             self.truncated.add(index)
 

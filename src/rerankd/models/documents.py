@@ -25,17 +25,17 @@ def check_texts(request: RerankRequest, card: ModelCard) -> None:
 
 def check_text(name: str, content: Content, card: ModelCard) -> None:
     """One content, as check_texts()."""
-    param = name.partition("[")[0]
     if content.modality != "text":
         raise InvalidRequest(
-            f"{name} is {content.modality}, but {card.name} reads text only.", param=param
+            f"{name} is {content.modality}, but {card.name} reads text only.",
+            param=name.partition("[")[0],
         )
     try:
         content.value.encode()
     except UnicodeEncodeError as error:
         raise InvalidRequest(
             f"{name} is not valid Unicode: a lone surrogate at position {error.start}.",
-            param=param,
+            param=name.partition("[")[0],
         ) from None
 
 

@@ -86,13 +86,13 @@ class LateInteractionModel:
         check_texts(request, self.card)
         asked = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
         query, most = asked, request.max_tokens_per_query
-        if most is not None and _tokens(asked) > most:
+        if most is not None and asked.longest > most:
             query = self._beginning(request.query.value, asked, most, request.scope, rows.check)
-        if _tokens(query) > MAX_QUERY_PIECES:
+        if query.longest > MAX_QUERY_PIECES:
             raise QueryTooLong(
-                f"query has {_tokens(query)} tokens; {self.card.name} takes at most "
+                f"query has {query.longest} tokens; {self.card.name} takes at most "
                 f"{MAX_QUERY_PIECES}. Shorten the query.",
-                tokens=_tokens(query),
+                tokens=query.longest,
                 limit=MAX_QUERY_PIECES,
             )
         limit = request.max_chunks_per_doc * self._window_pieces
@@ -103,13 +103,15 @@ class LateInteractionModel:
             rows.check()
             part_names = names[index : index + len(part)]
             whole_texts = self._texts_of(part, part_names, rows.check, request.scope)
-            for value, whole in zip(part, whole_texts, strict=True):
-                view = self._head.view(query, whole)
-                document = whole.seen_by(view.sees)
-                is_cut = _tokens(document) > limit
+            views = self._head.views(query, whole_texts)
+            for value, whole, view in zip(part, whole_texts, views, strict=True):
+                document, is_cut = whole, False
+                if whole.longest > limit:
+                    document = whole.seen_by(view.sees)
+                    is_cut = document.longest > limit
                 if is_cut:
                     document = self._cut(value, document, limit, request, index, rows.check)
-                rows.add(index, [text_row(query, document, view.given)], is_cut=is_cut)
+                rows.add(index, [text_row(query, document, view.given, view.sees)], is_cut=is_cut)
                 index += 1
         cut = query_warnings(request, is_cut=query is not asked)
         return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
@@ -158,7 +160,7 @@ class LateInteractionModel:
         """
         if not request.truncation:
             raise InvalidRequest(
-                f"documents[{index}] has {_tokens(whole)} tokens, but only {limit} would be "
+                f"documents[{index}] has {whole.longest} tokens, but only {limit} would be "
                 "read and truncation is off. Shorten it, raise max_chunks_per_doc or "
                 "max_tokens_per_doc, or set truncation to true.",
                 param="documents",
@@ -190,8 +192,3 @@ class LateInteractionModel:
 def _key(value: str, scope: bytes, limit: int = 0) -> bytes:
     """Equal for equal texts of one scope, cut equally, only: 128 bits of BLAKE2b."""
     return blake2b(value.encode(), digest_size=16, salt=limit.to_bytes(8), person=scope).digest()
-
-
-def _tokens(text: Text) -> int:
-    """Word pieces, by the encoder with the most of those that see it."""
-    return max(pieces.size for pieces in text.pieces if pieces is not None)

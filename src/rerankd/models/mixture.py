@@ -39,8 +39,8 @@ class Head(Protocol):
         """Text.measured, of a text's word pieces by each encoder's tokenizer."""
         ...
 
-    def view(self, query: Text, document: Text) -> View:
-        """Of one pair, by what was measured of its two texts alone."""
+    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[View]:
+        """Of each pair, by what was measured of its two texts alone."""
         ...
 
     def __call__(self, features: Logits) -> Scores:
@@ -82,9 +82,9 @@ class Mixture:
         """The text's foreign share."""
         return (self.foreign_share(pieces[0]),)
 
-    def view(self, query: Text, document: Text) -> View:
+    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[View]:
         """One encoder, which sees every pair; the query's foreign share."""
-        return View((True,), query.measured)
+        return [View((True,), query.measured)] * len(documents)
 
     def __call__(self, features: Logits) -> Scores:
         """Log-odds of rows, (B, K) -> (B,), each independent of the others; of float32's values.

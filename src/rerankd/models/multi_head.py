@@ -89,20 +89,23 @@ class MultiHead:
             float(self.languages.script(second)),
         )
 
-    def view(self, query: Text, document: Text) -> View:
+    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[View]:
         """The English encoder's where both are in English or code, else the other's.
 
         An unsure question about code is taken for English, nothing else that is unsure.
         """
         share, asked, script = query.measured
-        _, read, other_script = document.measured
-        about_code = read == CODE and asked != OTHER
-        if about_code or (asked in (ENGLISH, CODE) and read == ENGLISH):
-            return View((True, False), (share, 1.0, 0.0))
-        crosses = script != other_script and NO_SCRIPT not in (script, other_script)
-        if script == other_script == LATIN:
-            crosses = {asked, read} == {ENGLISH, OTHER}
-        return View((False, True), (share, 0.0, float(crosses)))
+        english = View((True, False), (share, 1.0, 0.0))
+        within, across = (View((False, True), (share, 0.0, crosses)) for crosses in (0.0, 1.0))
+        found: list[View] = []
+        for document in documents:
+            _, read, other_script = document.measured
+            if _are_english(asked, read):
+                found.append(english)
+            else:
+                crosses = _crosses((asked, script), (read, other_script))
+                found.append(across if crosses else within)
+        return found
 
     def __call__(self, features: Logits) -> Scores:
         """Log-odds of rows, (B, K) -> (B,), each independent of the others; of float32's values."""
@@ -113,3 +116,17 @@ class MultiHead:
         for i, weight in enumerate(self.weights):  # one by one: a product of matrices depends on B
             out = out + weight * features[:, i]
         return np.where(is_english > 0.0, english, out.astype(np.float32).astype(np.float64))
+
+
+def _are_english(asked: float, read: float) -> bool:
+    """Of the kinds of a question and a document."""
+    about_code = read == CODE and asked != OTHER
+    return about_code or (asked in (ENGLISH, CODE) and read == ENGLISH)
+
+
+def _crosses(asked: tuple[float, float], read: tuple[float, float]) -> bool:
+    """Whether two texts are seen to be of two languages, by (kind, script) of each."""
+    scripts = asked[1], read[1]
+    if scripts == (LATIN, LATIN):
+        return {asked[0], read[0]} == {ENGLISH, OTHER}
+    return scripts[0] != scripts[1] and NO_SCRIPT not in scripts
