@@ -133,6 +133,26 @@ def test_features_of_a_late_interaction_model_stand_beside_it(tmp_path: Path) ->
     assert found["rerankd-mini"] > found["rerankd-mini maxsim"] > found["rerankd-mini cosine"]
 
 
+def test_features_of_every_encoder_stand_beside_the_model(tmp_path: Path) -> None:
+    out, floors = tmp_path / "out.json", tmp_path / "floors"
+    floors.write_text(
+        '[[floor]]\nover = ["rerankd-multi e5 cosine", "rerankd-multi minilm cosine"]\n'
+    )
+    run(
+        *(DATA / "xquad-zh", "--model", "rerankd-multi", "--features", "--json", out),
+        *("--floors", floors),
+    )
+    [table] = json.loads(out.read_text())["sets"]
+    found = {label: measures["nDCG@10"]["mean"] for label, measures in table["systems"].items()}
+    alone = [f"rerankd-multi {each}" for each in ("minilm cosine", "minilm maxsim")]
+    other = [f"rerankd-multi {each}" for each in ("e5 cosine", "e5 maxsim")]
+    assert list(found) == ["rerankd-multi", *alone, *other]
+    # Pairs that the model never shows to the English encoder are ranked by it all the same.
+    given = mean_ndcg(read_collection(DATA / "xquad-zh"), first_stage)
+    assert all(found[label] != given for label in alone)
+    assert min(found[label] for label in other) > max(found[label] for label in alone)
+
+
 def test_floors_are_judged_set_by_set_and_a_missed_one_is_an_error(trec: Path) -> None:
     (trec / "floors").write_text(
         '[[floor]]\nsets = ["qrels"]\nat_least = 40\ngoal = 100\n'

@@ -8,10 +8,12 @@ from statistics import fmean
 
 import pytest
 
-from rerankd.measure.baselines import Baseline, features, rankers
+from rerankd.measure.baselines import Baseline, feature_labels, features, rankers
 from rerankd.measure.collection import read_collection
 from rerankd.measure.metrics import mean_ndcg
+from rerankd.models.catalog import ENTRIES, find
 from rerankd.models.lexical import LexicalModel
+from rerankd.models.shipped import SHIPPED
 
 DATA = Path(__file__).parent.parent / "data"
 DOCUMENTS = ["the cat sat", "a dog", "a cat and a cat", "nothing"]
@@ -49,3 +51,13 @@ def test_random_is_what_chance_gives() -> None:
 
 def test_only_late_interaction_models_have_features() -> None:
     assert features(LexicalModel()) == {}
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES if entry.is_here])
+def test_the_catalog_names_the_encoders_of_what_ships(name: str) -> None:
+    entry = find(name)
+    assert entry is not None
+    with SHIPPED[name].files() as folder:
+        model = SHIPPED[name].open(folder, 0)
+    assert list(features(model)) == list(feature_labels(entry.encoders))
+    model.engine.close()

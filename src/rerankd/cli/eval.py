@@ -17,7 +17,7 @@ from rerankd.cli.options import model_spec, split
 from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
 from rerankd.extras import library
-from rerankd.measure.baselines import FEATURE_NOTES, NOTES, Baseline
+from rerankd.measure.baselines import FEATURE_NOTES, NOTES, Baseline, feature_labels
 from rerankd.measure.collection import Collection, read_collection
 from rerankd.measure.evaluation import (
     Keep,
@@ -32,7 +32,6 @@ from rerankd.measure.evaluation import evaluate as evaluate_systems
 from rerankd.measure.floors import Floor, check_systems, read_floors, verdicts
 from rerankd.measure.trec import read_trec_qrels, read_trec_run
 from rerankd.models import catalog
-from rerankd.models.families import LATE_INTERACTION
 
 _QUERIES = "queries.jsonl"  # a folder with it is a collection
 
@@ -66,7 +65,7 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         Repeatable; the others are compared with the first. Default: rerankd-multi where it is
         installed, else rerankd-mini.
     features
-        Late-interaction models: also what cosine and MaxSim alone would rank.
+        Late-interaction models: also what cosine and MaxSim of each encoder alone would rank.
     baseline
         A simple order to compare with. Repeatable.
     run
@@ -149,7 +148,7 @@ class _Chosen:
 
     def systems(self) -> list[System]:
         """What is measured, the reference first. Raises StartError."""
-        if self.features and not any(_has_features(written) for written in self.models):
+        if self.features and not any(_encoders(written) for written in self.models):
             raise StartError("--features: no --model is a late-interaction model.")
         _no_twins([*self.models, *self.baselines], "--model or --baseline")
         return [
@@ -159,8 +158,8 @@ class _Chosen:
 
     def names(self) -> list[str]:
         """Everything that is ranked by itself."""
-        shown = [name for name in self.models if self.features and _has_features(name)]
-        alone = [f"{name} {what}" for name in shown for what in FEATURE_NOTES]
+        shown = self.models if self.features else []
+        alone = [f"{name} {what}" for name in shown for what in feature_labels(_encoders(name))]
         return [*self.models, *self.baselines, *alone]
 
     def flags(self) -> list[tuple[str, str]]:
@@ -232,9 +231,10 @@ def _write(path: Path, content: bytes) -> None:
         raise StartError(f"Cannot write {path}: {error.strerror}.") from None
 
 
-def _has_features(written: str) -> bool:
+def _encoders(written: str) -> Sequence[str]:
+    """Of the tokens of a late-interaction model as it is written; none of others."""
     entry = catalog.find(split(written)[0])
-    return entry is not None and entry.family is LATE_INTERACTION
+    return () if entry is None else entry.encoders
 
 
 def _collections(folders: tuple[Path, ...]) -> list[Collection]:

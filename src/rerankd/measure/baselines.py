@@ -10,7 +10,7 @@ import numpy as np
 
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
-from rerankd.engines.late_interaction import LateInteractionEngine
+from rerankd.engines.late_interaction import LateInteractionEngine, TextRow, text_row
 from rerankd.engines.lexical import WORD, LexicalEngine, Weights
 from rerankd.measure.metrics import Ranker
 from rerankd.models.base import Model
@@ -94,21 +94,39 @@ def ties_by_chance(ranker: Ranker) -> Ranker:
 
 
 def features(model: Model) -> Mapping[str, Ranker]:
-    """What a late-interaction model's first encoder finds, each alone; empty for other models."""
+    """What each encoder of a late-interaction model finds alone; empty for other models.
+
+    Every pair is shown to every encoder, whichever of them the model would ask. Of a model with
+    several, names begin with the encoder's: "e5 cosine".
+    """
     engine = model.engine
     if not isinstance(engine, LateInteractionEngine):
         return {}
+    encoders = list(engine.encoders)
 
-    encoder = next(iter(engine.encoders))
-
-    def alone(name: str) -> Ranker:
+    def alone(encoder: str, name: str) -> Ranker:
         column = engine.layout.index(f"{encoder}.{name}")
+        sees = [each == encoder for each in encoders]
 
         def rank(query: str, documents: Sequence[str]) -> Sequence[float]:
             contents = tuple(Content(value=text) for text in documents)
             request = RerankRequest(query=Content(value=query), documents=contents)
-            return [float(x) for x in engine.forward(model.prepare(request).rows)[:, column]]
+            rows = [
+                text_row(row.query, row.document, row.given, sees)
+                for row in model.prepare(request).rows
+                if isinstance(row, TextRow)
+            ]
+            return [float(x) for x in engine.forward(rows)[:, column]]
 
         return rank
 
-    return {name: alone(name) for name in FEATURE_NOTES}
+    return {label: alone(*of) for label, of in feature_labels(encoders).items()}
+
+
+def feature_labels(encoders: Sequence[str]) -> Mapping[str, tuple[str, str]]:
+    """What features are called, and of which encoder each is: FEATURE_NOTES of every encoder."""
+    return {
+        f"{encoder} {name}" if len(encoders) > 1 else name: (encoder, name)
+        for encoder in encoders
+        for name in FEATURE_NOTES
+    }

@@ -35,6 +35,7 @@ class CatalogEntry:
     window_tokens: int | None = None  # longest row by the model card; None = no limit
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
+    encoders: tuple[str, ...] = ()  # of tokens, as a late-interaction model's engine names them
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -74,8 +75,8 @@ def _vision(name: str) -> CatalogEntry:
 
 
 ENTRIES: tuple[CatalogEntry, ...] = (
-    CatalogEntry(name="rerankd-multi", family=LATE_INTERACTION),
-    CatalogEntry(name="rerankd-mini", family=LATE_INTERACTION),
+    CatalogEntry(name="rerankd-multi", family=LATE_INTERACTION, encoders=("minilm", "e5")),
+    CatalogEntry(name="rerankd-mini", family=LATE_INTERACTION, encoders=("minilm",)),
     CatalogEntry(name="rerankd-lexical", family=LEXICAL),
     _encoder("BAAI/bge-reranker-v2-m3", 1024, "Pro/BAAI/bge-reranker-v2-m3"),
     _encoder("BAAI/bge-reranker-base", 512, "bge-reranker-base"),
