@@ -30,6 +30,20 @@ class Desk:
         self.admission.note_backlog()
 
 
+def test_a_rate_that_is_known_while_none_can_be_hoped_for_refuses_nobody_who_is_alone() -> None:
+    admission = Admission(
+        FairQueue[str](),
+        QueueLimits(request_tokens=20_000, queue_tokens=50_000, wait_s=10.0),
+        lambda: 10.0,
+    )
+    admission.pace.begin(0.0)
+    for i in range(100):
+        admission.pace.ran(10, (i + 1) / 10, more=True)  # calls that are full, of ten tokens
+    assert admission.pace.tokens_per_s == pytest.approx(RATE)
+    assert admission.pace.best_tokens_per_s == 0
+    admission.check(20_000, until=40.0)
+
+
 def test_a_request_that_meets_no_work_is_taken_up_to_its_deadline() -> None:
     desk = Desk()
     desk.admission.check(29 * RATE, until=desk.now + 30.0)

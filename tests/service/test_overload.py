@@ -310,6 +310,34 @@ def test_one_tiny_request_says_nothing_of_the_rate() -> None:
     simulate(story)
 
 
+def test_tiny_requests_without_end_leave_room_for_large_ones() -> None:
+    """A call of a few tokens takes 20 ms: by it 100,000 tokens would take minutes, not 5 s."""
+    timed = TimedEngine(batch_tokens=8192, batch_s=0.02, tokens_per_s=RATE)
+
+    async def story(scheduler: Scheduler) -> None:
+        loop, seen = asyncio.get_running_loop(), Seen()
+        ends = loop.time() + 45
+
+        async def tiny(pause_s: float) -> None:
+            while loop.time() < ends:
+                await send(scheduler, request(1, 4), seen)
+                await asyncio.sleep(pause_s)
+
+        clients = [asyncio.create_task(tiny(0.003 + 0.004 * i)) for i in range(12)]
+        await asyncio.sleep(30)
+        while loop.time() < ends and not scheduler.admission.has_work:
+            await asyncio.sleep(0.001)
+        began = loop.time()
+        assert scheduler.admission.pace.seconds(100_000) < 10
+        large = [request(500, 200) for _ in range(2)]
+        await asyncio.gather(*(scheduler.submit(rows, until=began + 20) for rows in large))
+        assert loop.time() - began < 15
+        await asyncio.gather(*clients)
+        assert set(seen.ends) == {"answered"}
+
+    schedule(timed, story, wait_s=10.0)
+
+
 def test_texts_that_give_no_tokens_do_not_close_the_server() -> None:
     """31 MB of blanks take seconds and are a handful of tokens: the rate must not follow."""
 

@@ -2,6 +2,8 @@
 
 The rate is measured as the server works: tokens that ran over the time that they took while there
 was something to do. What is ahead of a request, divided by it, is how long the request will wait.
+A small call that left nothing waiting is left out: it took as long as its way through the server,
+and any number of such calls would say that a large list takes minutes.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ class Pace:
         self._since: float | None = None  # when the stretch began; None = there is no work
         self._ran = 0  # tokens since then
         self._other = 0  # of them, what is work but no tokens
+        self._called = 0.0  # when the last call ended, or the stretch began
+        self._beside = 0  # work since then that is no tokens
 
     @property
     def tokens_per_s(self) -> float:
@@ -50,6 +54,10 @@ class Pace:
         rate = self.tokens_per_s
         return tokens / rate if rate else 0.0
 
+    def at_best(self, tokens: float) -> float:
+        """How long so many tokens take at the best rate that was seen; 0 while none was."""
+        return tokens / self.best_tokens_per_s if self.best_tokens_per_s else 0.0
+
     def roughly(self, tokens: float) -> float:
         """As seconds(), by as little as is known: to say when to come again, not whether."""
         rate = self._tokens / self._seconds if self._seconds else self.best_tokens_per_s
@@ -59,19 +67,32 @@ class Pace:
         """There is work since then, if there was none."""
         if self._since is None:
             self._since, self._ran, self._other = now, 0, 0
+            self._called, self._beside = now, 0
 
     def other(self, tokens: int) -> None:
         """Work that took the time of about so many tokens, and is none: it is not hoped for."""
-        self._ran += tokens
-        self._other += tokens
+        self._beside += tokens
 
     def forget(self) -> None:
         """There is no work any more, and what there was says nothing: it was given up."""
         self._since = None
 
-    def ran(self, tokens: int, now: float, *, more: bool) -> None:
-        """So many tokens are done now; more = there is still work."""
-        self._ran += tokens
+    def ran(self, tokens: int, now: float, *, more: bool, full: bool = True) -> None:
+        """A call of so many tokens has ended.
+
+        Args:
+            tokens: that it did.
+            now: when it ended.
+            more: whether there is still work.
+            full: whether it left something waiting, or was as large as a call gets.
+        """
+        work, took = tokens + self._beside, now - self._called
+        if full or work >= _HOPE_TOKENS or took >= _LONG_S:
+            self._ran += work
+            self._other += self._beside
+        elif self._since is not None:
+            self._since += took
+        self._called, self._beside = now, 0
         if self._since is not None and now - self._since >= _HOPE_S:
             hoped, seconds = self._ran - self._other, now - self._since
             if hoped >= _HOPE_TOKENS or seconds >= _LONG_S:

@@ -138,7 +138,7 @@ class Admission:
             )
         # Who meets no work is measured by the best that was seen: a slow moment must not close the
         # server to a large request for good.
-        own = self.pace.seconds(least) if ahead else least / self.pace.best_tokens_per_s
+        own = self.pace.seconds(least) if ahead else self.pace.at_best(least)
         if until is not None and now + wait + own > until:
             raise _too_late(tokens, wait, own, until - now)
 
@@ -201,7 +201,7 @@ class Admission:
         if self.is_hopeless(tokens, until):
             self._drop()
             left = (until or 0.0) - self._clock()
-            raise _too_late(tokens, 0.0, tokens / self.pace.best_tokens_per_s, left)
+            raise _too_late(tokens, 0.0, self.pace.at_best(tokens), left)
         if self.closed or tokens > max(_SLACK * ticket.tokens, ticket.tokens + _SMALL_TOKENS):
             try:
                 self.check(tokens, key=key, until=until)
@@ -244,8 +244,8 @@ class Admission:
 
     def is_hopeless(self, tokens: int, until: float | None) -> bool:
         """Whether so many tokens cannot be done before a deadline, even if they began now."""
-        best = self.pace.best_tokens_per_s
-        return until is not None and best > 0 and self._clock() + tokens / best > until
+        own = self.pace.at_best(tokens)
+        return until is not None and own > 0 and self._clock() + own > until
 
 
 _SMALL_TOKENS: Final = 4096  # a difference that needs no second question

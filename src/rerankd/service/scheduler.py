@@ -232,10 +232,11 @@ class Scheduler:
             batch = [(job, i) for job, i in batch if self._may_start(job)]
             # Slices of a row that has ended already cost nothing, and say nothing of the rate.
             tokens = sum(job.lengths[i] for job, i in batch if self._is_open(job, i))
+            full = self._queue.waiting_tokens > 0
             await self._score(batch)
             self._running = ()
             admission = self.admission
-            admission.pace.ran(tokens, self._clock(), more=admission.has_work)
+            admission.pace.ran(tokens, self._clock(), more=admission.has_work, full=full)
             admission.note_backlog()
 
     def _budget(self) -> int:
