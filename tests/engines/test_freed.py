@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,55 @@ FREE_IN_BETWEEN = textwrap.dedent(
     print(before - resident_mb())
     """
 )
+
+
+HEAPS = textwrap.dedent(
+    """
+    import ctypes, os, tempfile, threading
+    from rerankd.engines.freed import share_heaps
+
+    share_heaps(2)
+    library, ready = ctypes.CDLL(None), threading.Barrier(8)
+
+    def take():
+        ready.wait()
+        library.malloc(1000)
+        ready.wait()
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    library.fopen.restype = ctypes.c_void_p
+    path = tempfile.mktemp().encode()
+    file = ctypes.c_void_p(library.fopen(path, b"w"))
+    library.malloc_info(0, file)
+    library.fclose(file)
+    print(open(path).read().count("<heap nr="))
+    os.unlink(path)
+    """
+)
+
+
+def heaps(**environment: str) -> int:
+    others = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run(
+        [sys.executable, "-c", HEAPS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**others, **environment},
+    )
+    return int(done.stdout)
+
+
+def test_threads_share_two_heaps_unless_the_operator_says_otherwise() -> None:
+    if freed._trim() is None:  # pyright: ignore[reportPrivateUsage] - another C library
+        freed.share_heaps(2)
+        return
+    assert heaps() <= 2
+    assert heaps(MALLOC_ARENA_MAX="6") > 2
 
 
 def test_what_lies_between_used_blocks_goes_back() -> None:

@@ -148,6 +148,17 @@ def test_a_long_document_scores_exactly_the_same_in_slices(
     slicing.engine.close()
 
 
+def test_what_its_work_left_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr("rerankd.models.multi.give_back", lambda: given.append(1))
+    monkeypatch.setattr("rerankd.models.multi._GIVE_BACK_TOKENS", 100)
+    made = load_multi(MODEL)
+    loaded = len(given)
+    logits(made, "什么是首都？", "法国的首都是巴黎。" * 40)
+    made.engine.close()
+    assert len(given) > loaded > 0
+
+
 def test_the_self_check_passes_without_a_warning(model: LateInteractionModel) -> None:
     assert self_check(model) == ()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Final, TypeVar
 
@@ -66,8 +67,9 @@ class IdfTable:
         return int(self._ids.size)
 
     @classmethod
+    @cache
     def shipped(cls) -> IdfTable:
-        """The table of this package.
+        """The table of this package, read once.
 
         Raises:
             StartError: the file is missing or damaged.

@@ -19,6 +19,8 @@ from msgspec import Meta
 
 from rerankd.core.errors import StartError
 from rerankd.engines.encoder import EncoderConfig, FourBitRows, Int8Rows
+from rerankd.engines.frugal import FrugalEncoder
+from rerankd.engines.token_vectors import Encoder
 from rerankd.models.cause import unreadable
 
 CONFIG: Final = "config.json"
@@ -28,6 +30,7 @@ SCALE: Final = ".scale"  # NAME int8 (N, h) and NAME.scale float32 (N,)
 FOUR_BITS: Final = ".q4"  # NAME.q4 uint8 (N, h / 2) and NAME.scale float16 (N, h / 32)
 
 _DTYPES: Final = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8}
+_LET_GO_TOKENS: Final = 1_024  # of word embeddings, 30 MB may be read meanwhile; it takes 1 ms
 _HEADER_LIMIT: Final = 1 << 20
 
 Size = Annotated[int, Meta(ge=1)]
@@ -166,6 +169,16 @@ class Tensors:
             if self.shape(name) != shape:
                 why = f"{name} is missing or not of shape {list(shape)}"
                 raise self._folder.damaged(WEIGHTS, why)
+
+    def frugal(self, encoder: Encoder) -> Encoder:
+        """An encoder that is made of these: what it read of the file need not stay in memory."""
+        self.let_go()  # of matrices it has its own
+        return FrugalEncoder(encoder, self.let_go, every_tokens=_LET_GO_TOKENS)
+
+    def let_go(self) -> None:
+        """Nothing of the file is in memory then; what is read again comes from the file."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            self._data.madvise(mmap.MADV_DONTNEED)
 
     def plain(self, name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         """One tensor as it is stored."""

@@ -152,7 +152,9 @@ def load_parts(path: Path, cache_bytes: int) -> Parts:
     if window.tokens > sizes.max_length:
         raise folder.damaged(CONFIG, "the window is over the encoder's positions")
     vectors = TokenVectors(
-        _ENCODERS.use((config.sha256[WEIGHTS], sizes), lambda: TokenEncoder(sizes, tensors)),
+        _ENCODERS.use(
+            (config.sha256[WEIGHTS], sizes), lambda: tensors.frugal(TokenEncoder(sizes, tensors))
+        ),
         query_window=window,
         document_window=window,
         idf=tensors.plain(PIECE_IDF, np.float32),

@@ -13,8 +13,10 @@ from msgspec import Meta
 
 from rerankd.core.options import VECTOR_CACHE_BYTES
 from rerankd.engines import lexical, token_vectors
+from rerankd.engines.cores import usable_cores
 from rerankd.engines.encoder import WORDS, tensor_shapes
-from rerankd.engines.freed import give_back
+from rerankd.engines.freed import give_back, share_heaps
+from rerankd.engines.frugal import FrugalEncoder
 from rerankd.engines.late_interaction import LateInteractionEngine
 from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.models import mini
@@ -39,6 +41,9 @@ FEATURES: Final = (
     *(f"{mini.ENCODER}.{name}" for name in token_vectors.FEATURES),
     *(f"{ENCODER}.{name}" for name in token_vectors.FEATURES),
 )
+
+# 3 s of the multilingual encoder's work, after which some ms go to what it left.
+_GIVE_BACK_TOKENS: Final = 16_384
 
 CARD: Final = ModelCard(
     name="rerankd-multi",
@@ -96,6 +101,7 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
         TokenEncoder,
     )
 
+    share_heaps(max(2, usable_cores()))
     files = Folder(folder, f"{SHIPPED[CARD.name].install} --force-reinstall")
     config = files.config(Config)
     sizes = config.encoder.encoder()
@@ -114,7 +120,7 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
         tokenizer, notes = read_own_tokenizer(folder, sizes.vocab)
         text_encoder = TextEncoder(tokenizer)
     vectors = TokenVectors(
-        encoder.result(),
+        FrugalEncoder(tensors.frugal(encoder.result()), give_back, every_tokens=_GIVE_BACK_TOKENS),
         query_window=_window(config, config.query_prompt, tokenizer, files),
         document_window=_window(config, config.passage_prompt, tokenizer, files),
         idf=tensors.plain(PIECE_IDF, np.float32),
