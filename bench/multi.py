@@ -39,7 +39,7 @@ from shared.workers import SRC, Worker
 from rerankd.measure.collection import read_collection
 from rerankd.measure.workload import Request
 from rerankd.models.builtin_files import Folder
-from rerankd.models.multi import Config
+from rerankd.models.multi import MultiConfig
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.tokenizer_file import read_any_tokenizer
 
@@ -109,7 +109,7 @@ def _encoder(name: str) -> TextEncoder:
         with resources.as_file(resources.files("rerankd.builtin") / "mini") as folder:
             return TextEncoder(read_any_tokenizer(folder, 30_522)[0])
     with resources.as_file(resources.files("rerankd_multi") / "model") as folder:
-        sizes = Folder(folder, "").config(Config).encoder.encoder()
+        sizes = Folder(folder, "").config(MultiConfig).encoder.encoder()
         return TextEncoder(read_any_tokenizer(folder, sizes.vocab)[0])
 
 

@@ -1,4 +1,4 @@
-"""No file and no function of the source is too long to be read at once; no modules in a circle."""
+"""The source can be read: short files and functions, no modules in a circle, one class a name."""
 
 from __future__ import annotations
 
@@ -76,6 +76,21 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         # `from rerankd.web import x` runs the package's file as well, which may be what is read
         imports[name] = {each for each in inside if not f"{name}.".startswith(f"{each}.")}
     assert not circle(imports)
+
+
+def classes(source: str) -> list[str]:
+    """The public classes at a file's top."""
+    tops = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
+    return [node.name for node in tops if not node.name.startswith("_")]
+
+
+def test_no_public_class_has_the_name_of_another() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in FILES:
+        for name in classes(path.read_text("utf-8")):
+            homes.setdefault(name, []).append(module(path))
+    assert len(homes) > 100
+    assert not {name: where for name, where in homes.items() if len(where) > 1}
 
 
 def test_a_circle_is_seen() -> None:

@@ -38,7 +38,7 @@ from tokenizers import Tokenizer
 from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.encoder import Int8Rows, tensor_shapes
 from rerankd.engines.late_interaction import LateInteractionEngine
-from rerankd.engines.lexical import Weights
+from rerankd.engines.lexical import LexicalWeights
 from rerankd.engines.openvino.token_encoder import PROJECTION, TokenEncoder
 from rerankd.models import mini
 from rerankd.models.builtin_files import CONFIG, SCALE, TOKENIZER, WEIGHTS, Sizes
@@ -99,16 +99,16 @@ class Head:
     scale: dict[str, float]
     bias: dict[str, float]
 
-    def fields(self) -> mini.HeadFields:
+    def fields(self) -> mini.MiniHeadFields:
         """As it is written."""
-        lexical = Weights()
+        lexical = LexicalWeights()
         parts = np.array([1.0, lexical.coverage, lexical.phrase])
         rows: list[list[float]] = []
         for _, kind in KNOTS:
             words, *semantic = MIX[kind]
             row = self.scale[kind] * np.concatenate((words * parts, semantic))
             rows.append([round(float(x), 4) for x in row])
-        return mini.HeadFields(
+        return mini.MiniHeadFields(
             knots=[knot for knot, _ in KNOTS],
             weights=rows,
             bias=[round(self.bias[kind], 4) for _, kind in KNOTS],
@@ -220,7 +220,7 @@ def write(out: Path, tokenizer: str, tensors: dict[str, npt.NDArray[Any]], head:
     (out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
     save_file(tensors, out / WEIGHTS)
     names = (WEIGHTS, TOKENIZER)
-    config = mini.Config(
+    config = mini.MiniConfig(
         encoder=SIZES,
         token_dimensions=DIMENSIONS,
         window_pieces=WINDOW_PIECES,
@@ -233,7 +233,7 @@ def write(out: Path, tokenizer: str, tensors: dict[str, npt.NDArray[Any]], head:
 
 def mixed(engine: LateInteractionEngine, rows: Sequence[Any], kind: str) -> Floats:
     """The mixture of a class, before slope and intercept, of rows of one query."""
-    lexical = Weights()
+    lexical = LexicalWeights()
     words, *semantic = MIX[kind]
     mix = np.array([words, words * lexical.coverage, words * lexical.phrase, *semantic])
     return np.sum(engine.forward(rows)[:, : mix.size] * mix, axis=1)

@@ -229,7 +229,7 @@ def calibrated(
     train: Path, encoding: Encoding, axes: npt.NDArray[np.float32], table: npt.NDArray[np.float32]
 ) -> tuple[float, float]:
     """Slope and intercept of the mixture, so that the score is a probability."""
-    segmenter, terms, weights = Segmenter(), lexical.IdfTable.shipped(), lexical.Weights()
+    segmenter, terms, weights = Segmenter(), lexical.IdfTable.shipped(), lexical.LexicalWeights()
     mix = np.array([1.0, weights.coverage, weights.phrase])
     vectors = TokenVectors(
         encoding.encoder(axes),
@@ -260,12 +260,12 @@ def calibrated(
     return calibration.fit()
 
 
-def head(slope: float, intercept: float) -> multi.HeadFields:
+def head(slope: float, intercept: float) -> multi.MultiHeadFields:
     """config.json's head."""
-    weights = lexical.Weights()
+    weights = lexical.LexicalWeights()
     parts = {"bm25": 1.0, "coverage": weights.coverage, "phrase": weights.phrase}
     parts[f"{multi.ENCODER}.maxsim_idf"] = MAX_SIM
-    return multi.HeadFields(
+    return multi.MultiHeadFields(
         function_words=FUNCTION_WORDS.split(),
         english_limit=ENGLISH_LIMIT,
         foreign_limit=FOREIGN_LIMIT,
@@ -316,7 +316,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / TOKENIZER).write_text(text, encoding="utf-8")
     save_file(tensors, out / WEIGHTS)
-    config = multi.Config(
+    config = multi.MultiConfig(
         encoder=sizes,
         token_dimensions=DIMENSIONS,
         window_pieces=WINDOW_PIECES,

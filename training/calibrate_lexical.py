@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from common import Calibration, Floats, contrasted, passages, read_pairs
 
-from rerankd.engines.lexical import IdfTable, Weights, features
+from rerankd.engines.lexical import IdfTable, LexicalWeights, features
 from rerankd.models.segment import Segmenter
 
 # Questions with a passage that answers them; weak pairs (glosses, commands, intents) are left out.
@@ -37,7 +37,7 @@ POOL, QUERIES = 600, 200
 
 
 def scores(
-    folder: Path, segmenter: Segmenter, table: IdfTable, weights: Weights
+    folder: Path, segmenter: Segmenter, table: IdfTable, weights: LexicalWeights
 ) -> tuple[Floats, Floats]:
     """(scores of the relevant, scores of the others) of one set."""
     draw = random.Random(7)
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("train", type=Path)
     folder: Path = parser.parse_args().train
-    segmenter, table, weights = Segmenter(), IdfTable.shipped(), Weights()
+    segmenter, table, weights = Segmenter(), IdfTable.shipped(), LexicalWeights()
     calibration = Calibration()
     for name in SETS:
         calibration.add(name, *scores(folder / name, segmenter, table, weights))

@@ -24,9 +24,9 @@ from rerankd.engines.lexical import (
     BIGRAM,
     CHANNEL_BITS,
     IdfTable,
+    LexicalWeights,
     LongDocument,
     QueryTerms,
-    Weights,
 )
 from rerankd.engines.max_sim import Vectors
 from rerankd.engines.vector_cache import ByteCache
@@ -252,7 +252,7 @@ def test_a_querys_terms_are_looked_up_once_for_all_batches(monkeypatch: pytest.M
     made, rows = engine(), some_rows()
     whole, looked_up = engine().forward(rows), 0
 
-    def noting(query: TokenIds, table: IdfTable, weights: Weights) -> QueryTerms:
+    def noting(query: TokenIds, table: IdfTable, weights: LexicalWeights) -> QueryTerms:
         nonlocal looked_up
         looked_up += 1
         return QueryTerms(query, table, weights)

@@ -20,9 +20,9 @@ from rerankd.engines.lexical import (
     WORD,
     IdfTable,
     LexicalEngine,
+    LexicalWeights,
     LongDocument,
     QueryTerms,
-    Weights,
     features,
 )
 from rerankd.models.segment import Segmenter, term_id
@@ -59,7 +59,9 @@ def test_a_row_scores_the_same_alone_and_in_any_batch(
 def test_features_are_shares(query: list[int], document: list[int]) -> None:
     table = IdfTable.shipped()
     assert IdfTable.shipped() is table  # models that use it share it
-    found = features(np.array(query, np.int32), [np.array(document, np.int32)], table, Weights())
+    found = features(
+        np.array(query, np.int32), [np.array(document, np.int32)], table, LexicalWeights()
+    )
     assert ((found >= 0) & (found <= 1 + 1e-9)).all()
 
 
@@ -75,7 +77,7 @@ def test_nothing_in_common_is_zero() -> None:
 
 def test_bm25_is_the_formula() -> None:
     """One term, idf cancels: tf / (tf + k1 (1 - b + b dl / avgdl))."""
-    weights = Weights(coverage=0.0, phrase=0.0)
+    weights = LexicalWeights(coverage=0.0, phrase=0.0)
     a, b = term_id(WORD, "a"), term_id(WORD, "b")
     found = LexicalEngine(weights=weights).forward([row([a], [a, b, a, b])])[0, 0]
     norm = weights.k1 * (1 - weights.b + weights.b * 4 / weights.average_terms)
@@ -155,7 +157,7 @@ def test_info_and_close() -> None:
 def test_a_document_counted_in_pieces_scores_as_the_whole(
     query: list[int], document: list[int], cuts: list[int]
 ) -> None:
-    table, weights = IdfTable.shipped(), Weights()
+    table, weights = IdfTable.shipped(), LexicalWeights()
     ids = np.array(document, np.int32)
     long = LongDocument(QueryTerms(np.array(query, np.int32), table, weights))
     for start, end in pairwise([0, *sorted(cuts), len(document)]):

@@ -21,7 +21,7 @@ from rerankd.engines import lexical, token_vectors
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.freed import give_back
-from rerankd.engines.lexical import IdfTable, LongDocument, QueryTerms, Weights
+from rerankd.engines.lexical import IdfTable, LexicalWeights, LongDocument, QueryTerms
 from rerankd.engines.max_sim import Wide
 from rerankd.engines.token_vectors import TokenVectors
 
@@ -137,7 +137,7 @@ class LateInteractionEngine:
             slice_tokens: rows of more run in steps of about so many; None = by the cores.
         """
         self.encoders = dict(encoders)
-        self._table, self._weights = IdfTable.shipped(), Weights()
+        self._table, self._weights = IdfTable.shipped(), LexicalWeights()
         # Of queries whose rows are about: a list runs in many batches.
         self.query_terms: WeakKeyDictionary[Text, QueryTerms] = WeakKeyDictionary()
         self._slice_tokens = slice_tokens or _STEP_TOKENS_PER_CORE * usable_cores()
@@ -249,7 +249,7 @@ class LateInteractionEngine:
     def _long_features(self, row: TextRow) -> Generator[int, None, Wide]:
         """What one row has, (K,), step by step; yields the tokens of each step."""
         query, document = row.query, row.document
-        compared: list[tuple[slice, token_vectors.LongDocument]] = []
+        compared: list[tuple[slice, token_vectors.LongComparison]] = []
         for i, encoder in enumerate(self.encoders.values()):
             pieces = row.pieces(i)
             if pieces is not None:

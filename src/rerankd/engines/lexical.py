@@ -35,7 +35,7 @@ _MARKS: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
+class LexicalWeights:
     """What the score is made of. Chosen on all dev sets together: `rerankd eval`."""
 
     k1: float = 0.9  # how fast repeats of a term stop counting
@@ -93,9 +93,11 @@ class IdfTable:
 class LexicalEngine:
     """Engine of `rerankd-lexical`: pure numpy, one thread, exact and deterministic."""
 
-    def __init__(self, table: IdfTable | None = None, weights: Weights | None = None) -> None:
+    def __init__(
+        self, table: IdfTable | None = None, weights: LexicalWeights | None = None
+    ) -> None:
         self._table = IdfTable.shipped() if table is None else table
-        self._weights = Weights() if weights is None else weights
+        self._weights = LexicalWeights() if weights is None else weights
         self._info = EngineInfo(
             name="lexical",
             device="cpu",
@@ -160,7 +162,7 @@ class Counts:
 class QueryTerms:
     """A query as documents are compared with it: its terms, their neighbours, what each weighs."""
 
-    def __init__(self, query: TokenIds, table: IdfTable, weights: Weights) -> None:
+    def __init__(self, query: TokenIds, table: IdfTable, weights: LexicalWeights) -> None:
         self._weights = weights
         self._terms, repeats = np.unique(query, return_counts=True)
         channel = self._terms.view(np.uint32) >> CHANNEL_BITS
@@ -262,7 +264,7 @@ class LongDocument:
 
 
 def features(
-    query: TokenIds, documents: Sequence[TokenIds], table: IdfTable, weights: Weights
+    query: TokenIds, documents: Sequence[TokenIds], table: IdfTable, weights: LexicalWeights
 ) -> Floats:
     """QueryTerms.features_of, of a query that is compared once."""
     return QueryTerms(query, table, weights).features_of(documents)

@@ -178,9 +178,9 @@ class TokenVectors:
         """FEATURES of B >= 1 documents, (B, 3)."""
         return query.features(compare(query.vectors, documents))
 
-    def long_document(self, query: Query, key: bytes, pieces: TokenIds) -> LongDocument:
+    def long_document(self, query: Query, key: bytes, pieces: TokenIds) -> LongComparison:
         """One document of any length, to be encoded and compared step by step."""
-        return LongDocument(self, query, key, pieces)
+        return LongComparison(self, query, key, pieces)
 
     def encode_in_steps(self, pieces: TokenIds, steps: int) -> Iterator[Vectors]:
         """A document's vectors in so many parts at most, none of them kept."""
@@ -235,7 +235,7 @@ class TokenVectors:
         return found
 
 
-class LongDocument:
+class LongComparison:
     """A query and a long document: encoded and compared in steps, then kept if it is not too long.
 
     First `steps`, then `begin`, `step` so many times, `features`. It holds one step's vectors, and

@@ -11,7 +11,7 @@ import numpy as np
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
 from rerankd.engines.late_interaction import LateInteractionEngine, TextRow, text_row
-from rerankd.engines.lexical import WORD, LexicalEngine, Weights
+from rerankd.engines.lexical import WORD, LexicalEngine, LexicalWeights
 from rerankd.measure.metrics import Ranker
 from rerankd.models.base import Model
 from rerankd.models.segment import term_id
@@ -22,7 +22,7 @@ Baseline = Literal[
     "whitespace-bm25",
     "whitespace-bm25-by-chance",
 ]
-PLAIN: Final = Weights(coverage=0.0, phrase=0.0, average_terms=150.0)
+PLAIN: Final = LexicalWeights(coverage=0.0, phrase=0.0, average_terms=150.0)
 SEEDS: Final = range(5)
 
 NOTES: Final[Mapping[Baseline, str]] = {

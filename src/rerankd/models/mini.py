@@ -59,7 +59,7 @@ CARD: Final = ModelCard(
 _ENCODERS: Final = SharedEncoders()  # rerankd-multi uses ours
 
 
-class HeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class MiniHeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """models.mixture.Mixture, gated by the query's foreign share."""
 
     knots: Annotated[list[float], Meta(min_length=1)]
@@ -67,13 +67,13 @@ class HeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     bias: list[float]
 
 
-class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class MiniConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """config.json: everything that is not a tensor or the tokenizer."""
 
     encoder: Sizes
     token_dimensions: Size
     window_pieces: Size
-    head: HeadFields
+    head: MiniHeadFields
     sha256: dict[str, str]  # of the other files
 
 
@@ -105,13 +105,13 @@ def load_mini(
     )
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path) -> MiniConfig:
     """config.json of a folder whose files are whole. Raises StartError."""
-    return Folder(path, MEND).config(Config)
+    return Folder(path, MEND).config(MiniConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class MiniParts:
     """What the model is made of: rerankd-multi uses it too."""
 
     vectors: TokenVectors
@@ -120,7 +120,7 @@ class Parts:
     window_pieces: int
 
 
-def load_parts(path: Path, cache_bytes: int) -> Parts:
+def load_parts(path: Path, cache_bytes: int) -> MiniParts:
     """Load what is in a folder.
 
     Raises:
@@ -161,7 +161,7 @@ def load_parts(path: Path, cache_bytes: int) -> Parts:
         cache_bytes=cache_bytes,
     )
     foreign = ForeignShare(tensors.plain(PIECE_KINDS, np.uint8))
-    return Parts(
+    return MiniParts(
         vectors=vectors,
         text_encoder=TextEncoder(tokenizer),
         mixture=_mixture(config.head, foreign, folder),
@@ -169,7 +169,7 @@ def load_parts(path: Path, cache_bytes: int) -> Parts:
     )
 
 
-def _mixture(fields: HeadFields, foreign: ForeignShare, folder: Folder) -> Mixture:
+def _mixture(fields: MiniHeadFields, foreign: ForeignShare, folder: Folder) -> Mixture:
     knots = np.array(fields.knots)
     try:
         weights, bias = np.array(fields.weights, np.float64), np.array(fields.bias)

@@ -25,7 +25,7 @@ ENGLISH_SHARE: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PairView:
     """How a pair is looked at."""
 
     sees: tuple[bool, ...]  # whether each of the engine's encoders sees it
@@ -39,7 +39,7 @@ class Head(Protocol):
         """Text.measured, of a text's word pieces by each encoder's tokenizer."""
         ...
 
-    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[View]:
+    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[PairView]:
         """Of each pair, by what was measured of its two texts alone."""
         ...
 
@@ -82,9 +82,9 @@ class Mixture:
         """The text's foreign share."""
         return (self.foreign_share(pieces[0]),)
 
-    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[View]:
+    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[PairView]:
         """One encoder, which sees every pair; the query's foreign share."""
-        return [View((True,), query.measured)] * len(documents)
+        return [PairView((True,), query.measured)] * len(documents)
 
     def __call__(self, features: Logits) -> Scores:
         """Log-odds of rows, (B, K) -> (B,), each independent of the others; of float32's values.

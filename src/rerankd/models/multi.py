@@ -59,7 +59,7 @@ CARD: Final = ModelCard(
 )
 
 
-class HeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class MultiHeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """models.multi_head.MultiHead, but for the English mixture."""
 
     function_words: Annotated[list[str], Meta(min_length=1)]
@@ -71,7 +71,7 @@ class HeadFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     crossing: Annotated[float, Meta(ge=0)]
 
 
-class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class MultiConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """config.json: everything that is not a tensor or the tokenizer."""
 
     encoder: Sizes
@@ -80,7 +80,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     query_prompt: str
     passage_prompt: str
     common_idf: float
-    head: HeadFields
+    head: MultiHeadFields
     sha256: dict[str, str]  # of the other files
 
 
@@ -103,7 +103,7 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
 
     share_heaps(max(2, usable_cores()))
     files = Folder(folder, f"{SHIPPED[CARD.name].install} --force-reinstall")
-    config = files.config(Config)
+    config = files.config(MultiConfig)
     sizes = config.encoder.encoder()
     tensors = Tensors(files)
     tensors.expect(
@@ -139,12 +139,14 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
     )
 
 
-def _english(cache_bytes: int) -> mini.Parts:
+def _english(cache_bytes: int) -> mini.MiniParts:
     with SHIPPED[mini.CARD.name].files() as folder:
         return mini.load_parts(folder, cache_bytes)
 
 
-def _head(fields: HeadFields, english: mini.Parts, scripts: Bytes, files: Folder) -> MultiHead:
+def _head(
+    fields: MultiHeadFields, english: mini.MiniParts, scripts: Bytes, files: Folder
+) -> MultiHead:
     unknown = set(fields.weights) - set(FEATURES)
     if unknown:
         raise files.damaged(CONFIG, f"head: no feature {min(unknown)}")
@@ -171,7 +173,7 @@ def _head(fields: HeadFields, english: mini.Parts, scripts: Bytes, files: Folder
     )
 
 
-def _window(config: Config, prompt: str, tokenizer: AnyTokenizer, files: Folder) -> Window:
+def _window(config: MultiConfig, prompt: str, tokenizer: AnyTokenizer, files: Folder) -> Window:
     """Texts behind a prompt, between <s> and </s>."""
     first, last = (tokenizer.token_to_id(token) for token in ("<s>", "</s>"))
     if first is None or last is None:

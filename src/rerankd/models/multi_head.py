@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from rerankd.core.rows import Logits, Scores, TokenIds
 from rerankd.engines.late_interaction import Text
-from rerankd.models.mixture import COUNTED, ENGLISH_SHARE, FOREIGN, SMOOTHING, Mixture, View
+from rerankd.models.mixture import COUNTED, ENGLISH_SHARE, FOREIGN, SMOOTHING, Mixture, PairView
 
 # What Text.measured holds.
 FOREIGN_SHARE, KIND, SCRIPT = range(3)
@@ -89,15 +89,15 @@ class MultiHead:
             float(self.languages.script(second)),
         )
 
-    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[View]:
+    def views(self, query: Text, documents: Sequence[Text]) -> Sequence[PairView]:
         """The English encoder's where both are in English or code, else the other's.
 
         An unsure question about code is taken for English, nothing else that is unsure.
         """
         share, asked, script = query.measured
-        english = View((True, False), (share, 1.0, 0.0))
-        within, across = (View((False, True), (share, 0.0, crosses)) for crosses in (0.0, 1.0))
-        found: list[View] = []
+        english = PairView((True, False), (share, 1.0, 0.0))
+        within, across = (PairView((False, True), (share, 0.0, crosses)) for crosses in (0.0, 1.0))
+        found: list[PairView] = []
         for document in documents:
             _, read, other_script = document.measured
             if _are_english(asked, read):

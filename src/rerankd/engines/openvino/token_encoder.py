@@ -43,7 +43,7 @@ INT8_GROUP: Final = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
+class EncodedWindow:
     """One text's vectors, each of length 1."""
 
     tokens: Floats  # (L, p)
@@ -106,7 +106,7 @@ class TokenEncoder:
             self._idle.put(self._compiled.create_infer_request())
         self._pool = ThreadPoolExecutor(self._streams, thread_name_prefix="openvino")
 
-    def encode(self, texts: Sequence[TokenIds]) -> list[Encoded]:
+    def encode(self, texts: Sequence[TokenIds]) -> list[EncodedWindow]:
         """The vectors of each text, special tokens included, 0 < L_i <= config.max_length.
 
         Those of a text are the same whatever the other texts.
@@ -119,7 +119,7 @@ class TokenEncoder:
         plan = self._plan([ids.size for ids in texts])
         runs = [self._pool.submit(self._infer, [texts[i] for i in members]) for members in plan]
         wait(runs)  # nothing is in flight any more, whatever happened
-        found: dict[int, Encoded] = {}
+        found: dict[int, EncodedWindow] = {}
         try:
             for members, run in zip(plan, runs, strict=True):
                 found.update(zip(members, run.result(), strict=True))
@@ -140,7 +140,7 @@ class TokenEncoder:
             plan += [members[i : i + at_once] for i in range(0, len(members), at_once)]
         return plan
 
-    def _infer(self, texts: Sequence[TokenIds]) -> list[Encoded]:
+    def _infer(self, texts: Sequence[TokenIds]) -> list[EncodedWindow]:
         """One micro-batch on an idle infer request; there are as many as threads."""
         request = self._idle.get()
         try:
@@ -156,7 +156,7 @@ class TokenEncoder:
             self._idle.put(request)
         ends = np.cumsum([ids.size for ids in texts])[:-1]
         return [
-            Encoded(tokens=_unit(tokens), mean=_unit(states.mean(axis=0)))
+            EncodedWindow(tokens=_unit(tokens), mean=_unit(states.mean(axis=0)))
             for states, tokens in zip(np.split(states, ends), np.split(tokens, ends), strict=True)
         ]
 
