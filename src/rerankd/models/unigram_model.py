@@ -4,8 +4,9 @@ SentencePiece adds scores up in float32, the library `tokenizers` in float64, wh
 scores are exact. Two ways through "xxiii" are equally good; of those the first that is met is
 taken, unless a rounded sum says otherwise, and sums over a long text are rounded the most. So:
 
-- A text is given in groups of about GROUP characters, cut where no piece of the vocabulary reaches
-  across: before a blank, or between two characters that stand side by side in no piece.
+- A text is cut where no piece of the vocabulary reaches across: before a blank, or between two
+  characters that stand side by side in no piece. Segments that were not met before are searched in
+  groups, with a piece between them that stands in no text.
 - Every character has a bonus, about what it costs on average, which is added to the scores of the
   pieces that hold it. All ways through a text hold the same characters, so that the best way stays
   the best; but sums stay near 0.
@@ -21,7 +22,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,15 @@ import numpy.typing as npt
 
 from rerankd.models.character_class import character_class
 from rerankd.models.sentencepiece_file import sentencepiece_file
+from rerankd.models.unigram_fine import (
+    ID_BYTES,
+    LONGEST_TIED,
+    TIED,
+    FineIds,
+    Span,
+    packed,
+)
+from rerankd.models.unigram_segments import Marks, SegmentCuts, Short, has_short_segments
 from rerankd.models.unigram_tables import (
     BLANK,
     PREFIX,
@@ -43,22 +53,22 @@ from rerankd.models.unigram_tables import (
     piece_prefixes,
     repeated_units,
     rounded,
+    unused,
 )
 
 GROUP: Final = 96  # characters; half as many where there is no blank
 FINE_GROUP: Final = 32
+WORTH_CUTTING: Final = 4_096  # characters; under it arrays take more time than they save
 EXACT: Final = 96.0  # under 2^24 GRID = 128: ways that are not the best may be farther from 0
 MOST_UNKNOWN: Final = 1  # characters of a group, each of about -30
 UNKNOWN_PENALTY: Final = 10.0  # below the worst piece, in both libraries
 REMEMBERED: Final = 4_096  # words that were searched in float64
 MOST_REMEMBERED: Final = 64  # characters of one
-LONGEST_TIED: Final = 1_024  # characters of a word that is searched whole for how a tie goes
 STARTS: Final = ("", " ", BLANK)  # of a text, or of a word
 _WORD: Final = re.compile(" ?[^ ]*")
 _NEVER: Final = "\uffff\ufffe"  # no text is made of it: it only carries the worst score
 
 Ids = npt.NDArray[np.int32]
-Span = tuple[int, int]  # id, code points
 
 
 class UnigramModel:
@@ -85,16 +95,23 @@ class UnigramModel:
         self._longest = int(sizes.max())
         owner = np.repeat(np.arange(sizes.size), sizes)
         adjusted = rounded(scores + bonuses(pieces, scores, codes, owner))
-        self._adjusted = np.append(adjusted, rounded(self._worst))
+        self._adjusted: Floats = np.append(adjusted, np.array([rounded(self._worst), 0.0]))
         self.joined = JoinedCharacters(codes, owner)
-        file = sentencepiece_file([*pieces, _NEVER], self._adjusted, unknown)
+        self._marks = marks = Marks(*unused(codes))
+        short = Short(codes, owner, self._adjusted, unknown)
+        cuts = SegmentCuts(self.joined, marks)
+        self._fine_ids = FineIds(cuts, short, self._segment_ids, self.searched)
+        file = sentencepiece_file([*pieces, _NEVER, marks.cut], self._adjusted, unknown)
         # The library's own types are partly unknown.
         self._library: Any = SentencePieceProcessor(model_proto=file)
         self._adjusted[unknown] = 0.0
         self._units = repeated_units(pieces, sizes, codes)
         self._prefixes = piece_prefixes(sizes, codes)
         self._remembered = lru_cache(REMEMBERED)(self._word)
-        self._sizes = np.append(sizes, 0).astype(np.uint8)
+        self._mark = len(pieces) + 1
+        first = codes[np.cumsum(sizes) - sizes]
+        self._begins = np.append(first == ord(BLANK), np.array([False, True]))
+        self._sizes = np.append(sizes, [0, 1]).astype(np.uint8)
         self._sizes[unknown] = 0
         known = (*np.flatnonzero(np.bincount(codes)).tolist(), ord(" "))
         self._strange = re.compile(f"({character_class(known, others=True)}+)")
@@ -112,21 +129,75 @@ class UnigramModel:
         """Of a piece."""
         found = int(self._library.piece_to_id(piece))
         is_piece = found != self.unknown or piece == self._unknown_piece
-        return found if is_piece and found != self.size else None
+        return found if is_piece and found < self.size else None
 
     def ids(self, texts: Sequence[str]) -> tuple[Ids, Counts]:
         """All texts' ids one behind the other, (L,), and how many each has, (T,).
 
-        Unknown characters side by side may be several tokens. What was searched as one word may be
-        counted as one text's.
+        Unknown characters side by side may be several tokens.
 
         Args:
-            texts: T of them, as groups() makes them of some texts, in order.
+            texts: T of them, each empty or with a blank or U+2581 first.
         """
-        found, again = self._found(texts)
+        dense = [has_short_segments(text) for text in texts]
+        others = [text for text, is_dense in zip(texts, dense, strict=True) if not is_dense]
+        some = [text for text, is_dense in zip(texts, dense, strict=True) if is_dense]
+        if sum(map(len, some)) < WORTH_CUTTING:
+            return self._ids_by_groups(texts)
+        if not others:
+            return self._fine_ids.ids(some)
+        at = np.argsort(np.array(dense), kind="stable")
+        one, counts = self._ids_by_groups(others)
+        other, more = self._fine_ids.ids(some)
+        flat, sizes = np.append(one, other), np.append(counts, more)
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        back = np.argsort(at)
+        ordered: list[Ids] = [parts[i] for i in back.tolist()]
+        return np.concatenate(ordered), sizes[back]
+
+    def _ids_by_groups(self, texts: Sequence[str]) -> tuple[Ids, Counts]:
+        """Of all texts, none of which needs to be cut finely."""
+        groups: list[str] = []
+        ends = [0]
+        for text in texts:
+            groups += self.groups(text)
+            ends.append(len(groups))
+        found, again = self._found(groups)
         for index, spans in again.items():
             found[index] = [id_ for id_, _ in spans]
-        return _flat(found)
+        flat, sizes = _flat(found)
+        return flat, np.diff(np.append(0, np.cumsum(sizes))[ends])
+
+    def _segment_ids(self, segments: list[str]) -> list[bytes]:
+        """Of each one, by the search itself; TIED where what stands around it decides."""
+        marked = [each if each[0] == " " else self._marks.cut + each for each in segments]
+        number = np.cumsum(np.fromiter(map(len, marked), np.int64, len(marked))) // GROUP
+        bounds = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(marked)]
+        groups = ["".join(marked[start:end]) for start, end in pairwise(bounds)]
+        flat, sizes = _flat(self._plain(groups))
+        begins = np.flatnonzero(self._begins[flat])
+        ends = np.append(begins, flat.size)[1:]
+        tied = self._tied(flat, ends - begins)
+        begins += flat[begins] == self._mark
+        data = flat.tobytes()
+        places = zip((begins * ID_BYTES).tolist(), (ends * ID_BYTES).tolist(), strict=True)
+        found = [data[start:end] for start, end in places]
+        for index in tied:
+            found[index] = TIED
+        inexact = self._inexact(groups, flat, sizes)
+        again = [at for index in inexact for at in range(bounds[index], bounds[index + 1])]
+        for at, ids in zip(again, self._alone([segments[at] for at in again]), strict=True):
+            found[at] = ids
+        return found
+
+    def _alone(self, segments: list[str]) -> list[bytes]:
+        """The same, each searched by itself."""
+        ways, again, tied = self._ways(segments)
+        found: list[bytes] = []
+        for index, way in enumerate(ways):
+            ids = packed(again[index]) if index in again else np.array(way, np.int32).tobytes()
+            found.append(TIED if index in tied else ids)
+        return found
 
     def spans(self, texts: Sequence[str]) -> list[Span]:
         """The same ids, and how many characters each stands for."""
@@ -139,6 +210,16 @@ class UnigramModel:
 
     def _found(self, texts: Sequence[str]) -> tuple[list[list[int]], dict[int, list[Span]]]:
         """SentencePiece's ids, and what stands for those of some texts."""
+        found, again, tied = self._ways(texts)
+        for start, end in _whole_words(texts, tied):
+            again |= {index: [] for index in range(start, end)}
+            again[start] = self.searched("".join(texts[start:end]))
+        return found, again
+
+    def _ways(
+        self, texts: Sequence[str]
+    ) -> tuple[list[list[int]], dict[int, list[Span]], set[int]]:
+        """The same, but for those where a tie is left to what stands around them."""
         found = self._plain(texts)
         flat, sizes = _flat(found)
         suspect, tied = self._inexact(texts, flat, sizes), self._tied(flat, sizes)
@@ -152,10 +233,7 @@ class UnigramModel:
                 again[index].append((self.unknown, len(part)))
             else:
                 again[index] += self.searched(part) if at in inexact else self._spans(part, ids)
-        for start, end in _whole_words(texts, tied):
-            again |= {index: [] for index in range(start, end)}
-            again[start] = self.searched("".join(texts[start:end]))
-        return found, again
+        return found, again, tied
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         encode = self._library.encode  # one by one: for a list it starts a thread each time
@@ -219,7 +297,8 @@ class UnigramModel:
         turns = (units[1:] == units[:-1]) & (units[1:] >= 0) & (flat[1:] != flat[:-1])
         if not turns.any():
             return set()
-        return set(np.repeat(np.arange(sizes.size), sizes)[1:][turns].tolist())
+        owner = np.repeat(np.arange(sizes.size), sizes)
+        return set(owner[1:][turns & (owner[1:] == owner[:-1])].tolist())
 
     def _is_strange(self, texts: Sequence[str], flat: Ids, sizes: Counts) -> npt.NDArray[np.bool_]:
         """Of each token, whether its text has so many unknown characters that sums are inexact."""

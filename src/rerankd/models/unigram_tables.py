@@ -38,7 +38,7 @@ def as_read(score: float) -> float:
 def repeated_units(
     pieces: Sequence[str], sizes: Counts, codes: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.int32]:
-    """What a piece repeats, as a number, (V + 1,): "!!" and "!!!" have one, and "!"; others -1."""
+    """What a piece repeats, as a number, (V + 2,): "!!" and "!!!" have one, and "!"; others -1."""
     units: dict[str, list[int]] = {}
     may_repeat: list[int] = _may_repeat(sizes, codes).tolist()
     for index in may_repeat:
@@ -46,7 +46,7 @@ def repeated_units(
         period = (piece + piece).find(piece, 1)
         if period < len(piece):
             units.setdefault(piece[:period], []).append(index)
-    found = np.full(len(pieces) + 1, -1, np.int32)
+    found = np.full(len(pieces) + 2, -1, np.int32)
     for number, some in enumerate(units.values()):
         found[some] = number
     numbers = {unit: number for number, unit in enumerate(units)}
@@ -98,6 +98,14 @@ def code_points(pieces: Sequence[str]) -> tuple[Counts, npt.NDArray[np.uint32]]:
     return np.fromiter(map(len, pieces), np.int64, len(pieces)), codes
 
 
+def unused(codes: npt.NDArray[np.uint32]) -> tuple[str, str]:
+    """Two characters that stand in no piece, the first ones: control characters."""
+    held = np.append(np.bincount(codes), [0, 0, 0, 0]) > 0
+    held[[0, ord(" ")]] = True
+    first, second = np.flatnonzero(~held)[:2].tolist()
+    return chr(first), chr(second)
+
+
 def bonuses(
     pieces: Sequence[str],
     scores: Floats,
@@ -136,6 +144,12 @@ class JoinedCharacters:
         bits = np.zeros(1 << _SLOT_BITS, np.bool_)
         bits[_pair_slot(first, second)] = True
         self._bits = np.packbits(bits, bitorder="little").tobytes()
+
+    def between(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+        """Of N code points side by side, spans() of each two, (N - 1,)."""
+        slots = _pair_slot(codes[:-1], codes[1:])
+        bits = np.frombuffer(self._bits, np.uint8)[slots >> 3]
+        return (bits >> (slots & 7).astype(np.uint8) & 1).astype(np.bool_)
 
     def spans(self, before: str, after: str) -> bool:
         """Whether two characters do; true of some others, too: about one in a hundred."""

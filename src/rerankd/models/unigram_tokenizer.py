@@ -127,18 +127,18 @@ class UnigramTokenizer:
         self, texts: Sequence[str], *, add_special_tokens: bool = False
     ) -> list[UnigramEncoding]:
         """Several texts, without special tokens."""
-        groups: list[str] = []
-        tokens: dict[int, int] = {}  # index in `groups` -> id
+        parts: list[str] = []
+        tokens: dict[int, int] = {}  # index in `parts` -> id
         ends: list[int] = []
         for text in texts:
             for part in self._parts(text):
                 if isinstance(part, str):
-                    groups += self.model.groups(part)
+                    parts.append(part)
                 else:
-                    tokens[len(groups)] = part
-                    groups.append("")
-            ends.append(len(groups))
-        ids, sizes = self._with_tokens(*self.model.ids(groups), tokens)
+                    tokens[len(parts)] = part
+                    parts.append("")
+            ends.append(len(parts))
+        ids, sizes = self._with_tokens(*self.model.ids(parts), tokens)
         bounds = np.append(0, np.cumsum(sizes))[[0, *ends]].tolist()
         return [
             UnigramEncoding(ids[start:end].copy(), text, self)
