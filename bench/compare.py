@@ -33,6 +33,7 @@ from shared import servers, workers
 from shared.workers import DEFAULT_PEER, OURS
 
 from rerankd import __version__
+from rerankd.core.agreement import agreement
 from rerankd.core.batch import distinct
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
@@ -40,7 +41,6 @@ from rerankd.dialects import superset
 from rerankd.dialects.wire import Envelope, Options, WireRequest
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.openvino.gemm import GemmPeak
-from rerankd.measure.agreement import agreement
 from rerankd.measure.flops import layer_cost
 from rerankd.measure.texts import read_texts
 from rerankd.measure.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform

@@ -21,3 +21,9 @@ def test_nothing_adds_nothing() -> None:
 
 def test_it_crosses_a_process_as_plain_data() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(FIRST), type=Cost) == FIRST
+
+
+def test_what_nobody_told_of_one_stage_is_unknown_of_the_whole() -> None:
+    both = FIRST + Cost(input_tokens=None)
+    assert both.input_tokens is None
+    assert both.pairs == FIRST.pairs

@@ -103,7 +103,7 @@ def rankings(draw: st.DrawFn, request: RerankRequest) -> Ranking:
             for index in order[: request.top_n]
         ),
         documents=len(scores),
-        input_tokens=tokens,
+        input_tokens=draw(st.sampled_from((tokens, None))),
         cached_tokens=draw(st.integers(0, tokens)),
         image_tokens=draw(st.integers(0, tokens)),
         warnings=tuple(draw(st.lists(SAID, max_size=2))),

@@ -11,10 +11,12 @@ from rerankd.core.errors import (
     Forbidden,
     InvalidRequest,
     Overloaded,
+    QuotaExceeded,
     RateLimited,
     RerankError,
     Unauthorized,
     UnknownModel,
+    UpstreamFailed,
 )
 from rerankd.dialects.failures import error_headers, error_of
 from rerankd.dialects.wire import WireAnswer
@@ -22,7 +24,7 @@ from rerankd.dialects.wire import WireAnswer
 STATUSES: dict[int, type[RerankError]] = {
     400: InvalidRequest,
     401: Unauthorized,
-    402: Forbidden,  # the key is good, its balance is not: another key would not be "valid" either
+    402: QuotaExceeded,
     403: Forbidden,
     404: UnknownModel,
     408: EngineFailed,
@@ -32,7 +34,7 @@ STATUSES: dict[int, type[RerankError]] = {
     429: RateLimited,
     498: InvalidRequest,
     500: EngineFailed,
-    502: EngineFailed,
+    502: UpstreamFailed,
     503: Overloaded,
     504: DeadlineExceeded,
     529: Overloaded,

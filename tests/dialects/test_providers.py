@@ -13,6 +13,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects import (
     deepinfra,
     fireworks,
+    litellm,
     nvidia,
     pinecone,
     together,
@@ -153,3 +154,22 @@ def test_together_tells_an_unknown_model_from_an_unknown_path() -> None:
         for error in (UnknownModel("model: no"), UnknownPath("404 page not found"))
     ]
     assert codes == ["model_not_available", None]
+
+
+@pytest.mark.parametrize(
+    ("meta", "tokens"),
+    [
+        ({"billed_units": {"total_tokens": 36}, "tokens": {}}, 36),  # as it gives Jina's
+        (
+            {"billed_units": {"search_units": 1, "total_tokens": 9}, "tokens": {"input_tokens": 7}},
+            7,
+        ),
+        ({"billed_units": {"search_units": 1}, "tokens": None}, None),
+        (None, None),
+    ],
+)
+def test_litellm_tells_tokens_where_its_provider_does(meta: Any, tokens: int | None) -> None:
+    body = {"id": "x", "results": [{"index": 0, "relevance_score": 0.5}], "meta": meta}
+    request = RerankRequest(query=Content(value="q"), documents=(Content(value="a"),))
+    answer = WireAnswer(status=200, body=msgspec.json.encode(body))
+    assert litellm.DIALECT.ranking(answer, request).input_tokens == tokens

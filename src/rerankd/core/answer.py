@@ -17,13 +17,33 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFacts:
+    """Who answered for a routed name, and on which scale."""
+
+    route: str  # the name that was asked for
+    upstream: str = ""  # by the operator's name; "" = this process answered
+    model: str  # by the name that the one who answered has for it
+    space: str  # scores of one space may be compared
+    attempts: int = 1  # targets that were asked, the one that answered included
+    degraded: str = ""  # "" = a target answered; "rerankd-lexical", "input-order": all had failed
+
+    @property
+    def label(self) -> str:
+        """Who answered, in one word: UPSTREAM/MODEL, local/MODEL, or what stands in for them."""
+        return self.degraded or f"{self.upstream or 'local'}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """The answer: hits best first, ties by lower index, and exact counts."""
 
     model: str  # who answered, never an alias
     hits: tuple[Hit, ...]
     documents: int  # how many were ranked, before top_n
-    input_tokens: int
+    input_tokens: int | None  # None: whoever answered did not tell
     cached_tokens: int = 0
     image_tokens: int = 0
     warnings: tuple[str, ...] = field(default_factory=tuple[str, ...])
+    route: RouteFacts | None = (
+        None  # None: the name is not routed, `model` of this process answered
+    )

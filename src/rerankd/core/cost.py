@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import add
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -13,7 +13,7 @@ class Cost(Struct, frozen=True):
 
     documents: int = 0
     pairs: int = 0  # (query, chunk), equal ones each counted
-    input_tokens: int = 0  # of all pairs
+    input_tokens: int | None = 0  # of all pairs; None = nobody told, and so of the sum
     cached_tokens: int = 0  # of input_tokens: known from before, to a cache or the engine
     image_tokens: int = 0  # of input_tokens: stand for parts of images and video frames
     media: int = 0  # images and videos, equal ones each counted
@@ -22,9 +22,15 @@ class Cost(Struct, frozen=True):
     prepare_s: float = 0.0  # until it was tokenised
     queue_s: float = 0.0  # until its first row ran
     engine_s: float = 0.0  # from its first row to its last
+    upstream_s: float = 0.0  # until an upstream's answer was there
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*map(add, astuple(self), astuple(other)))
+        return Cost(*map(known_sum, astuple(self), astuple(other)))
+
+
+def known_sum(one: Any, other: Any) -> Any:
+    """The sum of two numbers; None = unknown, and so is the sum with it."""
+    return None if one is None or other is None else one + other
 
 
 NOTHING = Cost()

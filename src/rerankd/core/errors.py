@@ -4,6 +4,7 @@ RerankError                    status  retry
 |- InvalidRequest              400     no     a field is wrong, or over a limit
 |  |- UnknownModel             400     no     no such model is served
 |- Unauthorized                401     no     no key, an unknown key, or a revoked one
+|- QuotaExceeded               402     no     the budget of the key is used up
 |- Forbidden                   403     no     this key may not use this model
 |- UnknownPath                 404     no
 |- MethodNotAllowed            405     no
@@ -12,6 +13,8 @@ RerankError                    status  retry
 |- RateLimited                 429     yes    after retry_after_s; RPM or TPM of the key
 |- Overloaded                  503     yes    after retry_after_s; queue full, loading, draining
 |- DeadlineExceeded            504     yes    limits.deadline_s passed
+|- UpstreamFailed              502     yes    who was to answer could not; shows no internals
+|- SpaceUnavailable            503     no     nobody here answers on the scale that is insisted on
 |- EngineFailed                500     once   our bug or a lost device; shows no internals
 StartError                     -       -      the operator's configuration or a model is unusable
 
@@ -97,6 +100,14 @@ class Unauthorized(RerankError):
     status, kind = 401, "unauthorized"
 
 
+class QuotaExceeded(RerankError):
+    """The key's budget for a day, a month or for ever is used up: no minute's wait helps."""
+
+    status, kind = 402, "quota_exceeded"
+    reason = "quota"
+    is_final = True
+
+
 class Forbidden(RerankError):
     """The key is good, but not for this model."""
 
@@ -157,6 +168,20 @@ class Overloaded(RerankError):
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class UpstreamFailed(RerankError):
+    """Whoever stands behind a routed name failed. The cause is logged, never told the caller."""
+
+    status, kind = 502, "upstream_failed"
+
+
+class SpaceUnavailable(RerankError):
+    """Nobody answers on the scale that the caller insists on; the message names those there are."""
+
+    status, kind = 503, "space_unavailable"
+    reason = "space"
+    is_final = True
 
 
 class DeadlineExceeded(RerankError):

@@ -22,11 +22,26 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     engine: str = ""  # "openvino", "lexical"
     device: str = ""  # "cpu", "cuda:0"
     precision: str = ""  # "fp32", "int8"
+    space: str = ""  # scores of one space may be compared
     warnings: tuple[str, ...] = ()  # of loading it
     waiting_tokens: int = 0  # of admitted requests
     backlog_s: float = 0.0  # that all waiting work will take
     tokens_per_s: float = 0.0  # measured while there was work; 0 = not known yet
     cache_bytes: int | None = None  # of its score cache; None = it has none
+
+
+class UpstreamFacts(Struct, frozen=True, kw_only=True):
+    """How one upstream does at one moment."""
+
+    name: str
+    dialect: str
+    state: Literal["closed", "open", "probing", "off"]  # of its breaker; off: no key is good
+    wait_s: float = 0.0  # until it is asked again
+    in_flight: int = 0
+    keys: int = 0  # that are good; 1 for one that needs none
+    keys_resting: int = 0
+    keys_refused: int = 0
+    unknown_models: tuple[str, ...] = ()  # that it said it does not have
 
 
 class BackendFacts(Struct, frozen=True, kw_only=True):

@@ -55,6 +55,8 @@ class ParsedBody:
     """
 
     requests: tuple[RerankRequest, ...]
+    # Values that fields of the requests have when the caller says nothing, by his dialect.
+    assumed: Mapping[str, object] = field(default_factory=dict[str, object])
     render: Callable[[Sequence[Ranking], Envelope], WireAnswer]
     places: tuple[tuple[int, ...], ...] = ()
 
@@ -148,6 +150,8 @@ class Dialect(Endpoint):
     always); `implies` gives the value that leaving a field out means there, where it is not
     RerankRequest's own default. `unsaid` names fields that have a place, but none for the value
     that they have in a request. `tells` names the fields of a Ranking that the answer has.
+    `assumes` gives the values that `parse` gives to fields that a body does not have, where they
+    are not RerankRequest's own.
     """
 
     parse: Callable[[WireRequest, Options], RerankRequest]
@@ -159,6 +163,7 @@ class Dialect(Endpoint):
     implies: Mapping[str, object] = field(default_factory=dict[str, object])
     unsaid: Callable[[RerankRequest], tuple[str, ...]] = all_said
     tells: frozenset[str]
+    assumes: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def parse_body(self, wire: WireRequest, options: Options) -> ParsedBody:
         """One request to rank. Raises InvalidRequest."""
@@ -167,7 +172,7 @@ class Dialect(Endpoint):
         def render(rankings: Sequence[Ranking], envelope: Envelope) -> WireAnswer:
             return self.render(request, rankings[0], envelope)
 
-        return ParsedBody(requests=(request,), render=render)
+        return ParsedBody(requests=(request,), render=render, assumed=self.assumes)
 
     def outgoing(self, request: RerankRequest, key: str | None = None) -> Outgoing:
         """The provider's request, with its key, and what it could not say.
@@ -205,7 +210,7 @@ class Dialect(Endpoint):
             raise self.decode_error(answer)
         try:
             return self.decode(answer, request)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise EngineFailed(f"The answer is not {self.name}'s: {error}") from error
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from rerankd.core.answer import Hit, Ranking
+from rerankd.core.cost import known_sum
 from rerankd.core.errors import EngineFailed, InvalidRequest
 from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.wire import WireRequest
@@ -86,6 +89,11 @@ def texts_of(request: RerankRequest, provider: str) -> list[str]:
     ]
 
 
+def tokens_of(rankings: Iterable[Ranking]) -> int | None:
+    """All input tokens; None when they are not known of one."""
+    return functools.reduce(known_sum, (ranking.input_tokens for ranking in rankings), 0)
+
+
 def ranking_of(
     request: RerankRequest,
     scores: Iterable[tuple[int, float]],
@@ -99,12 +107,14 @@ def ranking_of(
     A provider tells no logit: its score stands for it. `counts` are Ranking's own fields.
 
     Raises:
-        EngineFailed: an index that was not asked for, or one twice.
+        EngineFailed: an index that was not asked for, or one twice; a score that is no number.
     """
     found = dict[int, float]()
     for index, score in scores:
         if index in found or not 0 <= index < len(request.documents):
             raise EngineFailed(f"The answer ranks document {index}, which is unknown or double.")
+        if not math.isfinite(score):
+            raise EngineFailed(f"The score of document {index} is not a number.")
         found[index] = score
     order = sorted(found, key=lambda index: (-found[index], index))
     return Ranking(

@@ -90,7 +90,7 @@ class CohereUnits(msgspec.Struct):
 class CohereTokens(msgspec.Struct):
     """Exact count of the model's own tokenizer."""
 
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int = 0
 
 
@@ -250,14 +250,18 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
-        input_tokens=int(meta.tokens.input_tokens or 0) if meta.tokens else 0,
+        input_tokens=_whole(meta.tokens.input_tokens) if meta.tokens else None,
         cached_tokens=int(meta.cached_tokens or 0),
         warnings=tuple(meta.warnings or ()),
     )
 
 
+def _whole(count: float | None) -> int | None:
+    return None if count is None else int(count)
+
+
 _ERRORS: dict[int, Any] = dict.fromkeys(
-    (400, 401, 403, 404, 408, 413, 429, 500, 503, 504), CohereError
+    (400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), CohereError
 )
 _TELLS = frozenset({"input_tokens", "cached_tokens", "warnings"})
 
@@ -278,6 +282,7 @@ V2 = Dialect(
     carries=frozenset({"model", "top_n", "max_tokens_per_doc", "priority"}),
     implies={"return_documents": False, "max_tokens_per_doc": _TOKENS},
     tells=_TELLS,
+    assumes={"max_tokens_per_doc": _TOKENS},
 )
 
 V1 = Dialect(
@@ -295,6 +300,7 @@ V1 = Dialect(
     decode=decode,
     carries=frozenset({"model", "top_n", "return_documents", "max_chunks_per_doc", "rank_fields"}),
     tells=_TELLS,
+    assumes={"max_chunks_per_doc": _CHUNKS},
 )
 
 DIALECTS = (V2, V1)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.answer import Ranking
-from rerankd.core.errors import RateLimited, RerankError, UnknownModel
+from rerankd.core.errors import QuotaExceeded, RateLimited, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect, Mark
@@ -83,7 +83,7 @@ class DashScopeResult(msgspec.Struct):
 class DashScopeUsage(msgspec.Struct):
     """Exact count of the model's own tokenizer."""
 
-    total_tokens: int = 0
+    total_tokens: int | None = None
 
 
 class DashScopeOutput(msgspec.Struct):
@@ -128,10 +128,12 @@ _CODES = {
     401: "InvalidApiKey",
     403: "AccessDenied",
     500: "InternalError",
+    502: "BadGateway",
     503: "ServiceUnavailable",
     504: "GatewayTimeout",
 }
 _NO_MODEL = ("ModelNotFound", "Model.NotExist")
+_NO_BALANCE = "Arrearage"
 
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
@@ -200,11 +202,13 @@ def render_flat(request: RerankRequest, ranking: Ranking, envelope: Envelope) ->
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """DashScope's code and message; 404 for an unknown model."""
+    """DashScope's code and message; 404 for an unknown model, 400 for a used-up budget."""
     status, code = error.status, _CODES.get(error.status, "InvalidParameter")
     message = "Invalid API-key provided." if status == 401 else error.message
     if isinstance(error, UnknownModel):
         status, code = 404, _NO_MODEL[0]
+    elif isinstance(error, QuotaExceeded):
+        status, code = 400, _NO_BALANCE
     elif isinstance(error, RateLimited):
         code = f"Throttling.{'AllocationQuota' if error.limit == 'TPM' else 'RateQuota'}"
     body = DashScopeError(code, message, envelope.uuid)
@@ -267,7 +271,7 @@ def decode_flat(answer: WireAnswer, request: RerankRequest) -> Ranking:
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,
-        input_tokens=found.usage.total_tokens if found.usage else 0,
+        input_tokens=found.usage.total_tokens if found.usage else None,
     )
 
 
@@ -276,6 +280,8 @@ def decode_error(answer: WireAnswer) -> RerankError:
     code = str(failures.value_of(answer.body, "code") or "")
     if code in _NO_MODEL:
         return UnknownModel(failures.message_of(answer.body))
+    if code == _NO_BALANCE:
+        return QuotaExceeded(failures.message_of(answer.body))
     if code.startswith("Throttling"):
         limit = "TPM" if code.endswith("AllocationQuota") else "RPM"
         return RateLimited(limit, retry_after_s=failures.retry_after_s(answer.headers))
@@ -286,7 +292,7 @@ def decode_error(answer: WireAnswer) -> RerankError:
 
 
 _ERRORS: dict[int, Any] = dict.fromkeys(
-    (400, 401, 403, 404, 408, 413, 429, 500, 503, 504), DashScopeError
+    (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504), DashScopeError
 )
 _CARRIES = frozenset({"model", "top_n", "return_documents", "instruction"})
 

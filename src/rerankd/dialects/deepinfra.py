@@ -47,7 +47,7 @@ class DeepInfraStatus(msgspec.Struct):
     runtime_ms: int
     cost: float
     tokens_generated: int
-    tokens_input: int
+    tokens_input: int | None
     output_length: int
 
 
@@ -55,7 +55,7 @@ class DeepInfraAnswer(msgspec.Struct):
     """Scores, in the order of the documents."""
 
     scores: list[float]
-    input_tokens: int
+    input_tokens: int | None
     request_id: str | None = None
     inference_status: DeepInfraStatus | None = None
 
@@ -74,7 +74,7 @@ class DeepInfraError(msgspec.Struct):
 
 class _ReadAnswer(msgspec.Struct):
     scores: list[float]
-    input_tokens: int = 0
+    input_tokens: int | None = None
 
 
 _NO_MODEL = "default"  # in the path, where a model must be: the server's default
@@ -126,7 +126,7 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     return _answer(scores, ranking.input_tokens, envelope)
 
 
-def _answer(scores: list[float], tokens: int, envelope: Envelope) -> WireAnswer:
+def _answer(scores: list[float], tokens: int | None, envelope: Envelope) -> WireAnswer:
     status = DeepInfraStatus("succeeded", int(envelope.total_s * 1000), 0.0, 0, tokens, 0)
     answer = DeepInfraAnswer(scores, tokens, envelope.request_id, status)
     return WireAnswer(status=200, body=msgspec.json.encode(answer))
@@ -145,7 +145,7 @@ class DeepInfra(Dialect):
             for places, ranking in zip(members, rankings, strict=True):
                 for hit in ranking.hits:
                     scores[places[hit.index]] = hit.score
-            return _answer(scores, sum(ranking.input_tokens for ranking in rankings), envelope)
+            return _answer(scores, calling.tokens_of(rankings), envelope)
 
         requests = tuple(_request(wire, body, places) for places in members)
         return ParsedBody(requests=requests, render=render_all, places=members)
@@ -200,7 +200,9 @@ DIALECT = DeepInfra(
     summary="DeepInfra's inference API for rerankers.",
     body=DeepInfraBody,
     answer=DeepInfraAnswer,
-    errors=dict.fromkeys((401, 403, 404, 408, 413, 422, 429, 500, 503, 504), DeepInfraError),
+    errors=dict.fromkeys(
+        (401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504), DeepInfraError
+    ),
     parse=parse,
     render=render,
     render_error=render_error,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import msgspec
@@ -15,14 +17,18 @@ from rerankd.core.errors import (
     Forbidden,
     InvalidRequest,
     Overloaded,
+    QuotaExceeded,
     RateLimited,
     RerankError,
     Unauthorized,
     UnknownModel,
+    UpstreamFailed,
 )
 from rerankd.dialects.wire import WireAnswer
 
 _RETRY_S = 1.0  # when a provider does not say
+_DAY_S = 86_400.0
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 _MESSAGE_KEYS = ("message", "detail", "error", "msg", "title")
 _MOST_CHARACTERS = 1000  # of a provider's message that are passed on
 
@@ -70,11 +76,12 @@ def error_of(answer: WireAnswer) -> RerankError:
         return Overloaded(message, retry_after_s=retry_after_s(answer.headers))
     kinds: dict[int, type[RerankError]] = {
         401: Unauthorized,
-        402: Forbidden,  # no balance: this key may not, until it is paid
+        402: QuotaExceeded,
         403: Forbidden,
         404: UnknownModel,
         413: BodyTooLarge,
         498: InvalidRequest,
+        502: UpstreamFailed,
         504: DeadlineExceeded,
     }
     kind: Any = kinds.get(status, EngineFailed)
@@ -85,7 +92,7 @@ def message_of(body: bytes) -> str:
     """The sentence in an error body of any provider; its text when it is not JSON."""
     try:
         found = _sentence(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = body.decode("utf-8", "replace").strip()
     return found[:_MOST_CHARACTERS]
 
@@ -94,7 +101,7 @@ def value_of(body: bytes, name: str) -> object:
     """A top-level value of a JSON object; None when there is none."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
 
@@ -112,6 +119,22 @@ def _sentence(value: Any) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds that a provider asks to wait; 1 when it does not say."""
-    value = headers.get("retry-after", "")
-    return float(value) if value.isdecimal() else _RETRY_S
+    """Seconds that a provider asks to wait; 1 when it does not say, at most a day.
+
+    A date is read by the provider's own clock: the answer's `date`.
+    """
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), _DAY_S)
+    then, now = _time_of(value), _time_of(headers.get("date", ""))
+    if then is None or now is None:
+        return _RETRY_S
+    return min(max(then - now, 0.0), _DAY_S)
+
+
+def _time_of(value: str) -> float | None:
+    """Unix time of an HTTP date."""
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -47,8 +47,8 @@ class FireworksResult(msgspec.Struct):
 class FireworksUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    total_tokens: int
-    prompt_tokens: int = 0
+    total_tokens: int | None
+    prompt_tokens: int | None = None
     completion_tokens: int = 0
 
 
@@ -147,7 +147,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
         request,
         ((result.index, result.relevance_score) for result in found.data),
         model=found.model,
-        input_tokens=found.usage.total_tokens if found.usage else 0,
+        input_tokens=found.usage.total_tokens if found.usage else None,
     )
 
 
@@ -159,7 +159,7 @@ DIALECT = Dialect(
     summary="Fireworks AI's rerank API.",
     body=FireworksBody,
     answer=FireworksAnswer,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), OpenAiError),
+    errors=dict.fromkeys((400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), OpenAiError),
     parse=parse,
     render=render,
     render_error=render_error,

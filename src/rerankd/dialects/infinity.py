@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.answer import Ranking
-from rerankd.core.errors import InvalidRequest, RerankError, UnknownModel
+from rerankd.core.errors import InvalidRequest, Overloaded, RerankError, UnknownModel
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect, Mark, Probe, ServerFacts
@@ -49,8 +49,8 @@ class InfinityResult(msgspec.Struct):
 class InfinityUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int | None
+    total_tokens: int | None
 
 
 class InfinityAnswer(msgspec.Struct):
@@ -147,7 +147,7 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
     if status in (401, 403, 404, 405) or (isinstance(error, InvalidRequest) and not unknown):
         message = "Unauthorized" if status == 401 else None
         return fastapi_error(error, status=status, message=message)
-    status = 429 if status == 503 else status
+    status = 429 if isinstance(error, Overloaded) else status
     message = f"Invalid model: {error.message}" if unknown else error.message
     body = InfinityError(InfinityErrorDetail(message, None, None, status))
     return WireAnswer(status=status, body=msgspec.json.encode(body), headers=error_headers(error))
@@ -216,7 +216,7 @@ DIALECT = Dialect(
         401: FastApiError,
         403: FastApiError,
         422: FastApiFieldErrors,
-        **dict.fromkeys((400, 408, 413, 429, 500, 504), InfinityError),
+        **dict.fromkeys((400, 402, 408, 413, 429, 500, 502, 503, 504), InfinityError),
     },
     parse=parse,
     render=render,
@@ -238,4 +238,5 @@ DIALECT = Dialect(
     carries=frozenset({"model", "top_n", "return_documents", "raw_scores"}),
     implies={"truncate_query": True},
     tells=frozenset({"model", "input_tokens"}),
+    assumes={"truncate_query": True},
 )

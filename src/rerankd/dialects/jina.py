@@ -13,7 +13,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.answer import Ranking
-from rerankd.core.errors import InvalidRequest, RateLimited, RerankError, UnknownModel
+from rerankd.core.errors import (
+    InvalidRequest,
+    QuotaExceeded,
+    RateLimited,
+    RerankError,
+    UnknownModel,
+)
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect
@@ -59,7 +65,7 @@ class JinaResult(msgspec.Struct):
 class JinaUsage(msgspec.Struct):
     """Exact count of the model's own tokenizer."""
 
-    total_tokens: int
+    total_tokens: int | None
 
 
 class JinaAnswer(msgspec.Struct):
@@ -106,6 +112,7 @@ _CODES = {
     504: "SERVICE_TIMEOUT",
 }
 _NO_MODEL = "INPUT_MODEL_NOT_FOUND"
+_NO_BALANCE = "AUTHZ_INSUFFICIENT_BALANCE"
 
 
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
@@ -146,7 +153,10 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """`detail` and Jina's code; a bad field is a 422 that lists it, an unknown model a 400."""
+    """`detail` and Jina's code; a bad field is a 422 that lists it, an unknown model a 400.
+
+    A used-up budget is a 403.
+    """
     status, code = error.status, _CODES.get(error.status)
     detail = "Invalid API key." if status == 401 else error.message
     errors: list[JinaFieldError] | UnsetType = UNSET
@@ -154,6 +164,8 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
         code = _NO_MODEL
     elif isinstance(error, RateLimited):
         code = f"RATE_{'TOKEN' if error.limit == 'TPM' else 'REQUEST'}_LIMIT_EXCEEDED"
+    elif isinstance(error, QuotaExceeded):
+        status, code = 403, _NO_BALANCE
     elif isinstance(error, InvalidRequest):
         status = 422
         errors = [JinaFieldError(param_of(error) or "body", detail, error.kind)]
@@ -191,10 +203,12 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 
 
 def decode_error(answer: WireAnswer) -> RerankError:
-    """Jina's errors by status; an unknown model by its code."""
-    found = failures.error_of(answer)
-    if failures.value_of(answer.body, "code") == _NO_MODEL:
+    """Jina's errors by status; an unknown model and an empty account by their codes."""
+    found, code = failures.error_of(answer), failures.value_of(answer.body, "code")
+    if code == _NO_MODEL:
         return UnknownModel(found.message)
+    if code == _NO_BALANCE:
+        return QuotaExceeded(found.message)
     return found
 
 
@@ -205,7 +219,7 @@ DIALECT = Dialect(
     summary="Jina AI's rerank API.",
     body=JinaBody,
     answer=JinaAnswer,
-    errors=dict.fromkeys((400, 401, 403, 408, 413, 422, 429, 500, 503, 504), JinaError),
+    errors=dict.fromkeys((400, 401, 403, 408, 413, 422, 429, 500, 502, 503, 504), JinaError),
     parse=parse,
     render=render,
     render_error=render_error,

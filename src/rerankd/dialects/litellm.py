@@ -5,15 +5,15 @@ Source: LiteLLM 1.109.1 (proxy/rerank_endpoints, types/rerank.py); read 2026-11-
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.answer import Ranking
-from rerankd.core.errors import RerankError
+from rerankd.core.errors import QuotaExceeded, RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.dialects import calling, fields
+from rerankd.dialects import calling, failures, fields
 from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.fields import AtLeastOne, NotNegative, Object, YesNo
@@ -70,13 +70,13 @@ class LiteLlmUnits(msgspec.Struct):
     """One unit for each 100 documents begun."""
 
     search_units: int
-    total_tokens: int
+    total_tokens: int | None
 
 
 class LiteLlmTokens(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    input_tokens: int = 0
+    input_tokens: int | None = None
     output_tokens: int = 0
 
 
@@ -100,8 +100,13 @@ class _ReadResult(msgspec.Struct):
     relevance_score: float
 
 
+class _ReadUnits(msgspec.Struct):
+    total_tokens: int | None = None
+
+
 class _ReadMeta(msgspec.Struct):
     tokens: LiteLlmTokens | None = None
+    billed_units: _ReadUnits | None = None
 
 
 class _ReadAnswer(msgspec.Struct):
@@ -109,11 +114,13 @@ class _ReadAnswer(msgspec.Struct):
     meta: _ReadMeta | None = None
 
 
+_NO_BALANCE = "budget_exceeded"
 _KINDS = {
     400: "invalid_request_error",
     401: "auth_error",
     403: "auth_error",
     413: "invalid_request_error",
+    422: _NO_BALANCE,
     429: "throttling_error",
     500: "internal_server_error",
 }
@@ -160,8 +167,9 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """OpenAI's form; the code is the status as a string."""
-    return openai_error(error, status=error.status, kinds=_KINDS, code=str(error.status))
+    """OpenAI's form; the code is the status as a string. A used-up budget is a 422."""
+    status = 422 if isinstance(error, QuotaExceeded) else error.status
+    return openai_error(error, status=status, kinds=_KINDS, code=str(status))
 
 
 def encode(request: RerankRequest) -> WireRequest:
@@ -186,14 +194,28 @@ def encode(request: RerankRequest) -> WireRequest:
 
 
 def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
-    """LiteLLM's answer as a ranking; it names no model."""
+    """LiteLLM's answer as a ranking; it names no model.
+
+    Tokens are where the provider behind it has them: Jina's are under `billed_units`.
+    """
     found = msgspec.json.decode(answer.body, type=_ReadAnswer)
-    tokens = found.meta.tokens if found.meta else None
+    meta = found.meta or _ReadMeta()
+    tokens = meta.tokens.input_tokens if meta.tokens else None
+    if tokens is None and meta.billed_units is not None:
+        tokens = meta.billed_units.total_tokens
     return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
-        input_tokens=tokens.input_tokens if tokens else 0,
+        input_tokens=tokens,
     )
+
+
+def decode_error(answer: WireAnswer) -> RerankError:
+    """LiteLLM's errors by status; a used-up budget by its type."""
+    found, error = failures.error_of(answer), failures.value_of(answer.body, "error")
+    if isinstance(error, dict) and cast("dict[str, Any]", error).get("type") == _NO_BALANCE:
+        return QuotaExceeded(found.message)
+    return found
 
 
 DIALECT = Dialect(
@@ -203,12 +225,13 @@ DIALECT = Dialect(
     summary="LiteLLM's proxy.",
     body=LiteLlmBody,
     answer=LiteLlmAnswer,
-    errors=dict.fromkeys((400, 401, 403, 408, 413, 429, 500, 503, 504), OpenAiError),
+    errors=dict.fromkeys((400, 401, 403, 408, 413, 422, 429, 500, 502, 503, 504), OpenAiError),
     parse=parse,
     render=render,
     render_error=render_error,
     encode=encode,
     decode=decode,
+    decode_error=decode_error,
     carries=frozenset(
         {
             "model",

@@ -55,8 +55,8 @@ class LlamaCppResult(msgspec.Struct):
 class LlamaCppUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int | None
+    total_tokens: int | None
 
 
 class LlamaCppAnswer(msgspec.Struct):
@@ -88,6 +88,7 @@ class LlamaCppError(msgspec.Struct):
     error: LlamaCppErrorDetail
 
 
+_ASSUMED = {"raw_scores": True}  # llama.cpp has nothing else
 _KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -95,6 +96,7 @@ _KINDS = {
     404: "not_found_error",
     413: "invalid_request_error",
     500: "server_error",
+    502: "server_error",
     503: "unavailable_error",
 }
 
@@ -140,6 +142,7 @@ def parse_texts(wire: WireRequest, options: Options) -> ParsedBody:
     return ParsedBody(
         requests=(request,),
         render=lambda rankings, envelope: tei.render(request, rankings[0], envelope),
+        assumed=_ASSUMED,
     )
 
 
@@ -190,7 +193,7 @@ _PATHS = ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking")
 _KEY_HEADERS = (*BEARER, "x-api-key")
 _ALIASES = ("/v1/reranking", "/reranking")  # at the root, where `input` is Mixedbread's
 _ERRORS: dict[int, Any] = dict.fromkeys(
-    (400, 401, 403, 408, 413, 429, 500, 503, 504), LlamaCppError
+    (400, 401, 402, 403, 408, 413, 429, 500, 502, 503, 504), LlamaCppError
 )
 
 RERANK = Dialect(
@@ -224,6 +227,7 @@ RERANK = Dialect(
     carries=frozenset({"model", "top_n"}),
     implies={"raw_scores": True, "return_documents": False},
     tells=frozenset({"model", "input_tokens"}),
+    assumes=_ASSUMED,
 )
 
 TEXTS = Scoring(

@@ -51,8 +51,8 @@ class MixedbreadResult(msgspec.Struct):
 class MixedbreadUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int | None
+    total_tokens: int | None
     completion_tokens: int | None = 0
 
 
@@ -160,7 +160,7 @@ DIALECT = Dialect(
     body=MixedbreadBody,
     answer=MixedbreadAnswer,
     errors={
-        **dict.fromkeys((401, 403, 404, 408, 413, 429, 500, 503, 504), FastApiError),
+        **dict.fromkeys((401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), FastApiError),
         422: FastApiFieldErrors,
     },
     parse=parse,

@@ -7,12 +7,14 @@ Source: two gateway API pages (apifox exports of new-api sites), read 2026-11-20
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import dataclasses
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from rerankd.core.answer import Ranking
+from rerankd.core.errors import QuotaExceeded, RerankError
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import fields, superset, superset_schema
 from rerankd.dialects.base import Dialect
@@ -48,6 +50,20 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     return WireAnswer(status=200, body=msgspec.json.encode(GatewayAnswer(**answer, choices=[])))
 
 
+def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
+    """The superset's; a used-up budget is a 403."""
+    answer = superset.render_error(error, envelope, options)
+    if isinstance(error, QuotaExceeded):
+        return dataclasses.replace(answer, status=403)
+    return answer
+
+
+_ERRORS = {
+    status: Literal["Forbidden"] | superset_schema.ErrorBody if status == 403 else kind
+    for status, kind in superset.DIALECT.errors.items()
+    if status != 402
+}
+
 DIALECT = Dialect(
     name="gateway",
     prefix="gateway",
@@ -55,10 +71,10 @@ DIALECT = Dialect(
     summary="The same for clients generated from the gateways' chat-shaped schema.",
     body=GatewayBody,
     answer=GatewayAnswer,
-    errors=superset.DIALECT.errors,
+    errors=_ERRORS,
     parse=parse,
     render=render,
-    render_error=superset.render_error,
+    render_error=render_error,
     encode=superset.encode,
     decode=superset.decode,
     decode_error=superset.decode_error,

@@ -66,8 +66,8 @@ class NvidiaRanking(msgspec.Struct):
 class NvidiaUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int | None
+    total_tokens: int | None
 
 
 class NvidiaAnswer(msgspec.Struct):
@@ -175,7 +175,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     return calling.ranking_of(
         request,
         ((ranking.index, ranking.logit) for ranking in found.rankings),
-        input_tokens=found.usage.total_tokens if found.usage else 0,
+        input_tokens=found.usage.total_tokens if found.usage else None,
     )
 
 
@@ -187,7 +187,7 @@ DIALECT = Dialect(
     summary="NVIDIA NIM's ranking API: logits.",
     body=NvidiaBody,
     answer=NvidiaAnswer,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), NvidiaError),
+    errors=dict.fromkeys((400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), NvidiaError),
     parse=parse,
     render=render,
     render_error=render_error,
@@ -197,4 +197,5 @@ DIALECT = Dialect(
     implies={"raw_scores": True, "return_documents": False},
     unsaid=_unsaid,
     tells=frozenset({"input_tokens"}),
+    assumes={"raw_scores": True, "truncation": False},
 )

@@ -139,11 +139,13 @@ _CUTS = {True: "END", False: "NONE", None: None}
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
+    402: "PAYMENT_REQUIRED",
     403: "FORBIDDEN",
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",
     413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
@@ -241,7 +243,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
         request,
         ((result.index, result.score) for result in found.data),
         model=found.model,
-        input_tokens=0,
+        input_tokens=None,
     )
 
 
@@ -284,7 +286,9 @@ DIALECT = Dialect(
     summary="Pinecone's rerank API.",
     body=PineconeBody,
     answer=PineconeAnswer,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), PineconeError),
+    errors=dict.fromkeys(
+        (400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), PineconeError
+    ),
     key_headers=("api-key", "authorization"),
     parse=parse,
     render=render,

@@ -15,7 +15,7 @@ import msgspec
 
 from rerankd import dialects
 from rerankd.core.errors import StartError
-from rerankd.dialects.base import AnyEndpoint, Mark, Probe
+from rerankd.dialects.base import AnyEndpoint, Dialect, Mark, Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +142,10 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 SERVED = discover()
+_SHORT: Mapping[str, str] = {"cohere": "cohere-v2"}  # names that mean the newest of several
+
+
+def callable_dialects() -> dict[str, Dialect]:
+    """Name -> dialect, of all whose provider can be called; those with a short name twice."""
+    found = {each.name: each for each in SERVED.served if isinstance(each, Dialect)}
+    return dict(sorted((found | {short: found[name] for short, name in _SHORT.items()}).items()))

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rerankd.core.answer import Ranking
-from rerankd.core.errors import RateLimited, RerankError
+from rerankd.core.errors import QuotaExceeded, RateLimited, RerankError
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import calling, fields, superset
 from rerankd.dialects.base import Dialect
@@ -102,20 +102,25 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     answer = SiliconFlowAnswer(
         id=whole.id,
         results=[SiliconFlowResult(r.index, r.relevance_score, r.document) for r in whole.results],
-        meta=whole.meta,
+        meta=msgspec.structs.replace(whole.meta, route=UNSET),  # the headers say it
     )
     return WireAnswer(status=200, body=msgspec.json.encode(answer))
 
 
 def render_error(error: RerankError, envelope: Envelope, options: Options) -> WireAnswer:
-    """The superset's error, the object cut to SiliconFlow's own keys."""
+    """The superset's error, the object cut to SiliconFlow's own keys.
+
+    A used-up budget is a 403.
+    """
     whole = superset.render_error(error, envelope, options)
     if error.status in (401, 403, 404, 504):
         return whole
     kind = SiliconFlowRateLimit if isinstance(error, RateLimited) else SiliconFlowError
     body: Any = msgspec.json.decode(whole.body, type=kind)
     return WireAnswer(
-        status=whole.status, body=msgspec.json.encode(body), headers=dict(whole.headers)
+        status=403 if isinstance(error, QuotaExceeded) else whole.status,
+        body=msgspec.json.encode(body),
+        headers=dict(whole.headers),
     )
 
 
@@ -137,11 +142,12 @@ DIALECT = Dialect(
     errors={
         400: SiliconFlowError,
         401: Literal["Invalid token"],
-        403: Literal["Forbidden"],
+        403: Literal["Forbidden"] | SiliconFlowError,
         408: SiliconFlowError,
         413: SiliconFlowError,
         429: SiliconFlowRateLimit,
         500: SiliconFlowError,
+        502: SiliconFlowError,
         503: SiliconFlowError,
         504: str,
     },

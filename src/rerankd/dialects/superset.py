@@ -12,8 +12,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from rerankd.core.answer import Ranking
-from rerankd.core.errors import InvalidRequest, RateLimited, RerankError, UnknownModel
+from rerankd.core.answer import Ranking, RouteFacts
+from rerankd.core.errors import (
+    InvalidRequest,
+    Overloaded,
+    QuotaExceeded,
+    RateLimited,
+    RerankError,
+    UnknownModel,
+)
 from rerankd.core.request import RerankRequest
 from rerankd.dialects import calling, failures, fields
 from rerankd.dialects.base import Dialect
@@ -32,6 +39,7 @@ from rerankd.dialects.superset_schema import (
     ReadMeta,
     ReadTokens,
     Result,
+    RouteMeta,
     Tokens,
     Usage,
 )
@@ -69,7 +77,7 @@ NO_ECHO = frozenset(
     }
 )
 
-UNKNOWN_MODEL, BAD_FIELD, OVERLOADED = 20012, 20015, 50505
+UNKNOWN_MODEL, BAD_FIELD, NO_BALANCE, OVERLOADED = 20012, 20015, 30001, 50505
 CHUNKS, OVERLAP = 1024, 80  # SiliconFlow's defaults
 _OVERLOADED_MESSAGE = "Model service overloaded. Please try again later."
 
@@ -153,6 +161,7 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
         for hit in ranking.hits
     ]
     tokens, images = ranking.input_tokens, ranking.image_tokens
+    texts = None if tokens is None else tokens - images
     return Answer(
         id=envelope.request_id,
         object="rerank",
@@ -163,7 +172,7 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
             prompt_tokens=tokens,
             completion_tokens=0,
             total_tokens=tokens,
-            prompt_tokens_details=PromptTokens(ranking.cached_tokens, tokens - images, 0, images),
+            prompt_tokens_details=PromptTokens(ranking.cached_tokens, texts, 0, images),
             completion_tokens_details=CompletionTokens(),
             input_tokens=tokens,
             output_tokens=0,
@@ -173,7 +182,21 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
             tokens=Tokens(tokens, 0, images),
             billed_units=BilledUnits(tokens, 0, images, -(-ranking.documents // 100), 0),
             warnings=list(ranking.warnings) or msgspec.UNSET,
+            route=_route(ranking.route),
         ),
+    )
+
+
+def _route(facts: RouteFacts | None) -> RouteMeta | msgspec.UnsetType:
+    if facts is None:
+        return msgspec.UNSET
+    return RouteMeta(
+        route=facts.route,
+        model=facts.model,
+        upstream=facts.upstream or None,
+        space=facts.space,
+        attempts=facts.attempts,
+        degraded=facts.degraded or None,
     )
 
 
@@ -182,13 +205,13 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     found = msgspec.json.decode(answer.body, type=ReadAnswer)
     meta = found.meta or ReadMeta()
     tokens = meta.tokens or meta.billed_units or ReadTokens()
-    usage = found.usage
+    usage, told = found.usage, tokens.input_tokens
     return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,
         truncated=frozenset(r.index for r in found.results if r.truncated),
-        input_tokens=tokens.input_tokens or (usage.total_tokens if usage else 0),
+        input_tokens=told or (usage.total_tokens if usage else told),
         image_tokens=tokens.image_tokens,
         cached_tokens=usage.prompt_tokens_details.cached_tokens
         if usage and usage.prompt_tokens_details
@@ -200,8 +223,11 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
 def decode_error(answer: WireAnswer) -> RerankError:
     """SiliconFlow's errors by their codes, else by status."""
     found = failures.error_of(answer)
-    if type(found) is InvalidRequest and failures.value_of(answer.body, "code") == UNKNOWN_MODEL:
+    code = failures.value_of(answer.body, "code")
+    if type(found) is InvalidRequest and code == UNKNOWN_MODEL:
         return UnknownModel(found.message)
+    if code == NO_BALANCE:
+        return QuotaExceeded(found.message)
     return found
 
 
@@ -231,7 +257,9 @@ def _error_object(
     code: int | None = BAD_FIELD
     if isinstance(error, UnknownModel):
         code = UNKNOWN_MODEL
-    elif error.status == 503:
+    elif isinstance(error, QuotaExceeded):
+        code = NO_BALANCE
+    elif isinstance(error, Overloaded):
         code, message = OVERLOADED, _OVERLOADED_MESSAGE
     elif error.status >= 500:
         code = None
@@ -257,11 +285,13 @@ DIALECT = Dialect(
     errors={
         400: ErrorBody,
         401: Literal["Invalid token"],
+        402: ErrorBody,
         403: Literal["Forbidden"],
         408: ErrorBody,
         413: ErrorBody,
         429: RateLimitBody,
         500: ErrorBody,
+        502: ErrorBody,
         503: ErrorBody,
         504: str,
     },

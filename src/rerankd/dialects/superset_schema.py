@@ -95,7 +95,7 @@ class PromptTokens(msgspec.Struct):
     """Where the prompt tokens come from."""
 
     cached_tokens: int
-    text_tokens: int
+    text_tokens: int | None
     audio_tokens: int
     image_tokens: int
 
@@ -113,12 +113,12 @@ class CompletionTokens(msgspec.Struct):
 class Usage(msgspec.Struct):
     """Exact counts of the model's own tokenizer, in every spelling that clients read."""
 
-    prompt_tokens: int
+    prompt_tokens: int | None
     completion_tokens: int
-    total_tokens: int
+    total_tokens: int | None
     prompt_tokens_details: PromptTokens
     completion_tokens_details: CompletionTokens
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int
     input_tokens_details: None
 
@@ -126,7 +126,7 @@ class Usage(msgspec.Struct):
 class Tokens(msgspec.Struct):
     """SiliconFlow's token counts."""
 
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int
     image_tokens: int
 
@@ -134,11 +134,27 @@ class Tokens(msgspec.Struct):
 class BilledUnits(msgspec.Struct):
     """SiliconFlow's and Cohere's units; a search unit is 100 documents."""
 
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int
     image_tokens: int
     search_units: int
     classifications: int
+
+
+class RouteMeta(msgspec.Struct):
+    """Who answered for a routed name."""
+
+    route: Annotated[str, Meta(description="The name that was asked for.")]
+    model: Annotated[str, Meta(description="Who answered, by its own name for the model.")]
+    upstream: Annotated[
+        str | None, Meta(description="The operator's name of the provider; null: this server.")
+    ]
+    space: Annotated[str, Meta(description="The scale: scores of one space may be compared.")]
+    attempts: Annotated[int, Meta(description="How many were asked.")]
+    degraded: Annotated[
+        str | None,
+        Meta(description="What stood in when all had failed: rerankd-lexical or input-order."),
+    ]
 
 
 class AnswerMeta(msgspec.Struct):
@@ -147,6 +163,9 @@ class AnswerMeta(msgspec.Struct):
     tokens: Tokens
     billed_units: BilledUnits
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+    route: Annotated[
+        RouteMeta | msgspec.UnsetType, Meta(description="Present when the name is a route's.")
+    ] = msgspec.UNSET
 
 
 class Answer(msgspec.Struct):
@@ -208,14 +227,14 @@ class ReadCached(msgspec.Struct):
 class ReadUsage(msgspec.Struct):
     """What is read of usage."""
 
-    total_tokens: int = 0
+    total_tokens: int | None = None
     prompt_tokens_details: ReadCached | None = None
 
 
 class ReadTokens(msgspec.Struct):
     """What is read of meta.tokens or meta.billed_units."""
 
-    input_tokens: int = 0
+    input_tokens: int | None = None
     image_tokens: int = 0
 
 

@@ -221,11 +221,13 @@ def _check_direction(direction: str | None) -> None:
 def _compute_headers(
     characters: int, rankings: Sequence[Ranking], envelope: Envelope
 ) -> dict[str, str]:
+    tokens = calling.tokens_of(rankings)
+    counted = {} if tokens is None else {"x-compute-tokens": str(tokens)}
     return {
         "x-compute-type": envelope.engine,
         "x-compute-time": _ms(envelope.total_s),
         "x-compute-characters": str(characters),
-        "x-compute-tokens": str(sum(ranking.input_tokens for ranking in rankings)),
+        **counted,
         "x-total-time": _ms(envelope.total_s),
         "x-tokenization-time": _ms(envelope.cost.prepare_s),
         "x-queue-time": _ms(envelope.cost.queue_s),
@@ -246,7 +248,7 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
         status = 400 if isinstance(error, NoTexts) else 422
     elif isinstance(error, (Overloaded, RateLimited)):
         status = 429
-    elif status == 500:
+    elif status in (500, 502):
         status = 424
     kind = "Overloaded" if status == 429 else _TYPES.get(status, "Backend")
     return WireAnswer(
@@ -277,7 +279,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     return calling.ranking_of(
         request,
         ((rank.index, rank.score) for rank in found),
-        input_tokens=int(tokens) if tokens.isdecimal() else 0,
+        input_tokens=int(tokens) if tokens.isdecimal() else None,
     )
 
 
@@ -323,7 +325,7 @@ def health(facts: ServerFacts, _: Mapping[str, str]) -> WireAnswer:
     return WireAnswer(status=503, body=body)
 
 
-_ERRORS = {401: None, **dict.fromkeys((400, 403, 408, 413, 422, 424, 429, 503, 504), TeiError)}
+_ERRORS = {401: None, **dict.fromkeys((400, 402, 403, 408, 413, 422, 424, 429, 503, 504), TeiError)}
 
 RERANK = Dialect(
     name="tei",

@@ -50,9 +50,9 @@ class TogetherResult(msgspec.Struct):
 class TogetherUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     completion_tokens: int = 0
-    total_tokens: int = 0
+    total_tokens: int | None = None
 
 
 class TogetherAnswer(msgspec.Struct):
@@ -181,7 +181,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
         request,
         ((result.index, result.relevance_score) for result in found.results),
         model=found.model,
-        input_tokens=found.usage.total_tokens if found.usage else 0,
+        input_tokens=found.usage.total_tokens if found.usage else None,
     )
 
 
@@ -192,7 +192,7 @@ DIALECT = Dialect(
     summary="Together AI's rerank API.",
     body=TogetherBody,
     answer=TogetherAnswer,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 503, 504), OpenAiError),
+    errors=dict.fromkeys((400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), OpenAiError),
     parse=parse,
     render=render,
     render_error=render_error,

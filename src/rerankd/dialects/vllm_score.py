@@ -11,7 +11,7 @@ from msgspec import Meta
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects import fields
+from rerankd.dialects import calling, fields
 from rerankd.dialects import vllm_cuts as cuts
 from rerankd.dialects.base import ParsedBody, Scoring, grouped
 from rerankd.dialects.fields import NotNegative, Object, YesNo
@@ -118,7 +118,7 @@ def parse_pairs(wire: WireRequest, options: Options) -> ParsedBody:
             for places, ranking in zip(members, rankings, strict=True)
             for hit in ranking.hits
         }
-        tokens = sum(ranking.input_tokens for ranking in rankings)
+        tokens = calling.tokens_of(rankings)
         answer = VllmScoreAnswer(
             id=f"score-{envelope.uuid}",
             object="list",

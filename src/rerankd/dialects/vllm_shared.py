@@ -26,8 +26,8 @@ WHAT_CONTENT: Final = 'A string, or {"content": [parts]} with text, or one image
 class VllmUsage(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int | None
+    total_tokens: int | None
 
 
 class VllmUnauthorized(msgspec.Struct):
@@ -38,7 +38,7 @@ class VllmUnauthorized(msgspec.Struct):
 
 ERRORS: dict[int, Any] = {
     401: VllmUnauthorized,
-    **dict.fromkeys((400, 403, 404, 408, 413, 429, 500, 503, 504), OpenAiError),
+    **dict.fromkeys((400, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), OpenAiError),
 }
 _PARTS: dict[str, Modality] = {"image_url": "image", "video_url": "video"}
 _KINDS = {400: "BadRequestError", 403: "Forbidden", 404: "NotFoundError", 413: "BadRequestError"}

@@ -51,7 +51,7 @@ class VoyageResult(msgspec.Struct):
 class VoyageUsage(msgspec.Struct):
     """Exact count of the model's own tokenizer."""
 
-    total_tokens: int = 0
+    total_tokens: int | None = None
 
 
 class VoyageAnswer(msgspec.Struct):
@@ -149,7 +149,7 @@ DIALECT = Dialect(
     summary="Voyage AI's rerank API.",
     body=VoyageBody,
     answer=VoyageAnswer,
-    errors=dict.fromkeys((400, 401, 403, 408, 413, 429, 500, 503, 504), VoyageError),
+    errors=dict.fromkeys((400, 401, 402, 403, 408, 413, 429, 500, 502, 503, 504), VoyageError),
     parse=parse,
     render=render,
     render_error=render_error,

@@ -62,7 +62,7 @@ class XinferenceResult(msgspec.Struct):
 class XinferenceTokens(msgspec.Struct):
     """Exact counts of the model's own tokenizer."""
 
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int
 
 
@@ -226,7 +226,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
     return calling.ranking_of(
         request,
         ((result.index, result.relevance_score) for result in found.results),
-        input_tokens=tokens.input_tokens if tokens else 0,
+        input_tokens=tokens.input_tokens if tokens else None,
         warnings=tuple(found.meta.warnings or ()) if found.meta else (),
     )
 
@@ -271,7 +271,9 @@ DIALECT = Dialect(
     body=XinferenceBody,
     answer=XinferenceAnswer,
     any_content_type=True,
-    errors=dict.fromkeys((400, 401, 403, 404, 408, 413, 429, 500, 504), XinferenceError),
+    errors=dict.fromkeys(
+        (400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), XinferenceError
+    ),
     parse=parse,
     render=render,
     render_error=render_error,
@@ -302,4 +304,5 @@ DIALECT = Dialect(
     carries=frozenset({"model", "top_n", "instruction", "return_documents", "max_chunks_per_doc"}),
     implies={"return_documents": False, "truncate_query": True},
     tells=frozenset({"input_tokens", "warnings"}),
+    assumes={"truncate_query": True},
 )

@@ -48,12 +48,12 @@ class ZeroEntropyAnswer(msgspec.Struct):
     e2e_latency: float
     inference_latency: float
     total_bytes: int
-    total_tokens: int
+    total_tokens: int | None
 
 
 class _ReadAnswer(msgspec.Struct):
     results: list[ZeroEntropyResult]
-    total_tokens: int = 0
+    total_tokens: int | None = None
 
 
 _HINTS = fields.HINTS | {"latency": "Send fast or slow, or leave it out."}
@@ -122,7 +122,7 @@ DIALECT = Dialect(
     body=ZeroEntropyBody,
     answer=ZeroEntropyAnswer,
     errors={
-        **dict.fromkeys((401, 403, 404, 408, 413, 429, 500, 503, 504), FastApiError),
+        **dict.fromkeys((401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504), FastApiError),
         422: FastApiFieldErrors,
     },
     parse=parse,

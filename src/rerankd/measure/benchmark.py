@@ -16,8 +16,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from rerankd.core.agreement import Agreement, agreement
 from rerankd.core.request import Content, RerankRequest
-from rerankd.measure.agreement import Agreement, agreement
 from rerankd.measure.collection import Collection
 from rerankd.measure.flops import LayerCost, layer_cost
 from rerankd.measure.metrics import mean_ndcg

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rerankd.core.answer import Ranking
 from rerankd.core.cascade import Cascade, in_whole_request, merged, passed_on
+from rerankd.core.cost import known_sum
 from rerankd.core.request import RerankRequest
 from rerankd.service.admit import check_modalities, text_bytes
 from rerankd.service.base import RerankCall
@@ -87,7 +88,7 @@ async def _staged(
         ranking,
         hits=merged(reranked, before.hits, stage=cascade.first)[: request.top_n],
         documents=len(request.documents),
-        input_tokens=before.input_tokens + ranking.input_tokens,
+        input_tokens=known_sum(before.input_tokens, ranking.input_tokens),
         cached_tokens=before.cached_tokens + ranking.cached_tokens,
         warnings=tuple(dict.fromkeys(said)),
     )

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from rerankd.measure.agreement import agreement, ranks, spearman, top_overlap
+from rerankd.core.agreement import agreement, ranks, spearman, top_overlap
 
 
 def test_equal_values_share_the_mean_of_their_ranks() -> None:
