@@ -22,14 +22,16 @@ ALLOWED: dict[str, set[str]] = {
     "access": {"core"},
     "models": {"core", "engines"},
     "service": {"core", "engines", "media", "models", "settings", "telemetry"},
-    "gateway": {"access", "core", "models", "service"},
+    "gateway": {
+        *("access", "core", "dialects", "media", "models", "service", "settings", "telemetry"),
+    },
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
         *("access", "core", "dialects", "gateway", "media", "models", "service"),
         *("settings", "telemetry", "rerankd"),
     },
     "cli": {
-        *("core", "engines", "measure", "models", "service", "web"),
+        *("core", "dialects", "engines", "gateway", "measure", "models", "service", "web"),
         *("settings", "extras", "rerankd"),
     },
     "public": {"core", "service"},
@@ -39,14 +41,19 @@ ALLOWED: dict[str, set[str]] = {
 # Narrow doors: of the first folder only these files import the second.
 ONLY: dict[tuple[str, str], set[str]] = {
     ("cli", "engines"): {"bench"},
-    ("cli", "service"): {"rank"},
-    ("cli", "web"): {"config", "serve"},
-    ("gateway", "access"): {"router"},
+    ("cli", "dialects"): {"upstream"},
+    ("cli", "gateway"): {"upstream"},
+    ("cli", "service"): {"rank", "upstream"},
+    ("cli", "web"): {"config", "serve", "upstream"},
+    ("gateway", "access"): {"doors", "router", "upstream"},
+    ("gateway", "media"): {"address", "fleet", "transport"},
     ("gateway", "models"): {"routes"},
-    ("gateway", "service"): {"router"},
+    ("gateway", "service"): {"doors", "plan", "router", "stages", "standin", "switch"},
+    ("gateway", "settings"): {"doors", "plan", "switch"},
+    ("gateway", "telemetry"): {"shadow", "upstream"},
     ("service", "engines"): {"scheduler"},
     ("service", "media"): {"pipeline"},
-    ("web", "gateway"): {"assemble", "model_list", "state"},
+    ("web", "gateway"): {"assemble", "endpoints", "model_list", "reload", "state"},
     ("web", "media"): {"assemble"},
     ("web", "models"): {"assemble", "reload", "server"},
 }

@@ -97,16 +97,17 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(
 
 
 def test_the_help_says_what_each_command_does_in_its_own_words() -> None:
-    done = run("--help")
-    for name in app:
-        if not name.startswith("-"):
-            command = app[name]
+    for group, shown in ((app, run("--help")), (app["upstream"], run("upstream", "--help"))):
+        for name in group:
+            command = group[name]
             function = command.default_command
+            if name.startswith("-") or command is app["upstream"]:
+                continue
             assert function is not None
             said = re.split(r"\n *Parameters", function.__doc__ or "")[0].split("\n\n")
             own = [" ".join(part.split()) for part in said if part.strip()]
             assert command.help.split("\n\n") == own, name
-            assert re.search(rf"│ {name} +{own[0][:12]}", done.stdout), name
+            assert re.search(rf"│ {name} +{own[0][:12]}", shown.stdout), name
 
 
 def test_models_shows_the_catalog() -> None:

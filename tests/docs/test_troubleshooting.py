@@ -30,7 +30,9 @@ def test_the_page_has_a_section_for_every_error() -> None:
 
 
 def test_every_reason_is_named() -> None:
-    assert {"`rpm`", "`tpm`", f"`{errors.Forbidden.reason}`"} <= set(re.findall(r"`\w+`", PAGE))
+    classes = (errors.Forbidden, errors.QuotaExceeded, errors.SpaceUnavailable)
+    reasons = {"`rpm`", "`tpm`", *(f"`{found.reason}`" for found in classes)}
+    assert reasons <= set(re.findall(r"`\w+`", PAGE))
 
 
 def sentences() -> list[str]:

@@ -139,7 +139,7 @@ MUTATIONS = (
     Mutation(
         "a provider's 402 is Unauthorized",
         f"{DIALECTS}/failures.py",
-        "402: Forbidden,",
+        "402: QuotaExceeded,",
         "402: Unauthorized,",
         ("tests/dialects/test_failures.py",),
     ),

@@ -31,7 +31,7 @@ from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits, Settings
 from rerankd.web.app import create_app
-from rerankd.web.assemble import make_state
+from rerankd.web.assemble import gateway_of, make_state
 from rerankd.web.state import State
 
 Json = dict[str, Any]
@@ -95,6 +95,7 @@ async def running(
 
     state = make_state(made, load=load)
     plan = ServingPlan(specs=(Spec(name=chosen.card.name),), aliases=aliases or {})
+    state.use_routes(gateway_of(made, plan))
     app: Any = create_app(state, plan, cors_origins=made.server.cors_origins, registry=registry)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (

@@ -30,6 +30,13 @@ ALL = list(declared())
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
 
 
+# What a table cannot be without.
+NEEDED: dict[str, dict[str, Any]] = {
+    '[upstream."NAME"]': {"dialect": "jina", "url": "http://127.0.0.1"},
+    '[route."NAME"]': {"to": [{"upstream": "x"}]},
+}
+
+
 def named(setting: Setting) -> str:
     return ".".join((setting.section, setting.path[-1]))
 
@@ -40,6 +47,8 @@ def another(kind: Any, default: object) -> Any:
     simple: dict[Any, Any] = {bool: default is not True, str: "x", int: 17, float: 17}
     if kind in simple:
         return simple[kind]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return msgspec.to_builtins(kind())
     match get_origin(kind):
         case origin if origin is Literal:
             return next(each for each in inner if each != default)
@@ -53,8 +62,10 @@ def another(kind: Any, default: object) -> Any:
 
 def toml(value: object) -> str:
     if isinstance(value, dict):
-        (found,) = ((k, v) for k, v in msgspec.convert(value, dict[str, str]).items())
-        return f'{{{found[0]} = "{found[1]}"}}'
+        said = {k: v for k, v in msgspec.convert(value, dict[str, Any]).items() if v is not None}
+        return "{" + ", ".join(f"{k} = {toml(v)}" for k, v in said.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(each) for each in msgspec.convert(value, list[Any])) + "]"
     return msgspec.json.encode(value).decode()
 
 
@@ -95,6 +106,8 @@ def test_the_file_sets_it(setting: Setting, tmp_path: Path) -> None:
         lines = [head, *([] if key == "name" else ["name = 't'"])]
         value = "ab" * 32 if hashed else value
         lines += [f"{key} = {toml(value)}", *([] if key in ("key", "sha256") else ["key = 'k'"])]
+    if setting.section in NEEDED:
+        lines += [f"{k} = {toml(v)}" for k, v in NEEDED[setting.section].items() if k != key]
     path = tmp_path / "rerankd.toml"
     path.write_text("\n".join(lines))
     assert same(value_at(load(path, {}, {}).settings, setting), value)

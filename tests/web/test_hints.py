@@ -151,6 +151,8 @@ async def test_browsers_may_read_our_headers_and_ask_from_public_pages() -> None
         "x-rerankd-hint",
         "x-rerankd-reason",
         "x-rerankd-warnings",
+        "x-rerankd-route",
+        "x-rerankd-space",
     }
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-private-network"] == "true"

@@ -25,7 +25,7 @@ PAGES = {"/", "/docs", "/openapi.json"}  # about the API, not of it
 # All that an answer may leave out: what nobody asked for, or what there is nothing to say of.
 OPTIONAL = {
     "Result": {"document", "truncated", "stage"},
-    "AnswerMeta": {"warnings"},
+    "AnswerMeta": {"warnings", "route"},
     "CohereMeta": {"warnings"},
     "JinaError": {"code", "errors"},
     "MixedbreadResult": {"input"},

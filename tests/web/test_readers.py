@@ -105,9 +105,9 @@ async def test_an_answer_counts_until_it_is_read(monkeypatch: pytest.MonkeyPatch
     async with running({"limits": {"inflight_bytes": 100_000}}) as (client, state):
         real = state.router.rerank
 
-        async def watched(*given: Any) -> Any:
+        async def watched(*given: Any, **more: Any) -> Any:
             seen.append(state.inflight.used)
-            return await real(*given)
+            return await real(*given, **more)
 
         monkeypatch.setattr(state.router, "rerank", watched)
         posted = body(documents=["x" * 5000, "y" * 5000], return_documents=True)

@@ -74,6 +74,11 @@ class RateLimits:
         if key.tpm is not None:
             self._bucket(key, "TPM", key.tpm).give_back(tokens)
 
+    def settle_tokens(self, key: Key, before: int, after: int) -> None:
+        """Put the count of tokens in place of their estimate."""
+        if key.tpm is not None:
+            self._bucket(key, "TPM", key.tpm).give_back(before - after)
+
     def charge(self, key: Key) -> Charge:
         """A charge of nothing yet, for one request."""
         return Charge(self, key)
@@ -115,6 +120,11 @@ class Charge:
         self.give_back()
         self._rates.take_tokens(self.key, total)
         self.tokens = total
+
+    def settle(self, tokens: int) -> None:
+        """What it was in the end, which was an estimate before; never refused: it is done."""
+        self._rates.settle_tokens(self.key, self.tokens, tokens)
+        self.tokens = tokens
 
     def give_back(self) -> None:
         """Return all of it."""

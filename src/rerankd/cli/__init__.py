@@ -43,8 +43,26 @@ app.command(
 app.command(
     "rerankd.cli.config:config",
     help="Show the settings in force and where each one comes from. Keys are never shown.\n\n"
-    "Then what running servers of this user have otherwise: a change needs SIGHUP or a restart.",
+    "Then what running servers of this user have otherwise: a change needs SIGHUP or a restart. "
+    "With --check only a file is read: status 0 when a server would take it, else 1 and why.",
 )
+upstreams = App(name="upstream", help="What requests can be sent on to: providers, other servers.")
+upstreams.command(
+    "rerankd.cli.upstream:dialects", help="List the dialects that an upstream can speak."
+)
+upstreams.command(
+    "rerankd.cli.upstream:listed",
+    name="list",
+    help="List the upstreams of the settings, and how they do in running servers of this user.",
+)
+upstreams.command(
+    "rerankd.cli.upstream:tried",
+    name="test",
+    help="Ask an upstream for pairs that ship with rerankd: scores, tokens, time, dropped fields."
+    "\n\nStatus 1 when it did not answer every query, or its scores are further than the tolerance "
+    "from those of the local model or of the last test.",
+)
+app.command(upstreams)
 
 
 def main() -> None:

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import msgspec
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from rerankd.cli.flags import Read, reads_settings
+from rerankd.cli.flags import Read, parameter, reads_settings
 from rerankd.cli.terminal import console
+from rerankd.settings.load import load
 from rerankd.settings.reference import dotted
 from rerankd.settings.schema import Settings
+from rerankd.web.assemble import gateway_of, plan_of
 from rerankd.web.control import ServerReport, is_possible, running
-from rerankd.web.reload import needs_restart
+from rerankd.web.exposure import check_exposure
+from rerankd.web.reload import needs_restart, unserved
 
 
 @reads_settings(
     config="TOML file, as for `rerankd serve`.",
     says=lambda _: "As for `rerankd serve`.",
     config_first=True,
+    more=[
+        parameter(
+            "check", Path, Parameter(help="Say whether `rerankd serve` would take this TOML file.")
+        )
+    ],
 )
-def config(read: Read) -> None:
+def config(read: Read, *, check: Path | None = None) -> None:
     """Show the settings in force and where each one comes from. Keys are never shown.
 
     Then what running servers of this user have otherwise: a change needs SIGHUP or a restart.
+    With --check only a file is read: status 0 when a server would take it, else 1 and why.
     """
+    if check is not None:
+        _check(check)
+        return
     found = read()
     table = _table("setting", "value", "from")
     for name, value in dotted(found.settings):
@@ -42,6 +58,26 @@ def config(read: Read) -> None:
         )
     for report in reports:
         _compare(out, report, found.settings)
+
+
+def _check(file: Path) -> None:
+    """Say what a file would serve. Raises StartError: no server would take it."""
+    settings = load(file, os.environ, {}).settings
+    wanted = plan_of(settings)
+    gateway = gateway_of(settings, wanted)
+    routes = gateway.routes
+    sentences = (
+        *gateway.warnings(),
+        *check_exposure(settings.server.host, settings.keys),
+        *unserved(settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases, *routes}),
+    )
+    for sentence in sentences:
+        print(f"warning: {sentence}")
+    counts = (
+        f"{len(wanted.specs)} models, {len(settings.upstream)} upstreams, {len(routes)} routes, "
+        f"{len(settings.keys)} keys"
+    )
+    print(f"{file}: good; {counts}.")
 
 
 def _compare(out: Console, report: ServerReport, here: Settings) -> None:

@@ -39,6 +39,8 @@ def _announce(state: State, url: str) -> None:
     for served_as, cascade in facts.names.cascades.items():
         said = "no first stage" if cascade is None else f"best {cascade.keep} by {cascade.first}"
         table.add_row("stages", served_as, said)
+    for route in state.router.routes.values():
+        table.add_row("route", route.name, ", ".join(target.label for target in route.targets))
     keys = "none: open to this machine only" if state.keys.is_open else f"{len(state.keys)} on"
     table.add_row("keys", keys)
     table.add_row("docs", f"{url}/docs")

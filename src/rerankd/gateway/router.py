@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rerankd.access.keys import Key
 from rerankd.access.rates import RateLimits
-from rerankd.core.answer import Ranking
+from rerankd.core.answer import Ranking, RouteFacts
 from rerankd.core.cost import Cost
 from rerankd.core.errors import EngineFailed, RerankError, UnknownModel, too_many
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.routes import answering
+from rerankd.gateway.switch import Asked, Switch
+from rerankd.gateway.targets import NO_WISH, Route, Wish, space_unavailable
 from rerankd.service.admit import readers
 from rerankd.service.base import Backend, RerankCall, Trace
 
 
 class Router:
-    """Finds the model of a request, asks whether its key may use it, and charges the key."""
+    """Finds who answers a request, asks whether its key may use it, and charges the key."""
 
-    def __init__(self, backend: Backend, rates: RateLimits, *, documents: int) -> None:
-        """`documents`: most of them in a body, all of its requests together."""
+    def __init__(
+        self,
+        backend: Backend,
+        rates: RateLimits,
+        *,
+        documents: int,
+        switch: Switch | None = None,
+    ) -> None:
+        """No name is routed yet.
+
+        Args:
+            backend: the models of this server.
+            rates: of the keys.
+            documents: most of them in a body, all of its requests together.
+            switch: answers for names that are routed; None = none ever is.
+        """
         self.rates = rates
         self.is_shared = True  # whether all keys use one memory of texts and scores
+        self.routes: Mapping[str, Route] = {}
         self._backend = backend
+        self._switch = switch
         self._documents = documents
 
     async def rerank(
@@ -32,6 +50,8 @@ class Router:
         key: Key,
         trace: Trace,
         places: Sequence[Sequence[int]] = (),
+        *,
+        wish: Wish = NO_WISH,
     ) -> Sequence[Ranking]:
         """Rank the requests of one body, which name one model: one charge, one admission.
 
@@ -42,21 +62,25 @@ class Router:
             key: who asks.
             trace: filled on the way.
             places: places[i][j] = how the body counts requests[i].documents[j]; () = as it is.
+            wish: what the caller wants of who answers.
 
         Raises:
-            InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed.
+            InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed,
+            SpaceUnavailable; for a routed name UpstreamFailed and DeadlineExceeded.
         """
         documents = sum(len(request.documents) for request in requests)
         trace.cost += Cost(documents=documents)
         if documents > self._documents:
             raise too_many(documents, self._documents)
         names, asked = self._backend.names, requests[0].model
-        try:
-            model = trace.model = answering(names, asked)
-        except UnknownModel as error:
-            raise _with_readers(error, requests[0]) from None
-        trace.asked = asked or ""
-        key.check_model(model, *([asked] if asked and names.is_served(asked) else []))
+        route = self.routes.get(names.models[0] if asked is None else asked)
+        if route is None:
+            model = self._answering(requests[0], key, trace)
+            cascade = names.cascade(asked)
+        else:
+            model, cascade = route.name, None
+            trace.asked = trace.model = route.name
+            key.check_model(route.name)
         if not self.is_shared:
             requests = [replace(request, scope=key.digest[:16]) for request in requests]
         charge = self.rates.charge(key)
@@ -67,22 +91,54 @@ class Router:
         call = RerankCall(
             requests=requests,
             model=model,
-            cascade=names.cascade(asked),
+            cascade=cascade,
             places=places,
             share=key.name,
             charge=counted,
             trace=trace,
         )
         try:
+            if route is not None and self._switch is not None:
+                return await self._switch.rerank(
+                    Asked(route=route, call=call, wish=wish, charge=charge)
+                )
+            facts = self._in_wanted_space(call, wish)
             rankings = await self._backend.rerank(call)
         except RerankError as error:
             if not isinstance(error, EngineFailed):  # it may have worked for it: that is paid
                 charge.give_back()
             raise
+        if facts is not None:
+            rankings = [replace(found, route=facts) for found in rankings]
         if not names.is_stood_in_for(asked):
             return rankings
         said = f"model: the name asked for is not served; {model} answered for it (alias *)."
         return [replace(found, warnings=(said, *found.warnings)) for found in rankings]
+
+    def _answering(self, request: RerankRequest, key: Key, trace: Trace) -> str:
+        """The model of a name that is not routed. Raises UnknownModel, Forbidden."""
+        names, asked = self._backend.names, request.model
+        try:
+            model = trace.model = answering(names, asked, self.routes)
+        except UnknownModel as error:
+            raise _with_readers(error, request) from None
+        trace.asked = asked or ""
+        key.check_model(model, *([asked] if asked and names.is_served(asked) else []))
+        return model
+
+    def _in_wanted_space(self, call: RerankCall, wish: Wish) -> RouteFacts | None:
+        """Who answers for a name that is not routed, if the caller insists on a scale.
+
+        Raises:
+            SpaceUnavailable: it is another one.
+        """
+        if wish.space is None:
+            return None
+        space = self._backend.space(call.model)
+        if wish.space not in (space, call.model):
+            raise space_unavailable(wish.space, (space,))
+        asked = call.requests[0].model or call.model
+        return RouteFacts(route=asked, model=call.model, space=space)
 
 
 def _with_readers(error: UnknownModel, request: RerankRequest) -> UnknownModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rerankd.core.errors import UnknownModel
 from rerankd.core.names import Names
 from rerankd.models import catalog
@@ -9,8 +11,10 @@ from rerankd.models import catalog
 _SHOWN_NAME = 100  # characters of an unknown name that an error repeats
 
 
-def answering(names: Names, name: str | None) -> str:
+def answering(names: Names, name: str | None, routed: Iterable[str] = ()) -> str:
     """The own name of the model that answers a requested name; None = the default.
+
+    `routed`: names that others answer, for the message.
 
     Raises:
         UnknownModel: nothing of that name is served; the message lists what is, and the commands
@@ -21,7 +25,7 @@ def answering(names: Names, name: str | None) -> str:
         return found
     asked = name or ""
     shown = asked if len(asked) <= _SHOWN_NAME else f"{asked[:_SHOWN_NAME]}…"
-    served = ", ".join([*names.models, *names.aliases])
+    served = ", ".join(dict.fromkeys((*names.models, *names.aliases, *routed)))
     way_out = catalog.how_to_get(asked) or (
         "`rerankd models` lists the catalog; "
         f"`rerankd serve --alias {shown}={names.models[0]}` answers for this name."

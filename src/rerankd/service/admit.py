@@ -33,6 +33,18 @@ def check(request: RerankRequest, limits: Limits, card: ModelCard) -> None:
         raise _cannot_read(*foreign, card)
 
 
+def check_bytes(request: RerankRequest, limits: Limits) -> None:
+    """Refuse longer texts than the operator allows, whoever is to read them.
+
+    Raises:
+        InvalidRequest: names the field, the limit, the setting and the way out.
+    """
+    for name, content in request.contents():
+        if content.modality == "text":
+            which = "query_bytes" if name == "query" else "document_bytes"
+            _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
+
+
 def check_modalities(request: RerankRequest, card: ModelCard) -> None:
     """Refuse images and video that the model cannot read.
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rerankd.core.answer import Ranking
+from rerankd.core.answer import Ranking, RouteFacts
 from rerankd.core.cascade import Cascade
 from rerankd.core.cost import NOTHING, Cost
 from rerankd.core.facts import BackendFacts
@@ -25,6 +25,8 @@ class Trace:
     cost: Cost = NOTHING
     own_s: float = 0.0  # about how long its rows take when nothing else runs
     until: float | None = None  # its deadline, on time.monotonic()
+    route: RouteFacts | None = None  # who answered, for a routed name
+    attempts: tuple[str, ...] = ()  # of a routed name, that failed: who, how, after how long
     passed: Callable[[], None] = lambda: None  # called when it is queued, or waits for its images
 
 
@@ -81,6 +83,10 @@ class Backend(Protocol):
         Raises:
             InvalidRequest, Overloaded, DeadlineExceeded, EngineFailed; whatever call.charge raises.
         """
+        ...
+
+    def space(self, model: str) -> str:
+        """The score space of a model, by its own name; the name itself until it is loaded."""
         ...
 
     async def check(self) -> HealthVerdict:

@@ -57,6 +57,11 @@ class LocalBackend:
         except OfRequest as error:
             raise in_body(error, call.places) from None
 
+    def space(self, model: str) -> str:
+        """The score space of a model; its name until it is loaded."""
+        loaded = self.pool.loaded.get(model)
+        return model if loaded is None else loaded.space
+
     async def check(self) -> HealthVerdict:
         """What each model's last probe said."""
         return await self.health.check()
@@ -105,6 +110,7 @@ def _facts(name: str, loaded: LoadedModel | None) -> ModelFacts:
         engine=info.name,
         device=info.device,
         precision=info.precision,
+        space=loaded.space,
         warnings=loaded.warnings,
         waiting_tokens=scheduler.waiting_tokens,
         backlog_s=scheduler.admission.backlog_s,

@@ -12,10 +12,13 @@ from rerankd.core.names import Names
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
+from rerankd.models.space import space_of
 from rerankd.service.cache import ScoreCache
 from rerankd.service.plan import ServingPlan
 from rerankd.service.scheduler import Scheduler
 from rerankd.settings.schema import Limits
+
+_Opened = tuple[Loaded, str]  # with its score space
 
 
 class LoadedModel(NamedTuple):
@@ -24,6 +27,7 @@ class LoadedModel(NamedTuple):
     model: Model
     scheduler: Scheduler
     warnings: tuple[str, ...]
+    space: str
 
 
 class Pool:
@@ -72,7 +76,7 @@ class Pool:
         kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
         gone = tuple(old for name, old in self._loaded.items() if name not in kept)
         self._loaded = {n: s for n, s in self._loaded.items() if n in kept}
-        self._loaded |= {name: self._serve(model) for name, model in loaded}
+        self._loaded |= {name: self._serve(*opened) for name, opened in loaded}
         self._announce(wanted)
         return gone
 
@@ -102,30 +106,31 @@ class Pool:
         self.names = wanted.names()
 
     async def _load(self, spec: Spec) -> None:
-        self._loaded[spec.name] = self._serve(await self._opened(spec))
+        self._loaded[spec.name] = self._serve(*await self._opened(spec))
 
-    async def _opened(self, spec: Spec) -> Loaded:
+    async def _opened(self, spec: Spec) -> _Opened:
         limited = replace(spec, vector_cache_bytes=self.limits.vector_cache_bytes)
         return await asyncio.to_thread(self._load_explained, limited)
 
-    def _load_explained(self, spec: Spec) -> Loaded:
+    def _load_explained(self, spec: Spec) -> _Opened:
         """On the thread: there are exceptions that no future brings back from there."""
         with explained(f"Model {spec.name}"):
-            return self._load_spec(spec)
+            loaded = self._load_spec(spec)
+            return loaded, space_of(loaded.model, spec.folder)
 
-    async def _all_opened(self, specs: Sequence[Spec]) -> list[tuple[str, Loaded]]:
+    async def _all_opened(self, specs: Sequence[Spec]) -> list[tuple[str, _Opened]]:
         """Every one, or none: those before one that fails are freed again."""
-        loaded: list[tuple[str, Loaded]] = []
+        loaded: list[tuple[str, _Opened]] = []
         try:
             for spec in specs:
                 loaded.append((spec.name, await self._opened(spec)))  # noqa: PERF401 - kept if it fails
         except BaseException:
-            for _, opened in loaded:
+            for _, (opened, _) in loaded:
                 await asyncio.to_thread(opened.model.engine.close)
             raise
         return loaded
 
-    def _serve(self, loaded: Loaded) -> LoadedModel:
+    def _serve(self, loaded: Loaded, space: str) -> LoadedModel:
         cache_bytes = self.limits.score_cache_bytes
         scheduler = Scheduler(
             loaded.model.engine,
@@ -135,7 +140,7 @@ class Pool:
             cache=ScoreCache(cache_bytes) if cache_bytes else None,
         )
         scheduler.admission.lag_s = self.lag_s
-        return LoadedModel(loaded.model, scheduler, loaded.warnings)
+        return LoadedModel(loaded.model, scheduler, loaded.warnings, space)
 
 
 async def _retire(scheduler: Scheduler) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin
@@ -88,6 +89,23 @@ SECTIONS: Final = _of("section")
 LISTED: Final = _of("list of tables")
 NAMED: Final = _of("table of tables")
 STRUCTS: Final = {"": Settings, **SECTIONS, **LISTED, **NAMED}
+
+
+def struct_at(struct: type[msgspec.Struct], path: str) -> type[msgspec.Struct]:
+    """The struct at a path inside another, such as `.to[1]`."""
+    for name in re.findall(r"[a-z_]+", path):
+        kind = next(field.type for field in msgspec.structs.fields(struct) if field.name == name)
+        struct = next(found for found in _structs(kind))
+    return struct
+
+
+def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """The structs in a type, the outer ones first."""
+    bare = _bare(kind)
+    if _is_struct(bare):
+        yield bare
+    for inner in get_args(bare):
+        yield from _structs(inner)
 
 
 def declared() -> Iterator[Setting]:

@@ -11,12 +11,13 @@ from typing import Any, cast
 import msgspec
 
 from rerankd.core.errors import StartError
-from rerankd.settings.declared import SECTIONS, STRUCTS, Setting, by_variable
+from rerankd.settings.declared import NAMED, SECTIONS, STRUCTS, Setting, by_variable, struct_at
 from rerankd.settings.keys import check_keys
 from rerankd.settings.schema import Settings
 
 API_KEYS = "RERANKD_API_KEYS"
 _UNKNOWN = re.compile("Object contains unknown field `(.*)`")  # msgspec's sentence
+_MISSING = re.compile("Object missing required field `(.*)`")
 _PREFIXES = tuple(f"RERANKD_{section.upper()}_" for section in SECTIONS)
 
 
@@ -62,7 +63,7 @@ def load(
     try:
         settings = msgspec.convert(merged, Settings)
     except msgspec.ValidationError as error:
-        raise StartError(_explain(str(error), sources)) from None
+        raise StartError(_explain(str(error), sources, merged)) from None
     check_keys(settings.keys)
     return Effective(settings, sources, config, bool(written))
 
@@ -145,15 +146,40 @@ def _keys_of(text: str) -> list[dict[str, str]]:
     return [{"name": f"env-{n}", "key": key} for n, key in enumerate(listed, 1)]
 
 
-def _explain(message: str, sources: Mapping[str, str]) -> str:
+def _explain(message: str, sources: Mapping[str, str], merged: Mapping[str, Any]) -> str:
     """msgspec's message, with the setting's name first and the file or variable it came from."""
     text, _, where = message.rpartition(" - at `$")
     name = where.rstrip("`").lstrip(".") if text else ""
+    section, is_named, _ = name.partition("[...]")
+    if is_named and section in NAMED:
+        return _explain_named(section, merged[section], sources)
     unknown = _UNKNOWN.fullmatch(text or message)
     if unknown:
         known = STRUCTS[name.split("[")[0]].__struct_fields__
         name = f"{name}.{unknown[1]}".lstrip(".")
         text = f"no such setting; there are {', '.join(known)}"
-    parent = name.split("[")[0]
+    return _sentence(name, text or message, sources)
+
+
+def _explain_named(section: str, tables: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    """As _explain, for the first table of a section whose tables have names."""
+    for key, table in tables.items():
+        try:
+            msgspec.convert(table, NAMED[section])
+        except msgspec.ValidationError as error:
+            text, _, where = str(error).rpartition(" - at `$")
+            text, inner = (text, where.rstrip("`")) if text else (str(error), "")
+            if unknown := _UNKNOWN.fullmatch(text):
+                known = struct_at(NAMED[section], inner).__struct_fields__
+                inner = f"{inner}.{unknown[1]}"
+                text = f"no such setting; there are {', '.join(known)}"
+            elif missing := _MISSING.fullmatch(text):
+                inner, text = f"{inner}.{missing[1]}", "is required"
+            return _sentence(f'{section}."{key}"{inner}', text, sources)
+    raise LookupError(section)
+
+
+def _sentence(name: str, text: str, sources: Mapping[str, str]) -> str:
+    parent = name.split("[", maxsplit=1)[0]
     source = sources.get(name) or sources.get(parent) or sources.get(parent.split(".")[0], "")
-    return f"{name or 'settings'}: {text or message}" + (f" (from {source})." if source else ".")
+    return f"{name or 'settings'}: {text}" + (f" (from {source})." if source else ".")

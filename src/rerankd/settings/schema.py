@@ -218,6 +218,100 @@ class ModelSettings(LoadOptions, frozen=True, kw_only=True, forbid_unknown_field
         return LoadOptions(**{name: getattr(self, name) for name in LoadOptions.__struct_fields__})
 
 
+class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One provider, or a server of one's own, that requests are sent on to."""
+
+    dialect: Annotated[
+        str, Meta(description="How it is spoken to; `rerankd upstream dialects` lists them.")
+    ]
+    url: Annotated[
+        str, Meta(description="Its base URL, as its SDK takes it, with or without /v1 at its end.")
+    ]
+    key_env: Annotated[
+        str | tuple[str, ...] | None,
+        Meta(description="Variable, or several, with its key; several keys are used in turn."),
+    ] = None
+    key_file: Annotated[
+        str | None,
+        Meta(description="File with its keys, one per line, which others may not read."),
+    ] = None
+    timeout_s: Annotated[float, Meta(gt=0, description="Time for one answer.")] = 30.0
+    connect_s: Annotated[float, Meta(gt=0, description="Of it, to connect.")] = 3.0
+    in_flight: Annotated[int, Meta(ge=1, description="Requests to it at once.")] = 32
+    rpm: Annotated[PositiveInt | None, Meta(description="Requests per minute to it.")] = None
+    tpm: Annotated[
+        PositiveInt | None, Meta(description="Input tokens per minute to it, estimated before.")
+    ] = None
+    answer_bytes: Annotated[int, Meta(ge=1, description="One answer of it.")] = 33_554_432
+    allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts, addresses and networks on a private network that it may be at. "
+            "Loopback needs none when `url` names it."
+        ),
+    ] = ()
+    insecure: Annotated[
+        bool, Meta(description="http:// to another machine: key and texts are readable on the way.")
+    ] = False
+
+
+class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may answer for a routed name: `model` here, or `name` at an upstream."""
+
+    model: str | None = None
+    upstream: str | None = None
+    name: str | None = None  # at the upstream; None = as the route
+    first: str | None = None  # a stage before it, as "rerankd-lexical:200"
+    space: str | None = None
+    weight: Annotated[int, Meta(ge=1)] = 1
+
+
+class ShadowSettings(TargetSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is asked the same for comparison, beside the answer."""
+
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.01
+
+
+class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who answers for one name."""
+
+    to: Annotated[
+        tuple[TargetSettings, ...],
+        Meta(
+            min_length=1,
+            description='Targets: { model = "NAME" } of this server, or { upstream = "NAME", name '
+            '= "MODEL" }; more keys: see below.',
+        ),
+    ]
+    order: Annotated[
+        Literal["first", "weighted", "fastest", "cheapest"],
+        Meta(description="Who is asked first: as listed, by lot, or who was fastest of late."),
+    ] = "first"
+    attempts: Annotated[int, Meta(ge=1, description="Targets asked, at most.")] = 2
+    spaces: Annotated[
+        Literal["same", "any"],
+        Meta(description="same: only targets whose scores compare to the first one's. any: all."),
+    ] = "same"
+    on_loss: Annotated[
+        Literal["skip", "refuse", "warn"],
+        Meta(description="A target that has no place for a field that changes scores."),
+    ] = "skip"
+    when_all_fail: Annotated[
+        Literal["error", "rerankd-lexical", "input-order"],
+        Meta(description="Instead of an error: an answer that is marked as degraded."),
+    ] = "error"
+    retry_budget: Annotated[
+        float, Meta(ge=0, description="Second attempts, of the last 10 s' requests.")
+    ] = 0.1
+    hedge_after_s: Annotated[
+        float, Meta(ge=0, description="Ask the next one as well after so long; 0 = never.")
+    ] = 0.0
+    shadow: Annotated[
+        ShadowSettings | None,
+        Meta(description="A target that is asked as well, for `share` of the requests: /metrics."),
+    ] = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -245,4 +339,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[tuple[KeySettings, ...], Meta(description="API keys; none = open.")] = ()
     model: Annotated[
         dict[str, ModelSettings], Meta(description="Settings of one model, by served name.")
+    ] = {}
+    upstream: Annotated[
+        dict[str, UpstreamSettings], Meta(description="Who else can be asked, by a name for it.")
+    ] = {}
+    route: Annotated[
+        dict[str, RouteSettings], Meta(description="Who answers for a name, in which order.")
     ] = {}

@@ -29,6 +29,17 @@ def configure_logging(form: str) -> None:
 def log_request(record: RequestRecord) -> None:
     """One wide event per request."""
     cost = record.cost
+    routed: dict[str, object] = {}
+    if record.route is not None:
+        routed = {
+            "route": record.route.route,
+            "upstream": record.route.upstream,
+            "space": record.route.space,
+            "degraded": record.route.degraded,
+            "upstream_ms": _ms(cost.upstream_s),
+        }
+    if record.attempts:
+        routed["failed_attempts"] = list(record.attempts)
     structlog.get_logger().info(
         "rerank",
         request_id=record.request_id,
@@ -53,6 +64,7 @@ def log_request(record: RequestRecord) -> None:
         queue_ms=_ms(cost.queue_s),
         engine_ms=_ms(cost.engine_s),
         total_ms=_ms(record.total_s),
+        **routed,
     )
 
 

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from collections.abc import Sequence
+
+from prometheus_client import disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from rerankd.core.facts import BackendFacts
+from rerankd.core.facts import BackendFacts, UpstreamFacts
+from rerankd.telemetry.families import Families
 from rerankd.telemetry.key_counts import KeyCounts
 from rerankd.telemetry.record import RequestRecord
-
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-class _Families:
-    """Makes metrics in one registry, in the order in which they are shown."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()  # none of the process, so tests run side by side
-
-    def counter(self, name: str, about: str, *labels: str) -> Counter:
-        return Counter(name, about, labels, registry=self.registry)
-
-    def gauge(self, name: str, about: str, *labels: str) -> Gauge:
-        return Gauge(name, about, labels, registry=self.registry)
-
-    def seconds(self, name: str, about: str, *labels: str) -> Histogram:
-        return Histogram(name, about, labels, buckets=_SECONDS, registry=self.registry)
+from rerankd.telemetry.upstreams import Upstreams
 
 
 class _Requests:
     """What requests were and took."""
 
-    def __init__(self, make: _Families) -> None:
+    def __init__(self, make: Families) -> None:
         self._requests = make.counter(
             "rerankd_requests_total", "Rerank requests by outcome.", "dialect", "model", "status"
         )
@@ -51,6 +30,11 @@ class _Requests:
         make.registry.register(self._keys)
         self._documents = make.counter("rerankd_documents_total", "Documents ranked.", "model")
         self._tokens = make.counter("rerankd_input_tokens_total", "Tokens of all pairs.", "model")
+        self._uncounted = make.counter(
+            "rerankd_uncounted_requests_total",
+            "Answers whose tokens are not known: an upstream did not tell them.",
+            "model",
+        )
         self._cached = make.counter(
             "rerankd_cached_tokens_total",
             "Input tokens that the score cache answered or the engine remembered; the rest ran.",
@@ -77,10 +61,13 @@ class _Requests:
         self._requests.labels(record.dialect, model, str(record.status)).inc()
         self._seconds.labels(model).observe(record.total_s)
         if record.status != 401:
-            self._keys.add(record.key, cost.input_tokens if record.status == 200 else 0)
+            self._keys.add(record.key, (cost.input_tokens or 0) if record.status == 200 else 0)
         if record.status == 200:
             self._documents.labels(model).inc(cost.documents)
-            self._tokens.labels(model).inc(cost.input_tokens)
+            if cost.input_tokens is None:
+                self._uncounted.labels(model).inc()
+            else:
+                self._tokens.labels(model).inc(cost.input_tokens)
             self._cached.labels(model).inc(cost.cached_tokens)
             if cost.media:
                 self._media.labels(model).inc(cost.media)
@@ -95,7 +82,7 @@ class _Requests:
 class _Fetches:
     """What came from the URLs of images and videos."""
 
-    def __init__(self, make: _Families) -> None:
+    def __init__(self, make: Families) -> None:
         self._fetches = make.counter(
             "rerankd_media_fetches_total",
             "URLs of images and videos by how the fetch ended.",
@@ -118,7 +105,7 @@ class _Fetches:
 class _Now:
     """What there is at the moment."""
 
-    def __init__(self, make: _Families) -> None:
+    def __init__(self, make: Families) -> None:
         self.media_bytes = make.gauge(
             "rerankd_media_held_bytes", "Bytes of images and videos in memory.", "form"
         )
@@ -148,15 +135,33 @@ class Metrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # a second series per counter that nobody reads
-        make = _Families()
+        make = Families()
         self._registry = make.registry
         self._requests = _Requests(make)
         self._fetches = _Fetches(make)
+        self._upstreams = Upstreams(make)
         self._now = _Now(make)
 
     def observe(self, record: RequestRecord) -> None:
         """Count one finished request."""
         self._requests.observe(record)
+        if record.route is not None and record.status == 200:
+            self._upstreams.answered(record.route)
+
+    def attempted(self, upstream: str, outcome: str, seconds: float) -> None:
+        """Count one request to an upstream."""
+        self._upstreams.attempted(upstream, outcome, seconds)
+
+    def shadowed(
+        self,
+        route: str,
+        outcome: str,
+        order: float | None,
+        seconds: tuple[float, float],
+        tokens: tuple[int | None, int | None],
+    ) -> None:
+        """Count one comparison of a route's shadow with who answered; pairs are in that order."""
+        self._upstreams.shadowed(route, outcome, order, seconds, tokens)
 
     def unrouted(self, status: int) -> None:
         """Count one 404 or 405."""
@@ -170,8 +175,11 @@ class Metrics:
         """Count one fetch of an image or a video."""
         self._fetches.fetched(outcome, size, seconds)
 
-    def render(self, facts: BackendFacts, *, in_flight: int) -> tuple[bytes, str]:
+    def render(
+        self, facts: BackendFacts, *, in_flight: int, upstreams: Sequence[UpstreamFacts] = ()
+    ) -> tuple[bytes, str]:
         """The exposition text and its content type."""
+        self._upstreams.set(upstreams)
         now = self._now
         now.in_flight.set(in_flight)
         for model in facts.ready:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rerankd.core.answer import RouteFacts
 from rerankd.core.cost import Cost
 
 
@@ -26,4 +27,6 @@ class RequestRecord:
     error: str  # kind of the error, "" on success
     body_bytes: int
     cost: Cost
+    route: RouteFacts | None = None  # who answered a routed name
+    attempts: tuple[str, ...] = ()  # of a routed name, that failed
     total_s: float

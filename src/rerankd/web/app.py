@@ -24,11 +24,13 @@ from rerankd.telemetry.logs import log_event
 from rerankd.web.api_pages import ApiPages
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.endpoints import WARNINGS_HEADER, RerankEndpoint, envelope_of, response_of
+from rerankd.web.fixed_paths import FixedPaths
 from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
 from rerankd.web.model_list import ModelLists
 from rerankd.web.operations import Operations
 from rerankd.web.paths import What, gets
+from rerankd.web.route_headers import ROUTE_HEADER, SPACE_HEADER
 from rerankd.web.state import State
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -59,7 +61,7 @@ def create_app(
             raise
         yield
         state.lag.stop()
-        await state.backend.close()
+        await state.close()
         state.threads.close()
 
     hints = Hints(route.path for route in registry.routes)
@@ -91,7 +93,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
     operations = Operations(state)
     lists = ModelLists(state, registry, created=int(time.time()))
     pages = ApiPages(state, registry)
-    routes: list[BaseRoute] = []
+    routes: list[Route] = []
     for route in registry.routes:
         endpoint = RerankEndpoint(route, state)
         routes += [Route(path, endpoint, methods=["POST"]) for path in _spellings(route.path)]
@@ -113,7 +115,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
             handler = handlers[get.what]
         spellings = _spellings(get.path) if get.slash else _spellings(get.path)[:1]
         routes += [Route(spelling, handler, methods=["GET"]) for spelling in spellings]
-    return routes
+    return [FixedPaths(routes), *routes]
 
 
 def _spellings(path: str) -> tuple[str, ...]:
@@ -137,6 +139,8 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
             "x-rerankd-reason",
             HINT_HEADER,
             WARNINGS_HEADER,
+            ROUTE_HEADER,
+            SPACE_HEADER,
         ],
         allow_private_network=True,  # for the origins above
     )

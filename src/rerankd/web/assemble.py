@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from random import Random
 
 import msgspec
 
+from rerankd import __version__
 from rerankd.access.keys import Key, KeyRing, key_of
 from rerankd.access.rates import RateLimits
 from rerankd.core.options import BY_THE_CARD
 from rerankd.dialects.wire import Options
+from rerankd.gateway.fleet import Fleet
+from rerankd.gateway.plan import GatewayPlan, gateway_plan, needs_lexical
 from rerankd.gateway.router import Router
+from rerankd.gateway.shadow import Shadows
+from rerankd.gateway.switch import Switch
+from rerankd.gateway.targets import LEXICAL
 from rerankd.media.gate import Resolve
 from rerankd.media.loader import MediaLoader
+from rerankd.models import catalog
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.lag import LoopLag
 from rerankd.service.local import LocalBackend
@@ -39,7 +48,19 @@ def plan_of(settings: Settings) -> ServingPlan:
         for name, model in settings.model.items()
         if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
     }
-    return plan(settings.models, settings.aliases, options, stages)
+    models = settings.models
+    if needs_lexical(settings) and LEXICAL not in models:
+        models = (*(models or (catalog.DEFAULT,)), LEXICAL)
+    return plan(models, settings.aliases, options, stages)
+
+
+def gateway_of(settings: Settings, served: ServingPlan) -> GatewayPlan:
+    """The upstreams and routes that the settings ask for, with the keys of this environment.
+
+    Raises:
+        StartError: one cannot be used as asked; names the setting.
+    """
+    return gateway_plan(settings, served, os.environ)
 
 
 def keys_of(settings: Settings) -> tuple[Key, ...]:
@@ -84,6 +105,9 @@ def make_state(
     lag = LoopLag(metrics.lagged)
     backend = local_backend(settings, metrics, lag, load=load, resolve=resolve)
     rates = RateLimits()
+    random = Random()
+    shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)
+    switch = Switch(backend, limits, shadows, random=random)
     state = State(
         limits=limits,
         options=Options(
@@ -94,8 +118,10 @@ def make_state(
         ),
         keys=KeyRing(),
         rates=rates,
-        router=Router(backend, rates, documents=limits.documents),
+        router=Router(backend, rates, documents=limits.documents, switch=switch),
         backend=backend,
+        switch=switch,
+        fleet=Fleet(metrics.attempted, user_agent=f"rerankd/{__version__}"),
         lag=lag,
         front=Front(limits.wait_s),
         metrics=metrics,

@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from rerankd import __version__
+from rerankd.core.facts import UpstreamFacts
 from rerankd.settings.load import Effective
 from rerankd.settings.reference import dotted
 from rerankd.settings.schema import Settings
@@ -43,6 +44,7 @@ class ServerReport(msgspec.Struct, frozen=True):
     started: str  # ISO 8601, UTC
     file: str | None  # the configuration file that it reads
     settings: list[tuple[str, Any]]  # dotted name, value; never a key
+    upstreams: tuple[UpstreamFacts, ...] = ()
 
 
 class Control:
@@ -91,12 +93,26 @@ class Control:
         threading.Thread(target=_send, args=(asked, answer), daemon=True).start()
 
 
-def control_of(started: Effective, url: str, settings: Callable[[], Settings]) -> Control:
-    """The control of one server; `settings` says what is in force whenever it is asked."""
+def control_of(
+    started: Effective,
+    url: str,
+    settings: Callable[[], Settings],
+    upstreams: Callable[[], tuple[UpstreamFacts, ...]] = lambda: (),
+) -> Control:
+    """The control of one server.
+
+    Args:
+        started: the settings of its start, and their file.
+        url: where it listens.
+        settings: says what is in force, whenever it is asked.
+        upstreams: says how they do.
+    """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     file = None if started.file is None else str(started.file.absolute())
     return Control(
-        lambda: ServerReport(os.getpid(), url, __version__, since, file, list(dotted(settings())))
+        lambda: ServerReport(
+            os.getpid(), url, __version__, since, file, list(dotted(settings())), upstreams()
+        )
     )
 
 

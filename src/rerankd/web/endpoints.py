@@ -21,11 +21,13 @@ from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
 from rerankd.dialects.wire import Envelope, WireAnswer, WireRequest
+from rerankd.gateway.targets import Wish
 from rerankd.service.base import Trace
 from rerankd.telemetry.logs import log_failure, log_request
 from rerankd.telemetry.record import RequestRecord
 from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
+from rerankd.web.route_headers import asked_space, route_headers
 from rerankd.web.state import State
 from rerankd.web.until import run_until
 
@@ -133,18 +135,25 @@ class _Call:
         echo_bytes = echoed_bytes(parsed.requests, self._body_bytes)
         self._state.inflight.take(echo_bytes, own=self._held_bytes)
         self._held_bytes += echo_bytes
-        rankings = await self._state.router.rerank(parsed.requests, key, self._trace, parsed.places)
+        rankings = await self._state.router.rerank(
+            parsed.requests,
+            key,
+            self._trace,
+            parsed.places,
+            wish=Wish(space=asked_space(self._headers), assumed=parsed.assumed),
+        )
         if self._warnings:  # of how the body was read
             first, *others = rankings
             said = self._warnings + first.warnings
             rankings = [dataclasses.replace(first, warnings=said), *others]
         run = self._state.threads.run
         answer = await run(self._body_bytes, parsed.render, rankings, self._timed_envelope())
+        headers = route_headers(rankings[0].route)
         warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
-        if not warnings:
-            return answer
-        said = msgspec.json.encode(warnings).decode().encode("ascii", "backslashreplace").decode()
-        return dataclasses.replace(answer, headers={**answer.headers, WARNINGS_HEADER: said})
+        if warnings:
+            said = msgspec.json.encode(warnings).decode()
+            headers[WARNINGS_HEADER] = said.encode("ascii", "backslashreplace").decode()
+        return dataclasses.replace(answer, headers={**answer.headers, **headers})
 
     async def _read_requests(self) -> ParsedBody:
         """The body as requests: what it holds is counted before any of it becomes objects."""
@@ -217,6 +226,8 @@ class _Call:
             body_bytes=self._body_bytes,
             cost=trace.cost,
             total_s=time.perf_counter() - self._started,
+            route=trace.route,
+            attempts=trace.attempts,
         )
         self._state.metrics.observe(record)
         log_request(record)

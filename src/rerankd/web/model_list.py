@@ -49,7 +49,9 @@ class ModelLists:
         for info in self._infos(key):
             if info.id == name:
                 return _json(info)
-        answering(self._state.backend.names, name)  # raises UnknownModel unless it is hidden
+        answering(
+            self._state.backend.names, name, self._state.router.routes
+        )  # raises UnknownModel unless it is hidden
         raise UnknownModel(f"model: {name!r} is not served to this key.")
 
     async def user(self, request: Request) -> Response:
@@ -75,7 +77,7 @@ class ModelLists:
         models: tuple[ModelFacts, ...] = ()
         if not probe.public:
             key = self._state.keys.authenticate(dialect.presented_key(request.headers))
-            models = _allowed(backend.shown(), key)
+            models = _allowed(self._shown(), key)
         healthy = not probe.health or (await self._state.backend.check()).ok
         facts = ServerFacts(
             version=__version__,
@@ -93,6 +95,16 @@ class ModelLists:
     def _caller(self, request: Request) -> Key:
         return caller_of(request, self._state.keys, self._registry)
 
+    def _shown(self) -> tuple[ModelFacts, ...]:
+        """One for every name that is answered: models, aliases, then routes of other names."""
+        shown = self._state.backend.facts().shown()
+        names = {model.name for model in shown}
+        routes = (name for name in self._state.router.routes if name not in names)
+        return (
+            *shown,
+            *(ModelFacts(name=n, root=n, state="ready", modalities=("text",)) for n in routes),
+        )
+
     def _infos(self, key: Key) -> list[ModelInfo]:
         facts = self._state.backend.facts()
         return [
@@ -107,7 +119,7 @@ class ModelLists:
                 engine=model.engine or None,
                 default=model.name == facts.names.models[0],
             )
-            for model in _allowed(facts.shown(), key)
+            for model in _allowed(self._shown(), key)
         ]
 
 

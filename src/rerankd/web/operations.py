@@ -37,7 +37,9 @@ class Operations:
     async def metrics(self, request: Request) -> Response:
         """Prometheus exposition."""
         facts = self._state.backend.facts()
-        body, content_type = self._state.metrics.render(facts, in_flight=self._state.drain.running)
+        body, content_type = self._state.metrics.render(
+            facts, in_flight=self._state.drain.running, upstreams=self._state.fleet.facts()
+        )
         response = Response(body, headers={"content-type": content_type})
         return Counted(response, self._state.inflight)
 

@@ -14,13 +14,15 @@ import msgspec
 
 from rerankd.access.keys import Key
 from rerankd.core.errors import StartError
+from rerankd.gateway.plan import GatewayPlan
 from rerankd.models.cause import explained
+from rerankd.service.plan import ServingPlan
 from rerankd.settings.declared import SECTIONS
 from rerankd.settings.load import Effective
 from rerankd.settings.reference import dotted, without_secrets
 from rerankd.settings.schema import KeySettings, Settings
 from rerankd.telemetry.logs import log_event, log_refusal
-from rerankd.web.assemble import keys_of, plan_of
+from rerankd.web.assemble import gateway_of, keys_of, plan_of
 from rerankd.web.exposure import check_exposure
 from rerankd.web.state import State
 
@@ -151,27 +153,45 @@ class Reloader:
         backend = self._state.backend
         try:
             with explained("The new models"):
-                await backend.swap(await asyncio.to_thread(plan_of, settings))
+                wanted, routes = await asyncio.to_thread(_plans, settings)
+                await backend.swap(wanted)
         except StartError as error:
             log_refusal(
                 "reload refused",
-                f"{error} The new keys are in force; models and aliases stay as they were. "
-                "Correct it and send SIGHUP again.",
+                f"{error} The new keys are in force; models, aliases, upstreams and routes stay as "
+                "they were. Correct it and send SIGHUP again.",
                 taken=["keys"],
                 kept=["models"],
             )
         else:
+            self._state.use_routes(routes)
+            for sentence in routes.warnings():
+                log_refusal("a target of another space", sentence)
             self._running = msgspec.structs.replace(
                 self._running,
                 models=settings.models,
                 aliases=settings.aliases,
                 model=settings.model,
+                upstream=settings.upstream,
+                route=settings.route,
             )
-            log_event("reloaded", models=backend.names.models, keys=len(self._state.keys))
+            log_event(
+                "reloaded",
+                models=backend.names.models,
+                routes=list(routes.routes),
+                keys=len(self._state.keys),
+            )
+        names = backend.names
         for sentence in unserved(
-            self._wanted.keys, {*backend.names.models, *backend.names.aliases}
+            self._wanted.keys, {*names.models, *names.aliases, *self._state.router.routes}
         ):
             log_refusal("a key names a model that nobody serves", sentence)
+
+
+def _plans(settings: Settings) -> tuple[ServingPlan, GatewayPlan]:
+    """Models and routes. Raises StartError."""
+    wanted = plan_of(settings)
+    return wanted, gateway_of(settings, wanted)
 
 
 def _differences(before: dict[str, Key], after: dict[str, Key]) -> dict[str, Any]:

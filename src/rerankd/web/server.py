@@ -23,7 +23,7 @@ from rerankd.service.plan import ServingPlan
 from rerankd.settings.load import Effective
 from rerankd.telemetry.logs import configure_logging, log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app
-from rerankd.web.assemble import make_state, plan_of
+from rerankd.web.assemble import gateway_of, make_state, plan_of
 from rerankd.web.control import control_of
 from rerankd.web.exposure import check_exposure
 from rerankd.web.protocol import bounded, close_idle
@@ -63,12 +63,16 @@ def serve(
     for sentence in check_exposure(settings.server.host, settings.keys):
         log_refusal("short keys", sentence)
     wanted = plan_of(settings)
+    routes = gateway_of(settings, wanted)
     for sentence in unserved(
-        settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases}
+        settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases, *routes.routes}
     ):
         log_refusal("a key names a model that nobody serves", sentence)
+    for sentence in routes.warnings():
+        log_refusal("a target of another space", sentence)
     listener = bind(settings.server.host, settings.server.port)
     state = make_state(settings, load=load)
+    state.use_routes(routes)
     app = create_app(state, wanted, cors_origins=settings.server.cors_origins, registry=SERVED)
     config = uvicorn.Config(
         app,
@@ -142,7 +146,9 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hangups = 0  # SIGHUPs before the loop could take them
         self._reloader = Reloader(state, reads)
-        self._control = control_of(reads.started, url, lambda: self._reloader.running)
+        self._control = control_of(
+            reads.started, url, lambda: self._reloader.running, state.fleet.facts
+        )
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._hang_up)
 
@@ -186,7 +192,7 @@ class _Server(uvicorn.Server):
         if not self.force_exit:
             with contextlib.suppress(TimeoutError):  # a thread that still works is left behind
                 async with asyncio.timeout(_GOODBYE_S):
-                    await self._state.backend.close()
+                    await self._state.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

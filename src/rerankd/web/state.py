@@ -9,7 +9,10 @@ from rerankd.access.keys import Key, KeyRing
 from rerankd.access.rates import RateLimits
 from rerankd.core.errors import StartError
 from rerankd.dialects.wire import Options
+from rerankd.gateway.fleet import Fleet
+from rerankd.gateway.plan import GatewayPlan
 from rerankd.gateway.router import Router
+from rerankd.gateway.switch import Switch
 from rerankd.service.base import Backend
 from rerankd.service.lag import LoopLag
 from rerankd.settings.schema import Limits
@@ -31,6 +34,8 @@ class State:
     rates: RateLimits
     router: Router
     backend: Backend
+    switch: Switch
+    fleet: Fleet
     metrics: Metrics
     inflight: InflightBytes
     lag: LoopLag
@@ -40,6 +45,20 @@ class State:
     threads: BodyThreads = field(default_factory=BodyThreads)
     drain: Drain = field(default_factory=Drain)
     failure: StartError | None = None  # why the server gave up, if it did
+
+    def use_routes(self, plan: GatewayPlan) -> None:
+        """Take over other upstreams and routes; what stays keeps its connections and breaker."""
+        self.fleet.use(plan)
+        self.switch.doors.upstreams = self.fleet.upstreams
+        self.router.routes = plan.routes
+
+    async def close(self) -> None:
+        """Free the models and end the connections to upstreams."""
+        try:
+            await self.switch.shadows.close()
+            await self.backend.close()
+        finally:
+            await self.fleet.close()
 
     def use_keys(self, keys: Sequence[Key]) -> None:
         """Take over a new set of keys; a key that stays keeps the level of its limits."""

@@ -1,0 +1,32 @@
+"""Paths without parameters, found by one look-up instead of a hundred patterns tried in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
+
+
+class FixedPaths(BaseRoute):
+    """Stands before the routes of an app and answers as they would, only sooner."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._found: dict[tuple[str, str], Route] = {}
+        for route in routes:
+            for method in route.methods or ():
+                scope = {"type": "http", "path": route.path, "method": method}
+                full = (each for each in routes if each.matches(scope)[0] is Match.FULL)
+                if next(full, None) is route:
+                    self._found[route.path, method] = route
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """The route of exactly this path and method, if there is one."""
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        route = self._found.get((scope["path"], scope["method"]))
+        return (Match.NONE, {}) if route is None else route.matches(scope)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand over to the route that matched."""
+        await self._found[scope["path"], scope["method"]].handle(scope, receive, send)

@@ -1,0 +1,48 @@
+"""A path is answered by the route that it would have had without the look-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from rerankd.web.fixed_paths import FixedPaths
+from tests.kit.support import running
+
+
+async def handler(_: Any) -> Response:
+    return Response()
+
+
+def scope(path: str, method: str = "GET") -> dict[str, Any]:
+    return {"type": "http", "path": path, "method": method}
+
+
+def test_an_earlier_pattern_keeps_its_paths() -> None:
+    first = Route("/a/{name:path}", handler, methods=["GET"])
+    second = Route("/a/b", handler, methods=["GET", "POST"])
+    fixed = FixedPaths([first, second])
+    assert fixed.matches(scope("/a/b")) == (Match.NONE, {})
+    assert fixed.matches(scope("/a/b", "POST"))[0] is Match.FULL
+    assert fixed.matches(scope("/a/b", "PUT"))[0] is Match.NONE
+    assert fixed.matches(scope("/a/c"))[0] is Match.NONE
+    assert fixed.matches({"type": "websocket", "path": "/a/b"})[0] is Match.NONE
+
+
+async def test_every_route_of_the_app_is_answered_by_itself() -> None:
+    async with running() as (client, _):
+        transport: Any = client._transport  # pyright: ignore[reportPrivateUsage] - the app in it
+        fixed, *routes = transport.app.app.routes
+        found = 0
+        for route in routes:
+            for method in route.methods:
+                wanted = next(
+                    each
+                    for each in routes
+                    if each.matches(scope(route.path, method))[0] is Match.FULL
+                )
+                match, child = fixed.matches(scope(route.path, method))
+                found += match is Match.FULL
+                assert match is Match.NONE or child["endpoint"] is wanted.endpoint
+    assert found > 100
