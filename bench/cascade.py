@@ -119,7 +119,7 @@ async def times(router: Router, collection: Collection, args: argparse.Namespace
             ranking = await ranked(router, asked)
             if turn:
                 taken[name].append(time.perf_counter() - started)
-                tokens[name].append(ranking.input_tokens)
+                tokens[name].append(ranking.input_tokens or 0)  # known: a model here counts
     saved = [1 - b / a for a, b in zip(*taken.values(), strict=True)]
     print(f"\n{collection.name}, {len(long[0].ids)} new documents a list, seconds and tokens:\n")
     for name, values in taken.items():

@@ -25,3 +25,7 @@ peer st-openvino torch 'sentence-transformers[openvino]==6.2.0'
 "$dir/st-openvino/bin/pip" uninstall -q -y torchvision
 peer fastembed - 'fastembed==0.9.1'
 peer infinity torch 'infinity-emb[torch,optimum,server]==0.0.78'
+# The proxy that routes.py compares with: exactly what tests/clients/proxy runs.
+[ -x "$dir/litellm/bin/python" ] || python3 -m venv "$dir/litellm"
+"$dir/litellm/bin/pip" install -q --no-deps -r "$(dirname "$constraints")/../../tests/clients/proxy/pins.txt"
+echo "$dir/litellm"

@@ -1,0 +1,1 @@
+"""The parts of bench/routes.py: an upstream, proxies before it, clients."""
