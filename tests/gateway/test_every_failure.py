@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpcore2
 import httpx2
 import pytest
 
@@ -29,6 +28,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.dialects.base import AnyEndpoint, Dialect
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options, WireAnswer
+from rerankd.gateway import transport
 from tests.kit.providers import CALLABLE, INNER, KEY, ROWS, Connections, Fake, Row
 from tests.kit.support import BytesModel, running
 
@@ -169,7 +169,7 @@ async def test_the_caller_sees_the_tables_status_and_nothing_of_the_upstream(
 ) -> None:
     found = list(cases(row))
     upstreams = {FIRST_PORT + n: case.fake for n, case in enumerate(found)}
-    monkeypatch.setattr(httpcore2, "AnyIOBackend", lambda: Connections(upstreams))
+    monkeypatch.setattr(transport, "dial", Connections(upstreams).dial)
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     async with running(settings_of(found, row)) as (client, _):
         answers = await asyncio.gather(*(case.ask(client) for case in found))
@@ -196,7 +196,7 @@ async def test_the_next_target_answers_where_that_helps(
     found = [case for case in found if case.caller not in UNNAMED]
     seconds = [Fake(case.fake.dialect) for case in found]
     fakes = dict(enumerate([*(case.fake for case in found), *seconds], FIRST_PORT))
-    monkeypatch.setattr(httpcore2, "AnyIOBackend", lambda: Connections(fakes))
+    monkeypatch.setattr(transport, "dial", Connections(fakes).dial)
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     values = settings_of(found, row)
     for n, case in enumerate(found):
@@ -234,7 +234,7 @@ async def test_what_stands_in_is_said_in_every_dialect(
     dialect = CALLABLE[0]
     found = [Case(caller, Fake(dialect, row), f"to-{caller.name}") for caller in NAMED]
     fakes = {FIRST_PORT + n: case.fake for n, case in enumerate(found)}
-    monkeypatch.setattr(httpcore2, "AnyIOBackend", lambda: Connections(fakes))
+    monkeypatch.setattr(transport, "dial", Connections(fakes).dial)
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     values = settings_of(found, row)
     for route in values["route"].values():

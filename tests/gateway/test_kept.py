@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import httpcore2
 import pytest
 
+from rerankd.gateway import transport
 from tests.gateway.test_every_failure import FIRST_PORT, KEY, NAMED, Case, settings_of
 from tests.kit.providers import CALLABLE, ROWS, Connections, Fake
 from tests.kit.support import running
@@ -19,7 +19,7 @@ async def test_a_connection_is_used_again_when_its_answer_was_whole(
     row = next(row for row in ROWS if row.name == name)
     case = Case(NAMED[0], Fake(CALLABLE[0], row), "to")
     network = Connections({FIRST_PORT: case.fake})
-    monkeypatch.setattr(httpcore2, "AnyIOBackend", lambda: network)
+    monkeypatch.setattr(transport, "dial", network.dial)
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     values = settings_of([case], row)
     async with running(values) as (client, state):

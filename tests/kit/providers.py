@@ -1,7 +1,7 @@
 """Fake providers: any dialect that can be called, answering rightly or in every wrong way there is.
 
 What a provider does is a script of steps for the bytes of a connection. `Connections` plays it in
-process, behind httpcore2; `listen` on a socket. A provider's answers hold its key and its address
+process, `listen` on a socket. A provider's answers hold its key and its address
 wherever a wrong one can, so that a test sees when they travel on.
 """
 
@@ -17,9 +17,7 @@ import struct
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
-import httpcore2
 import msgspec
 
 from rerankd.core.answer import Hit, Ranking
@@ -268,8 +266,8 @@ def _other(index: int) -> Change:
 
 ROWS: tuple[Row, ...] = (
     Row("answers", "ok", good),
-    Row("connection refused", "unreachable", None, httpcore2.ConnectError),
-    Row("connect time-out", "unreachable", None, httpcore2.ConnectTimeout),
+    Row("connection refused", "unreachable", None, ConnectionRefusedError),
+    Row("connect time-out", "unreachable", None, TimeoutError),
     Row("closed before the status", "unreachable", _before_status),
     Row("reset before the status", "unreachable", _reset),
     Row("no HTTP", "unreachable", _not_http),
@@ -406,69 +404,50 @@ class _Inbox:
             yield WireRequest(path=path, method=method, headers=headers, body=body)
 
 
-class _Stream(httpcore2.AsyncNetworkStream):
-    """One end of a connection that is no socket."""
+class _Script:
+    """A line that is no socket: what the provider does, played when it is read."""
+
+    is_fresh = True
 
     def __init__(self, fake: Fake) -> None:
         self._fake = fake
         self._inbox = _Inbox()
         self._steps: Iterator[Step] = iter(())
-        self._left = b""
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore2's
-        while not self._left:
+    async def read(self) -> bytes:
+        """What the provider sends next; b"" = it has ended."""
+        while True:
             step = next(self._steps, End())
             match step:
                 case Send(data):
-                    self._left = data
+                    return data
                 case Wait(seconds):
-                    await self._wait(seconds, timeout)
-                case End(is_reset):
-                    if is_reset:
-                        raise httpcore2.ReadError(f"[Errno 104] {INNER}")
+                    await asyncio.sleep(seconds)
+                case End():
                     return b""
-        data, self._left = self._left[:max_bytes], self._left[max_bytes:]
-        return data
 
-    async def _wait(self, seconds: float, limit_s: float | None) -> None:
-        if limit_s is not None and limit_s < seconds:
-            await asyncio.sleep(limit_s)
-            raise httpcore2.ReadTimeout
-        await asyncio.sleep(seconds)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
-        for wire in self._inbox.take(bytes(buffer)):
+    def write(self, data: bytes) -> None:
+        """A request for the provider."""
+        for wire in self._inbox.take(data):
             self._steps = self._fake.steps(wire)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Nothing to close."""
 
-    async def start_tls(self, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
-        """As without TLS."""
-        return self
 
-    def get_extra_info(self, info: str) -> Any:
-        """Readable as soon as it is over, which httpcore2 takes for a connection that ended."""
-        return None
-
-
-class Connections(httpcore2.AsyncNetworkBackend):
-    """Leads to fakes by port, without a socket."""
+class Connections:
+    """Leads to fakes by port, without a socket: `dial` stands for that of gateway.line."""
 
     def __init__(self, fakes: Mapping[int, Fake]) -> None:
         self._fakes = fakes
         self.opened = 0
 
-    async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> _Stream:
+    async def dial(self, host: str, port: int, *_: object) -> _Script:
         """A connection to the provider of that port."""
         fake = self._fakes[port]
         fake.connected()
         self.opened += 1
-        return _Stream(fake)
-
-    async def sleep(self, seconds: float) -> None:
-        """As asyncio."""
-        await asyncio.sleep(seconds)
+        return _Script(fake)
 
 
 @contextlib.asynccontextmanager

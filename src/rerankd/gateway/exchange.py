@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import httpcore2
 import httptools
 
 from rerankd.dialects.wire import WireAnswer
 from rerankd.gateway.failover import AttemptFailed
+from rerankd.gateway.line import Line
 
-_READ_BYTES: Final = 65_536
 _HEAD_BYTES: Final = 65_536
 _PIECES: Final = 1024  # of a body; and one more for each 256 bytes
 _PIECE_BYTES: Final = 256
@@ -51,26 +49,18 @@ def request_bytes(target: str, headers: Mapping[str, str], body: bytes) -> bytes
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
-async def exchange(
-    stream: httpcore2.AsyncNetworkStream, request: bytes, *, answer_bytes: int
-) -> Exchanged:
+async def exchange(line: Line, request: bytes, *, answer_bytes: int) -> Exchanged:
     """Send a request and read its whole answer; of a redirect the head only.
 
     Raises:
         Unanswered: nothing came.
         AttemptFailed: "unreachable": no HTTP, a head without end, or it ended inside;
             "bad_answer": over a bound.
-        httpcore2.TimeoutException: as the stream has it.
     """
     incoming = _Incoming(answer_bytes)
-    with contextlib.suppress(httpcore2.WriteError, OSError):
-        await stream.write(request)  # it may answer and close before it has all of it
+    line.write(request)
     while not incoming.is_done:
-        try:
-            data = await stream.read(_READ_BYTES)
-        except (httpcore2.ReadError, OSError):
-            data = b""
-        if data:
+        if data := await line.read():
             incoming.feed(data)
         else:
             incoming.end()
