@@ -83,19 +83,37 @@ def test_what_was_sent_before_it_opened_changes_nothing() -> None:
     assert breaker.state(5) == "probing"
 
 
-def test_keys_are_used_in_turn_rest_and_are_taken_out() -> None:
+def test_keys_are_used_in_turn_rest_and_pause() -> None:
     keys = KeyTurns(("a", "b", "c"))
     assert [keys.take(0) for _ in range(4)] == [0, 1, 2, 0]
     keys.rest(1, 10)
-    keys.take_out(2)
+    keys.refused(2, 0)
     assert [keys.take(0), keys.take(0)] == [0, 0]
     assert keys.counts(0) == (1, 1, 1)
     keys.rest(0, 7)
     assert (keys.take(6), keys.wait_s(6)) == (None, 1)
     assert keys.take(7) == 0
-    keys.take_out(0)
-    keys.take_out(1)
-    assert (keys.take(99), keys.wait_s(99)) == (None, None)
+    keys.refused(0, 7)
+    keys.refused(1, 7)
+    assert (keys.take(59), keys.wait_s(59)) == (None, None)
+
+
+def test_a_refused_key_is_tried_again_after_1_min_to_1_h_by_one_request() -> None:
+    keys, now = KeyTurns(("a",)), 0.0
+    keys.take(now)
+    for pause_s in (60, 120, 240, 480, 960, 1920, 3600, 3600):
+        assert keys.refused(0, now) == pause_s
+        assert keys.refused(0, now) == pause_s  # a request beside it
+        assert keys.wait_s(now + pause_s - 1) is None
+        now += pause_s
+        assert keys.wait_s(now) == 0
+        assert keys.take(now) == 0
+        assert keys.take(now) is None  # one is on its way
+        keys.left(0)
+        assert keys.take(now) == 0
+    keys.accepted(0)
+    assert keys.counts(now) == (1, 0, 0)
+    assert keys.refused(0, now) == 60
 
 
 def test_who_needs_no_key_has_one_turn() -> None:

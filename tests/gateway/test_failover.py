@@ -23,7 +23,7 @@ TABLE: list[tuple[Outcome, bool, str, str, int]] = [
     ("unreachable", True, "bad", "", 502),
     ("timeout", True, "bad", "", 504),
     ("rate_limited", True, "none", "key", 503),
-    ("refused", True, "none", "key for good", 502),
+    ("refused", True, "none", "key, long", 502),
     ("unknown_model", True, "none", "name", 502),
     ("invalid", False, "none", "", 400),
     ("over_limit", True, "none", "", 400),
@@ -31,6 +31,7 @@ TABLE: list[tuple[Outcome, bool, str, str, int]] = [
     ("overloaded", True, "bad", "upstream", 503),
     ("bad_answer", True, "bad", "", 502),
     ("redirected", True, "bad", "", 502),
+    ("given_up", False, "bad", "", 504),
     ("busy", True, "none", "", 503),
     ("resting", True, "none", "", 502),
 ]

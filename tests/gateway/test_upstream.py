@@ -15,19 +15,26 @@ from rerankd.gateway.upstream import Upstream
 from tests.kit.gateway import REQUEST, Told, answer, plan, scored
 
 
-def made(transport: Told, now: list[float] | None = None, **settings: Any) -> Upstream:
+def made(
+    transport: Told,
+    now: list[float] | None = None,
+    *,
+    observe: list[str] | None = None,
+    **settings: Any,
+) -> Upstream:
     route = {"to": [{"upstream": "up"}]}
     clock = now or [0.0]
+    seen = list[str]() if observe is None else observe
+
+    def count(_: str, outcome: Outcome, __: float) -> None:
+        seen.append(outcome)
+
     return Upstream(
         plan(route, up=settings).upstreams["up"],
         transport,
-        nobody_counts,
+        count,
         clock=lambda: clock[0],
     )
-
-
-def nobody_counts(_: str, __: Outcome, ___: float) -> None:
-    pass
 
 
 async def ask(upstream: Upstream, **more: Any) -> Any:
@@ -122,6 +129,50 @@ async def test_a_key_that_is_refused_is_not_used_again_before_a_reload(status: i
     assert refusal.retry_after_s is None
     upstream.forgive()
     assert upstream.refusal("theirs") is None
+
+
+async def test_a_refused_key_or_name_is_tried_again_by_one_request_and_then_used() -> None:
+    for refusal, said in ((401, "refused"), (404, "unknown_model")):
+        now, transport = [0.0], Told(answer(refusal, {"detail": "model not found"}))
+        upstream = made(transport, now)
+        assert (await failure(upstream)).outcome == said
+        now[0] = 59.0
+        assert (await failure(upstream)).outcome == "resting"
+        now[0] = 60.0
+        transport.says = [60.0]
+        tries = asyncio.create_task(ask(upstream))
+        await asyncio.sleep(0)
+        assert (await failure(upstream)).outcome == "resting"
+        tries.cancel()
+        await asyncio.wait({tries})
+        transport.says = [answer(refusal, {"detail": "model not found"})]
+        assert (await failure(upstream)).outcome == said
+        now[0] = 179.0
+        assert (await failure(upstream)).outcome == "resting"
+        now[0] = 180.0
+        transport.says = [scored()]
+        await ask(upstream)
+        assert upstream.facts() == made(Told()).facts()
+
+
+async def test_callers_who_leave_late_open_its_breaker() -> None:
+    for answered_s, left_s, opens in ((None, 5.1, True), (0.5, 2.1, True), (0.5, 1.9, False)):
+        now, transport, seen = [0.0], Told(0.0), list[str]()
+        upstream = made(transport, now, observe=seen)
+        if answered_s is not None:
+            asks = asyncio.create_task(ask(upstream))
+            await asyncio.sleep(0)
+            now[0] += answered_s
+            await asks
+        transport.says = [60.0]
+        for _ in range(3):
+            task = asyncio.create_task(ask(upstream))
+            await asyncio.sleep(0)
+            now[0] += left_s
+            task.cancel()
+            await asyncio.wait({task})
+        assert (upstream.facts().state == "open") == opens
+        assert seen.count("given_up") == (3 if opens else 0)
 
 
 async def test_a_model_that_it_has_not_is_not_asked_again_and_others_are() -> None:

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from rerankd.gateway.pause import Pause
+
 State = Literal["closed", "open", "probing"]
 
 _KEPT: Final = 20
@@ -81,21 +83,25 @@ class Breaker:
 
 
 class KeyTurns:
-    """Several keys of one upstream, in turn; who is over its limit rests, who is refused is out."""
+    """Several keys of one upstream, in turn; who is over its limit rests, who is refused pauses."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         """No keys: requests are sent without one."""
         self._keys: tuple[str | None, ...] = tuple(keys) or (None,)
         self._until = [0.0] * len(self._keys)
-        self._is_out = [False] * len(self._keys)
+        self._pauses = [Pause() for _ in self._keys]
         self._next = 0
 
     def take(self, now: float) -> int | None:
-        """The place of the next key that may be used; None when there is none now."""
+        """The place of the next key that may be used; None when there is none now.
+
+        Who takes one tells how it ended: `accepted`, `refused` or `left`.
+        """
         for step in range(len(self._keys)):
             place = (self._next + step) % len(self._keys)
-            if not self._is_out[place] and self._until[place] <= now:
+            if self._until[place] <= now and self._pauses[place].may(now):
                 self._next = place + 1
+                self._pauses[place].enter()
                 return place
         return None
 
@@ -107,19 +113,29 @@ class KeyTurns:
         """Do not use a key before then."""
         self._until[place] = max(self._until[place], until)
 
-    def take_out(self, place: int) -> None:
-        """Do not use a key any more."""
-        self._is_out[place] = True
+    def refused(self, place: int, now: float) -> float:
+        """A key is not good; gives the seconds until it is tried again."""
+        return self._pauses[place].refused(now)
+
+    def accepted(self, place: int) -> None:
+        """A key is good."""
+        self._pauses[place].accepted()
+
+    def left(self, place: int) -> None:
+        """Nobody knows whether it is."""
+        self._pauses[place].left()
 
     def wait_s(self, now: float) -> float | None:
-        """How long until a key may be used; None = all are out."""
-        waits = [u - now for u, out in zip(self._until, self._is_out, strict=True) if not out]
+        """How long until a key may be used; None = all were refused and none is tried yet."""
+        pairs = zip(self._until, self._pauses, strict=True)
+        waits = [until - now for until, pause in pairs if pause.may(now)]
         return max(0.0, min(waits)) if waits else None
 
     def counts(self, now: float) -> tuple[int, int, int]:
-        """Keys that are good, that rest, that are out; one that needs no key has one."""
-        out = sum(self._is_out)
-        resting = sum(u > now and not o for u, o in zip(self._until, self._is_out, strict=True))
+        """Keys that are good, that rest, that were refused; one that needs no key has one."""
+        out = sum(pause.is_out for pause in self._pauses)
+        pairs = zip(self._until, self._pauses, strict=True)
+        resting = sum(until > now and not pause.is_out for until, pause in pairs)
         return len(self._keys) - out - resting, resting, out
 
 

@@ -31,6 +31,7 @@ Outcome = Literal[
     "bad_answer",  # a 200 that is none, or a status that nobody documents
     "redirected",  # 3xx
     "busy",  # not asked: our own bounds in_flight, rpm, tpm
+    "given_up",  # nobody waits for it any more, after longer than its answers take
     "resting",  # not asked: its breaker is open, its keys rest or are refused
 ]
 Mark = Literal["good", "bad", "none"]  # what a breaker counts
@@ -45,7 +46,7 @@ class Rule:
 
     goes_on: bool  # whether the next target may be asked
     mark: Mark  # for the breaker
-    rests: Literal["", "key", "key for good", "name", "upstream"] = ""  # who is not asked meanwhile
+    rests: Literal["", "key", "key, long", "name", "upstream"] = ""  # who is not asked meanwhile
 
 
 RULES: Final[dict[Outcome, Rule]] = {
@@ -53,7 +54,7 @@ RULES: Final[dict[Outcome, Rule]] = {
     "unreachable": Rule(goes_on=True, mark="bad"),
     "timeout": Rule(goes_on=True, mark="bad"),
     "rate_limited": Rule(goes_on=True, mark="none", rests="key"),
-    "refused": Rule(goes_on=True, mark="none", rests="key for good"),
+    "refused": Rule(goes_on=True, mark="none", rests="key, long"),
     "unknown_model": Rule(goes_on=True, mark="none", rests="name"),
     "invalid": Rule(goes_on=False, mark="none"),
     "over_limit": Rule(goes_on=True, mark="none"),
@@ -61,6 +62,7 @@ RULES: Final[dict[Outcome, Rule]] = {
     "overloaded": Rule(goes_on=True, mark="bad", rests="upstream"),
     "bad_answer": Rule(goes_on=True, mark="bad"),
     "redirected": Rule(goes_on=True, mark="bad"),
+    "given_up": Rule(goes_on=False, mark="bad"),
     "busy": Rule(goes_on=True, mark="none"),
     "resting": Rule(goes_on=True, mark="none"),
 }
@@ -110,7 +112,7 @@ def told_caller(failures: Sequence[AttemptFailed]) -> RerankError:
         return last.error
     waits = [f.rest_s for f in failures if f.retry_after_s is not None]
     wait_s = min(waits, default=_RETRY_S)
-    if last.outcome == "timeout":
+    if last.outcome in ("timeout", "given_up"):
         return DeadlineExceeded("Whoever answers for this model did not answer in time.")
     if last.outcome in ("rate_limited", "overloaded", "failed", "busy"):
         return Overloaded(

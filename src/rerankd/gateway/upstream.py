@@ -21,12 +21,17 @@ from rerankd.gateway import losses
 from rerankd.gateway.breaker import Breaker, KeyTurns
 from rerankd.gateway.checked import of_logits, wrong
 from rerankd.gateway.failover import MOST_REST_S, RULES, AttemptFailed, Outcome
+from rerankd.gateway.latency import Latencies
 from rerankd.gateway.outcomes import ranking_of
+from rerankd.gateway.pause import Pause
 from rerankd.gateway.plan import UpstreamPlan
 from rerankd.gateway.transport import Sent, Transport
 from rerankd.telemetry.logs import log_refusal
 
 _LARGE_BYTES: Final = 131_072  # of texts; more are encoded and read on a thread
+_TIMES_USUAL: Final = 4  # what nine of ten answers take: a caller who leaves later had cause
+_SHORT_S: Final = 1.0  # and had none before
+_UNKNOWN_S: Final = 5.0  # the same where nothing was answered yet
 _BYTES_PER_TOKEN: Final = 3  # for a count before anybody counted: rather too many tokens
 
 # Told how an attempt ended: upstream, outcome, seconds.
@@ -60,7 +65,8 @@ class Upstream:
         self.breaker = Breaker()
         self.keys = KeyTurns(plan.keys)
         self._rests_until = 0.0
-        self._unknown: set[str] = set()  # names of models that it does not have
+        self._unknown: dict[str, Pause] = {}  # by names of models that it does not have
+        self._answered = Latencies()  # by name of the model
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_leaving = False
@@ -121,7 +127,8 @@ class Upstream:
         """Why it cannot be asked now; None = it can."""
         now = self._clock()
         key_wait_s = self.keys.wait_s(now)
-        if name in self._unknown or key_wait_s is None:
+        pause = self._unknown.get(name)
+        if key_wait_s is None or (pause is not None and not pause.may(now)):
             return AttemptFailed("resting")
         wait_s = max(self.breaker.wait_s(now), self._rests_until - now, key_wait_s)
         return AttemptFailed("resting", retry_after_s=wait_s) if wait_s > 0 else None
@@ -165,6 +172,8 @@ class Upstream:
         place = self.keys.take(now)
         if place is None or not self.breaker.enter(now):
             raise AttemptFailed("resting", retry_after_s=self.breaker.wait_s(now))
+        if (pause := self._unknown.get(name)) is not None:
+            pause.enter()
         outcome: Outcome | None = None
         try:
             ranking = await self._exchange(request, name, self.keys.key(place), timeout_s)
@@ -175,37 +184,61 @@ class Upstream:
             raise
         finally:
             after = self._clock()
-            mark = "none" if outcome is None else RULES[outcome].mark
-            if mark == "good":
-                self.breaker.good()
-            elif mark == "bad":
-                self.breaker.bad(after)
-            else:
-                self.breaker.left()
-            if outcome is not None:  # else nobody waits for it any more
-                self._observe(self.plan.name, outcome, after - now)
+            self._end(outcome, name, place, began=now, ended=after)
         return ranking
 
+    def _end(
+        self, outcome: Outcome | None, name: str, place: int, *, began: float, ended: float
+    ) -> None:
+        """Tell breaker, key, name and metrics; None = nobody waits for an answer any more."""
+        took_s = ended - began
+        if outcome is None and took_s > self._patience_s(name):
+            outcome = "given_up"
+        if outcome == "ok":
+            self._answered.end(name, took_s)
+            self.keys.accepted(place)
+            self._unknown.pop(name, None)
+        elif outcome != "refused":
+            self.keys.left(place)
+        if outcome not in ("ok", "unknown_model") and (pause := self._unknown.get(name)):
+            pause.left()
+        mark = "none" if outcome is None else RULES[outcome].mark
+        if mark == "good":
+            self.breaker.good()
+        elif mark == "bad":
+            self.breaker.bad(ended)
+        else:
+            self.breaker.left()
+        if outcome is not None:
+            self._observe(self.plan.name, outcome, took_s)
+
+    def _patience_s(self, name: str) -> float:
+        """How long it may take when its callers leave before its timeout_s is over."""
+        usual_s = self._answered.usual_s(name)
+        patience_s = max(_TIMES_USUAL * usual_s, _SHORT_S) if usual_s else _UNKNOWN_S
+        return min(patience_s, self.plan.settings.timeout_s)
+
     def _learn(self, failed: AttemptFailed, place: int, name: str) -> None:
-        until = self._clock() + min(failed.rest_s, MOST_REST_S)
+        now = self._clock()
+        until = now + min(failed.rest_s, MOST_REST_S)
         rests = RULES[failed.outcome].rests
         if rests == "key":
             self.keys.rest(place, until)
-        elif rests == "key for good":
-            self.keys.take_out(place)
+        elif rests == "key, long":
+            pause_s = self.keys.refused(place, now)
             log_refusal(
                 "upstream refuses a key",
-                "It is not used again before the settings are read again (SIGHUP).",
+                f"It is tried again in {pause_s:.0f} s, or when the settings are read (SIGHUP).",
                 upstream=self.plan.name,
                 key=place + 1,
                 keys=len(self.plan.keys),
                 status=failed.status,
             )
-        elif rests == "name" and name not in self._unknown:
-            self._unknown.add(name)
+        elif rests == "name":
+            pause_s = self._unknown.setdefault(name, Pause()).refused(now)
             log_refusal(
                 "upstream has no such model",
-                "It is not asked for it again before the settings are read again (SIGHUP).",
+                f"It is tried again in {pause_s:.0f} s, or when the settings are read (SIGHUP).",
                 upstream=self.plan.name,
                 model=name,
                 status=failed.status,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Generator
 from typing import Final, Self
 
 from rerankd.core.errors import Overloaded
@@ -18,7 +19,8 @@ class Drain:
 
     def __init__(self) -> None:
         self.draining = False
-        self.expired = asyncio.Event()  # running requests must end now
+        self.has_expired = False  # running requests must end now
+        self._scopes: set[asyncio.Timeout] = set()
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -40,6 +42,23 @@ class Drain:
         if self._running == 0:
             self._idle.set()
 
+    @contextlib.contextmanager
+    def ends(self, scope: asyncio.Timeout) -> Generator[None]:
+        """A scope, entered, that is over as soon as running requests must end."""
+        self._scopes.add(scope)
+        if self.has_expired:
+            end_now(scope)
+        try:
+            yield
+        finally:
+            self._scopes.discard(scope)
+
+    def expire(self) -> None:
+        """Running requests end now."""
+        self.has_expired = True
+        for scope in tuple(self._scopes):
+            end_now(scope)
+
     async def wait(self, patience_s: float) -> None:
         """Refuse new requests, give running ones `patience_s`, then end them with a 503."""
         self.draining = True
@@ -47,10 +66,16 @@ class Drain:
             async with asyncio.timeout(patience_s):
                 await self._idle.wait()
         except TimeoutError:
-            self.expired.set()
+            self.expire()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
                     await self._idle.wait()
+
+
+def end_now(scope: asyncio.Timeout) -> None:
+    """What runs in the scope is cancelled as if its time were over."""
+    if not scope.expired():
+        scope.reschedule(asyncio.get_running_loop().time())
 
 
 def shutting_down() -> Overloaded:

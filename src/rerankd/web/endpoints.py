@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from rerankd.access.keys import Key
 from rerankd.core.errors import EngineFailed, Overloaded, RerankError
@@ -33,6 +33,7 @@ from rerankd.web.until import run_until
 
 WARNINGS_HEADER = "x-rerankd-warnings"  # a JSON list, for the dialects without a place for them
 _CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
+_REPORTED_BYTES = 65_536  # of an answer: of a larger one it is reported before it is sent
 _CHARACTER_BYTES = 4  # at most, in UTF-8
 _BYTES_PER_VALUE = 64  # of memory, that a key or value of JSON takes as an object, about
 
@@ -52,11 +53,13 @@ class RerankEndpoint:
                 answer = await call.answer(receive)
                 if answer is not None:
                     call.hold_only(answer)
-                    await response_of(answer)(scope, receive, send)  # till the client took it
+                    sent = call.reporting(answer, send)
+                    await response_of(answer)(scope, receive, sent)  # till the client took it
         except Overloaded as error:  # the drain's refusal
             await response_of(call.refused(error))(scope, receive, send)
         finally:
             call.release()
+            call.report()
 
 
 class _Call:
@@ -75,6 +78,7 @@ class _Call:
         self._warnings: tuple[str, ...] = ()
         self._body_bytes = 0
         self._held_bytes = 0  # in `inflight`: the body, what it becomes in memory, the answer
+        self._end: tuple[int, str, float] | None = None  # status, error, seconds; not reported yet
         self._started = time.perf_counter()
 
     async def answer(self, receive: Receive) -> WireAnswer | None:
@@ -211,7 +215,27 @@ class _Call:
         return self._dialect.render_error(error, self._envelope, self._state.options)
 
     def _record(self, status: int, error: str) -> None:
-        trace = self._trace
+        """It has ended so, now."""
+        self._end = (status, error, time.perf_counter() - self._started)
+
+    def reporting(self, answer: WireAnswer, send: Send) -> Send:
+        """Sends, and reports as soon as the answer is with the transport: nobody waits for that."""
+        if len(answer.body) > _REPORTED_BYTES:
+            self.report()
+
+        async def sent(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.body":
+                self.report()
+
+        return sent
+
+    def report(self) -> None:
+        """The one record of how it ended."""
+        if self._end is None:
+            return
+        status, error, seconds = self._end
+        self._end, trace = None, self._trace
         record = RequestRecord(
             request_id=self._envelope.request_id,
             path=self._scope["path"][:LOGGED_CHARACTERS],
@@ -225,7 +249,7 @@ class _Call:
             error=error,
             body_bytes=self._body_bytes,
             cost=trace.cost,
-            total_s=time.perf_counter() - self._started,
+            total_s=seconds,
             route=trace.route,
             attempts=trace.attempts,
         )

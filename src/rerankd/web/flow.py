@@ -6,6 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from rerankd.web.outgoing import AnswerTransport
+
 _SEND_BYTES = 65_536  # of an answer, given to the transport at once
 
 
@@ -28,21 +30,30 @@ class Flow(FlowControl):
             self.resume_reading()
 
 
-def in_pieces(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
-    """The app, its answers sent piece by piece: each waits until the reader took the one before."""
+def in_pieces(app: ASGIApp, cycle: RequestResponseCycle, out: AnswerTransport) -> ASGIApp:
+    """The app, its answers sent piece by piece: each waits until the reader took the one before.
+
+    The head goes out with the first piece: on its own it would wake the reader for nothing.
+    """
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
-                cycle.keep_alive = False  # nobody knows whether the body will come
+            if message["type"] == "http.response.start":
+                if cycle.waiting_for_100_continue:
+                    cycle.keep_alive = False  # nobody knows whether the body will come
+                out.hold()
+                await send(message)
+                return
             body = message.get("body", b"")
             if len(body) <= _SEND_BYTES:
                 await send(message)
+                out.let_go()
                 return
             for at in range(0, len(body), _SEND_BYTES):
                 more = message.get("more_body", False) or at + _SEND_BYTES < len(body)
                 piece = {**message, "body": body[at : at + _SEND_BYTES], "more_body": more}
                 await send(piece)
+                out.let_go()
 
         await app(scope, receive, sent)
 

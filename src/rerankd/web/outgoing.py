@@ -41,14 +41,29 @@ class AnswerTransport:
         self._limit_s = limit_s
         self._close = close
         self._stuck = stuck
+        self._head: bytes | None = None  # held back for the body's first piece; None = nothing is
         self._ahead = 0  # bytes of the next answer's status line that are sent
         self._written = self._taken = 0
         self._moved = 0.0  # when the reader last took something, in the loop's time
         self._watch: asyncio.TimerHandle | None = None
         self._probing: asyncio.TimerHandle | None = None
 
+    def hold(self) -> None:
+        """Keep what is written next until `let_go`: a head goes out with the body's first piece."""
+        if self._head is None:
+            self._head = b""
+
+    def let_go(self) -> None:
+        """Send what is held."""
+        data, self._head = self._head, None
+        if data:
+            self.write(data)
+
     def write(self, data: bytes) -> None:
         """Send, less what a probe has sent of it."""
+        if self._head is not None:
+            self._head += data
+            return
         self.stop_probing()
         if self._ahead:
             data, self._ahead = data[self._ahead :], 0
@@ -56,11 +71,13 @@ class AnswerTransport:
 
     def write_eof(self) -> None:
         """End the sending side, once all is sent."""
+        self.let_go()
         self.ending = True
         self.raw.write_eof()
 
     def close(self) -> None:
         """What the protocol does to end a connection."""
+        self.let_go()
         self._close()
 
     def is_closing(self) -> bool:

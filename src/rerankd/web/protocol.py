@@ -216,7 +216,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._active = cycle
-        super()._start_asgi_task(cycle, in_pieces(app, cycle))  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, in_pieces(app, cycle, self.out))  # type: ignore[arg-type]
         if self._ended and not self._held:
             self._finish()
 

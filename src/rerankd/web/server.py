@@ -214,7 +214,7 @@ class _Server(uvicorn.Server):
         meaning = self._signals.signal()
         if meaning == "force":
             self.should_exit = self.force_exit = True
-            self._soon(self._state.drain.expired.set)
+            self._soon(self._state.drain.expire)
         elif meaning == "drain" and not self.started:
             self.should_exit = True
         self._soon(self._signalled, meaning)

@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from rerankd.core.errors import DeadlineExceeded
 from rerankd.web.body import ClientGone
-from rerankd.web.drain import Drain, shutting_down
+from rerankd.web.drain import Drain, end_now, shutting_down
 
 T = TypeVar("T")
 
@@ -35,32 +35,32 @@ async def run_until(
     Raises:
         DeadlineExceeded, ClientGone, Overloaded: it was cancelled; its rows left the queue.
     """
-    working = asyncio.create_task(work)
-    stopped = asyncio.create_task(drain.expired.wait())
-    tasks: set[asyncio.Task[Any]] = {working, stopped}
-    if receive is not None:
-        tasks.add(asyncio.create_task(_disconnected(receive)))
+    leaving: asyncio.Task[None] | None = None
+    scope = asyncio.timeout(limit_s)
     try:
-        done, _ = await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if working in done:
-            return working.result()
-        if stopped in done:
-            raise shutting_down()
-        if done:
-            raise ClientGone
+        async with scope:
+            with drain.ends(scope):
+                if receive is not None:
+                    leaving = asyncio.create_task(_disconnected(receive, scope))
+                return await work
+    except TimeoutError:
+        if not scope.expired():  # the work's own
+            raise
+        if drain.has_expired:
+            raise shutting_down() from None
+        if leaving is not None and leaving.done():
+            raise ClientGone from None
         raise DeadlineExceeded(
             f"The request was not answered within {limit_s:g} s (limits.deadline_s). Send fewer or "
             "shorter documents, or try again later.",
             is_final=is_final(),
-        )
+        ) from None
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        if not working.cancelled():
-            working.exception()  # seen: too late to matter, when the deadline came first
+        if leaving is not None:
+            leaving.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _disconnected(receive: Receive, scope: asyncio.Timeout) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    end_now(scope)
