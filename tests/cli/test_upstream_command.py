@@ -65,6 +65,62 @@ def test_a_file_is_checked_as_a_start_would(tmp_path: Path) -> None:
     assert bad.stdout == ""
 
 
+def test_a_files_form_is_checked_where_its_keys_are_not(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    text = 'models = ["rerankd-lexical"]\n' + FILE.replace("URL", "http://127.0.0.1:9/v1")
+    text = text.replace("PROVIDER_KEY", "NOT_HERE")
+    text += (
+        f'[upstream.file]\ndialect = "jina"\nurl = "http://127.0.0.1:9"\nkey_file = "{file}.k"\n'
+    )
+    file.write_text(text)
+    strict = run("config", "--check", str(file))
+    assert (strict.returncode, strict.stdout) == (1, "")
+    assert strict.stderr.startswith('rerankd: upstream."self".key_env: the variable NOT_HERE is')
+    lax = run("config", "--check", str(file), "--without-keys")
+    assert (lax.returncode, lax.stderr) == (3, "")
+    first, second, good = lax.stdout.splitlines()
+    assert (
+        first == 'warning: upstream."self".key_env: the variable NOT_HERE is not set, or is empty.'
+    )
+    assert (
+        second
+        == f'warning: upstream."file".key_file: cannot read {file}.k: No such file or directory.'
+    )
+    assert good.startswith(f"{file}: good, but for keys that are not here; 1 models, 3 upstreams")
+    file.write_text(text.replace("jina", "jinx"))
+    assert run("config", "--check", str(file), "--without-keys").returncode == 1
+    file.write_text(text.replace("NOT_HERE", "PROVIDER_KEY").replace(f'key_file = "{file}.k"', ""))
+    assert run("config", "--check", str(file), "--without-keys").returncode == 0
+
+
+def test_two_upstreams_that_claim_one_space_are_compared(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    upstreams = "".join(
+        f'[upstream.u{n}]\ndialect = "jina"\nurl = "URL"\nkey_env = "PROVIDER_KEY"\n'
+        for n in (0, 1)
+    )
+    targets = (
+        '{ upstream = "u0", name = "rerankd-lexical", space = "one" }, '
+        '{ upstream = "u1", name = "rerankd-mini", space = "one" }'
+    )
+    command = ["-m", "rerankd", "serve", "--port", "0", "--model", "rerankd-lexical"]
+    with serving([*command, "--model", "rerankd-mini"], env={"RERANKD_API_KEYS": SECRET}) as server:
+        settings = 'models = ["rerankd-lexical"]\n' + upstreams.replace("URL", server.url)
+        file.write_text(f"{settings}[route.r]\nto = [{targets}]\n")
+        shown = run("upstream", "test", "u0", "--config", str(file))
+        assert shown.returncode == 1
+        said = " ".join(shown.stdout.split())
+        assert "u1/rerankd-mini and u0/rerankd-lexical share a space in a route" in said
+        assert "(--tolerance 0.01)" in said
+        found = run(
+            "upstream", "test", "u0", "--config", str(file), "--tolerance", "1.01", "--json"
+        )
+        assert found.returncode == 0
+        (result,) = json.loads(found.stdout)
+        assert result["same_space"][0]["target"] == "u1/rerankd-mini"
+        assert result["same_space"][0]["apart"]["largest"] > 0.01
+
+
 def test_an_upstream_is_tried_compared_and_watched(tmp_path: Path) -> None:
     file, store = tmp_path / "x.toml", tmp_path / "kept.json"
     command = ["-m", "rerankd", "serve", "--port", "0", "--model", "rerankd-lexical"]

@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from rerankd.core.request import Content, RerankRequest
+from rerankd.dialects import superset
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.registry import SERVED, callable_dialects
-from rerankd.dialects.wire import Options
+from rerankd.dialects.wire import Options, WireRequest
 from rerankd.gateway.losses import CHANGES_SCORES, changing, outgoing, said
+from tests.kit.providers import CALLABLE
 
 SHORT = RerankRequest(query=Content(value="q"), documents=(Content(value="a" * 40),))
 LONG = dataclasses.replace(SHORT, documents=(Content(value="ä" * 2500),))  # 5000 bytes
@@ -34,7 +36,7 @@ LONG = dataclasses.replace(SHORT, documents=(Content(value="ä" * 2500),))  # 50
         (SHORT, {"truncation": False}, {}, False),
         (LONG, {"truncation": False}, {}, True),
         (LONG, {"truncate_query": True}, {}, False),  # the query is short
-        (SHORT, {"rank_fields": ("a",)}, {}, True),
+        (SHORT, {"rank_fields": ("a",)}, {}, False),  # what they choose is the text
         (SHORT, {"raw_scores": True}, {}, True),
         (SHORT, {"top_n": 1}, {}, False),
         (SHORT, {"return_documents": True}, {}, False),
@@ -102,3 +104,22 @@ def test_cohere_means_v2_and_pairs_cannot_be_called() -> None:
     assert known["dashscope"].paths[0].startswith("/api/v1/services")
     assert not {"vllm-score", "tei-predict", "llamacpp-texts"} & known.keys()
     assert len(set(map(id, known.values()))) == sum(isinstance(d, Dialect) for d in SERVED.served)
+
+
+@pytest.mark.parametrize(
+    "dialect", [d for d in CALLABLE if "rank_fields" not in d.carries], ids=lambda d: d.name
+)
+def test_who_has_no_place_for_rank_fields_is_sent_the_text_that_they_choose(
+    dialect: Dialect,
+) -> None:
+    body = {
+        "query": "q",
+        "documents": [{"title": "chosen \u00e9", "text": "not this", "id": 7}, "plain"],
+        "rank_fields": ["title"],
+    }
+    wire = WireRequest(path="/v1/rerank", body=msgspec.json.encode(body))
+    asked = outgoing(superset.parse(wire, Options()), "theirs")
+    sent = dialect.outgoing(asked).wire
+    found = dialect.parse(dataclasses.replace(sent, params=sent.params), Options())
+    assert [document.value for document in found.documents] == ["chosen \u00e9", "plain"]
+    assert b"not this" not in sent.body

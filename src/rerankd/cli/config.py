@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ from rerankd.web.control import ServerReport, is_possible, running
 from rerankd.web.exposure import check_exposure
 from rerankd.web.reload import needs_restart, unserved
 
+_KEYS_MISSING = 3  # status of --check --without-keys
+
 
 @reads_settings(
     config="TOML file, as for `rerankd serve`.",
@@ -28,17 +31,24 @@ from rerankd.web.reload import needs_restart, unserved
     more=[
         parameter(
             "check", Path, Parameter(help="Say whether `rerankd serve` would take this TOML file.")
-        )
+        ),
+        parameter(
+            "without_keys",
+            bool,
+            Parameter(help="With --check: upstreams' keys need not be here.", negative=()),
+        ),
     ],
 )
-def config(read: Read, *, check: Path | None = None) -> None:
+def config(read: Read, *, check: Path | None = None, without_keys: bool | None = None) -> None:
     """Show the settings in force and where each one comes from. Keys are never shown.
 
     Then what running servers of this user have otherwise: a change needs SIGHUP or a restart.
-    With --check only a file is read: status 0 when a server would take it, else 1 and why.
+    With --check only a file is read: status 0 when a server would take it, else 1 and why. With
+    --without-keys too, variables and files of upstreams' keys that are not here are warnings, and
+    the status is 3 when nothing else is wrong.
     """
     if check is not None:
-        _check(check)
+        _check(check, needs_keys=not without_keys)
         return
     found = read()
     table = _table("setting", "value", "from")
@@ -60,13 +70,14 @@ def config(read: Read, *, check: Path | None = None) -> None:
         _compare(out, report, found.settings)
 
 
-def _check(file: Path) -> None:
+def _check(file: Path, *, needs_keys: bool) -> None:
     """Say what a file would serve. Raises StartError: no server would take it."""
     settings = load(file, os.environ, {}).settings
     wanted = plan_of(settings)
-    gateway = gateway_of(settings, wanted)
+    gateway = gateway_of(settings, wanted, needs_keys=needs_keys)
     routes = gateway.routes
     sentences = (
+        *gateway.missing(),
         *gateway.warnings(),
         *check_exposure(settings.server.host, settings.keys),
         *unserved(settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases, *routes}),
@@ -77,7 +88,9 @@ def _check(file: Path) -> None:
         f"{len(wanted.specs)} models, {len(settings.upstream)} upstreams, {len(routes)} routes, "
         f"{len(settings.keys)} keys"
     )
-    print(f"{file}: good; {counts}.")
+    print(f"{file}: good{', but for keys that are not here' * bool(gateway.missing())}; {counts}.")
+    if gateway.missing():
+        sys.exit(_KEYS_MISSING)
 
 
 def _compare(out: Console, report: ServerReport, here: Settings) -> None:

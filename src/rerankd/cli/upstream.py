@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +20,8 @@ from rerankd.core.errors import StartError
 from rerankd.dialects.registry import callable_dialects
 from rerankd.gateway.failover import Outcome
 from rerankd.gateway.fleet import Fleet
-from rerankd.gateway.plan import GatewayPlan, UpstreamPlan
-from rerankd.gateway.targets import Route, Target
+from rerankd.gateway.plan import GatewayPlan
+from rerankd.gateway.targets import Route, Target, in_space_of
 from rerankd.gateway.trial import (
     Difference,
     Trial,
@@ -91,8 +91,9 @@ def tried(  # noqa: PLR0913 - one for each flag
 ) -> None:
     """Ask an upstream for pairs that ship with rerankd: scores, tokens, time, dropped fields.
 
-    Status 1 when it did not answer every query, or its scores are further than the tolerance from
-    those of the local model or of the last test.
+    Whoever shares a space with it in a route is asked as well. Status 1 when it did not answer
+    every query, or its scores are further than the tolerance from those of the local model, of who
+    shares its space, or of the last test.
 
     Parameters
     ----------
@@ -120,10 +121,12 @@ def tried(  # noqa: PLR0913 - one for each flag
     if not models:
         raise StartError(f"No route names a model of {name}: give one with --model.")
     before = _stored(store)
+    beside = {each: in_space_of(plan.routes.values(), name, each) for each in models}
     results: list[Result] = []
-    for trial in asyncio.run(_trials(upstream, models)):
-        local = against or _beside(plan, name, trial.model)
-        results.append(_judged(trial, local, served, before.get(f"{name}/{trial.model}")))
+    for trial, others in asyncio.run(_trials(plan, name, beside)):
+        local = against or next((t.model for t in beside[trial.model] if not t.upstream), None)
+        last = before.get(f"{name}/{trial.model}")
+        results.append(_judged(trial, local, served, last, others))
     if store is not None:
         kept = before | {f"{t.trial.upstream}/{t.trial.model}": t.trial for t in results}
         store.write_bytes(msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
@@ -131,8 +134,19 @@ def tried(  # noqa: PLR0913 - one for each flag
         print(msgspec.json.format(msgspec.json.encode(results)).decode())
     else:
         _show(results)
+        for result in results:
+            for sentence in result.broken_claims(tolerance):
+                print(sentence)
     if not all(result.is_good(tolerance) for result in results):
         sys.exit(1)
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Another upstream's model that a route has in the same space."""
+
+    target: str  # UPSTREAM/MODEL
+    outcomes: tuple[str, ...]  # as a trial's
+    apart: Difference | None  # None: it answered no query
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,18 +158,44 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int | None  # that it counted, of all queries
     our_tokens: int | None  # that the local model counts
     drift: Difference | None  # from the last test
+    same_space: tuple[Claim, ...]
 
     def is_good(self, tolerance: float) -> bool:
         """Whether it answered all, close to what it is compared with."""
-        both = [found for found in (self.apart, self.drift) if found is not None]
-        return self.trial.is_ok and all(found.largest <= tolerance for found in both)
+        apart = (self.apart, self.drift, *(claim.apart for claim in self.same_space))
+        found = [each for each in apart if each is not None]
+        return self.trial.is_ok and all(each.largest <= tolerance for each in found)
+
+    def broken_claims(self, tolerance: float) -> Iterator[str]:
+        """A sentence for each target whose scores are in no one space with these."""
+        for claim in self.same_space:
+            if claim.apart is None:
+                yield f"{claim.target} shares its space and answered no query: not compared."
+            elif claim.apart.largest > tolerance:
+                yield (
+                    f"{claim.target} and {self.trial.upstream}/{self.trial.model} share a space "
+                    f"in a route, and their scores are up to {claim.apart.largest:.4f} apart "
+                    f"(--tolerance {tolerance:g}): a threshold of one does not fit the other."
+                )
 
 
-async def _trials(plan: UpstreamPlan, models: Iterable[str]) -> list[Trial]:
+async def _trials(
+    plan: GatewayPlan, name: str, beside: Mapping[str, Sequence[Target]]
+) -> list[tuple[Trial, list[Trial]]]:
+    """Of each model of an upstream: its trial, and those of the upstreams beside it."""
     fleet = Fleet(_untold, user_agent=f"rerankd/{__version__}")
-    fleet.use(GatewayPlan(upstreams={plan.name: plan}))
+    fleet.use(plan)
+    found: list[tuple[Trial, list[Trial]]] = []
     try:
-        return [await try_out(fleet.upstreams[plan.name], model) for model in models]
+        for model, targets in beside.items():
+            trial = await try_out(fleet.upstreams[name], model)
+            others = [
+                await try_out(fleet.upstreams[target.upstream], target.model)
+                for target in targets
+                if target.upstream
+            ]
+            found.append((trial, others))
+        return found
     finally:
         await fleet.close()
 
@@ -164,7 +204,13 @@ def _untold(_: str, __: Outcome, ___: float) -> None:
     """Nobody counts."""
 
 
-def _judged(trial: Trial, local: str | None, served: ServingPlan, last: Trial | None) -> Result:
+def _judged(
+    trial: Trial,
+    local: str | None,
+    served: ServingPlan,
+    last: Trial | None,
+    others: Sequence[Trial],
+) -> Result:
     ours: list[tuple[float, ...]] = []
     counted: list[int | None] = []
     if local is not None:
@@ -181,6 +227,14 @@ def _judged(trial: Trial, local: str | None, served: ServingPlan, last: Trial | 
         tokens=_sum(trial.tokens),
         our_tokens=_sum(counted) if counted else None,
         drift=difference(trial.scores, last.scores) if last is not None else None,
+        same_space=tuple(
+            Claim(
+                target=f"{other.upstream}/{other.model}",
+                outcomes=other.outcomes,
+                apart=difference(trial.scores, other.scores),
+            )
+            for other in others
+        ),
     )
 
 
@@ -193,7 +247,7 @@ def _show(results: Sequence[Result]) -> None:
 
 _ROWS = (
     *("answered", "seconds", "dropped fields", "tokens", "local model", "its tokens"),
-    *("scores differ", "since the last test"),
+    *("scores differ", "since the last test", "others in its space"),
 )
 
 
@@ -209,6 +263,8 @@ def _cells(result: Result) -> tuple[str, ...]:
         _counted(result),
         _apart(result.apart),
         _apart(result.drift),
+        "; ".join(f"{claim.target}: {_apart(claim.apart)}" for claim in result.same_space)
+        or "none",
     )
 
 
@@ -249,16 +305,6 @@ def _models(plan: GatewayPlan, upstream: str) -> tuple[str, ...]:
     """The models of an upstream that routes name."""
     targets = (t for route in plan.routes.values() for t in _all(route) if t.upstream == upstream)
     return tuple(dict.fromkeys(target.model for target in targets))
-
-
-def _beside(plan: GatewayPlan, upstream: str, model: str) -> str | None:
-    """A model of this server that a route has beside an upstream's, in the same space."""
-    for route in plan.routes.values():
-        spaces = {t.space for t in route.targets if (t.upstream, t.model) == (upstream, model)}
-        for target in route.targets:
-            if not target.upstream and (target.space in spaces or target.model in spaces):
-                return target.model
-    return None
 
 
 def _stored(file: Path | None) -> dict[str, Trial]:

@@ -8,11 +8,12 @@ from typing import Final
 
 from rerankd.core.request import RerankRequest
 
-# A score depends on these; the others are done here, whoever answers.
+# A score depends on these; the others are done here, whoever answers. So are rank_fields: the text
+# that they choose is what is sent wherever the names themselves have no place.
 CHANGES_SCORES: Final = frozenset(
     {
         *("instruction", "max_chunks_per_doc", "overlap_tokens", "max_tokens_per_doc"),
-        *("max_tokens_per_query", "rank_fields", "truncation", "truncate_query", "raw_scores"),
+        *("max_tokens_per_query", "truncation", "truncate_query", "raw_scores"),
     }
 )
 _DEFAULTS: Final = {field.name: field.default for field in dataclasses.fields(RerankRequest)}

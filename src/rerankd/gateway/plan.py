@@ -14,7 +14,7 @@ from rerankd.core.errors import StartError
 from rerankd.dialects.base import Dialect
 from rerankd.dialects.registry import callable_dialects
 from rerankd.gateway.address import Guard, Origin, origin_of
-from rerankd.gateway.secret import keys_in, keys_of_file
+from rerankd.gateway.secret import KeyMissing, keys_in, keys_of_file
 from rerankd.gateway.targets import LEXICAL, Route, Target, left_out, upstream_space
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import (
@@ -40,6 +40,7 @@ class UpstreamPlan:
     origin: Origin
     guard: Guard = field(compare=False)
     keys: tuple[str, ...] = field(repr=False)
+    missing: str = ""  # why there is none, when that is let pass
     settings: UpstreamSettings
 
 
@@ -49,6 +50,10 @@ class GatewayPlan:
 
     upstreams: Mapping[str, UpstreamPlan] = field(default_factory=dict[str, UpstreamPlan])
     routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
+
+    def missing(self) -> tuple[str, ...]:
+        """The keys that are not there, when that was let pass."""
+        return tuple(each.missing for each in self.upstreams.values() if each.missing)
 
     def warnings(self) -> tuple[str, ...]:
         """What the operator may not have meant."""
@@ -78,6 +83,7 @@ def gateway_plan(
     env: Mapping[str, str],
     *,
     look_up: LookUp = system_look_up,
+    needs_keys: bool = True,
 ) -> GatewayPlan:
     """Check upstreams and routes.
 
@@ -86,12 +92,14 @@ def gateway_plan(
         served: the models of this server that targets may name.
         env: where keys are.
         look_up: resolves a host.
+        needs_keys: whether a variable or file with keys that is not there is refused; else it is
+            among the plan's warnings, and the plan is not to be called.
 
     Raises:
         StartError: names the setting, as `route."x".to[1].upstream`.
     """
     upstreams = {
-        name: _upstream(name, found, settings, env, look_up)
+        name: _upstream(name, found, settings, env, look_up, needs_keys=needs_keys)
         for name, found in settings.upstream.items()
     }
     make = _Routes(settings, served, upstreams)
@@ -107,6 +115,8 @@ def _upstream(
     settings: Settings,
     env: Mapping[str, str],
     look_up: LookUp,
+    *,
+    needs_keys: bool,
 ) -> UpstreamPlan:
     at = f'upstream."{name}"'
     if not _NAME.fullmatch(name) or name == "local":
@@ -129,12 +139,20 @@ def _upstream(
         _refuse(f"{at}.url", "is this server itself (server.port).")
     if refused := guard.refused_now(look_up):
         _refuse(f"{at}.url", f"its host {refused}.")
+    missing = ""
+    try:
+        keys = _keys(at, found, origin, env)
+    except KeyMissing as error:
+        if needs_keys:
+            raise
+        keys, missing = (), str(error)
     return UpstreamPlan(
         name=name,
         dialect=known[found.dialect],
         origin=origin,
         guard=guard,
-        keys=_keys(at, found, origin, env),
+        keys=keys,
+        missing=missing,
         settings=found,
     )
 
@@ -255,7 +273,7 @@ def _at(at: str, make: Callable[[], T]) -> T:
     try:
         return make()
     except StartError as error:
-        raise StartError(f"{at}: {error}") from None
+        raise type(error)(f"{at}: {error}") from None
 
 
 def _refuse(at: str, why: str) -> NoReturn:

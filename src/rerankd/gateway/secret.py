@@ -12,18 +12,22 @@ from rerankd.core.errors import StartError
 _MOST_BYTES: Final = 65_536
 
 
+class KeyMissing(StartError):
+    """A variable is not set, or a file is not there: the settings may be good elsewhere."""
+
+
 def keys_in(names: str | Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
     """The keys in environment variables, several separated by commas.
 
     Raises:
-        StartError: a variable is not set or empty, or holds what cannot be a key; the message lacks
-            the setting's name.
+        KeyMissing: a variable is not set or empty; the message lacks the setting's name.
+        StartError: one holds what cannot be a key.
     """
     found: list[str] = []
     for name in (names,) if isinstance(names, str) else names:
         keys = [key.strip() for key in env.get(name, "").split(",") if key.strip()]
         if not keys:
-            raise StartError(f"the variable {name} is not set, or is empty.")
+            raise KeyMissing(f"the variable {name} is not set, or is empty.")
         found += (_checked(key, f"the variable {name}") for key in keys)
     if not found:
         raise StartError("names no variable.")
@@ -34,14 +38,16 @@ def keys_of_file(written: str) -> tuple[str, ...]:
     """The keys in a file, one per line.
 
     Raises:
-        StartError: it cannot be read, others may read it, or it holds no key; the message lacks the
-            setting's name.
+        KeyMissing: it is not there; the message lacks the setting's name.
+        StartError: it cannot be read, others may read it, or it holds no key.
     """
     path = Path(written).expanduser()
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(path.stat().st_mode)
             raw = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise KeyMissing(f"cannot read {written}: {error.strerror}.") from None
     except OSError as error:
         raise StartError(f"cannot read {written}: {error.strerror or error}.") from None
     if mode & stat.S_IROTH:

@@ -88,6 +88,26 @@ def in_space(route: Route, wish: Wish, space_of: Callable[[Target], str]) -> tup
     return tuple(t for t in route.targets if space_of(t) == wanted)
 
 
+def in_space_of(routes: Iterable[Route], upstream: str, model: str) -> tuple[Target, ...]:
+    """The other targets of all routes that the operator put in one space with an upstream's model.
+
+    The name of a model of this server stands for its space.
+    """
+    targets = [
+        target
+        for route in routes
+        for target in (*route.targets, *((route.shadow,) if route.shadow else ()))
+    ]
+    spaces = {t.space for t in targets if (t.upstream, t.model) == (upstream, model)}
+    found = {
+        (t.upstream, t.model): t
+        for t in targets
+        if (t.upstream, t.model) != (upstream, model)
+        and (t.space in spaces or (not t.upstream and t.model in spaces))
+    }
+    return tuple(found.values())
+
+
 def left_out(route: Route) -> Iterator[str]:
     """A sentence for each target that nobody gets who does not insist on its space."""
     first, *others = (target.space or target.model for target in route.targets)

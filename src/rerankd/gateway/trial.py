@@ -24,7 +24,6 @@ _EVERY_FIELD: Final[dict[str, Any]] = {
     "overlap_tokens": 7,
     "max_tokens_per_doc": 64,
     "max_tokens_per_query": 16,
-    "rank_fields": ("title",),
     "truncation": False,
     "truncate_query": True,
     "raw_scores": True,

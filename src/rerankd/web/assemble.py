@@ -54,13 +54,15 @@ def plan_of(settings: Settings) -> ServingPlan:
     return plan(models, settings.aliases, options, stages)
 
 
-def gateway_of(settings: Settings, served: ServingPlan) -> GatewayPlan:
+def gateway_of(settings: Settings, served: ServingPlan, *, needs_keys: bool = True) -> GatewayPlan:
     """The upstreams and routes that the settings ask for, with the keys of this environment.
+
+    `needs_keys`: whether keys that are not there are refused.
 
     Raises:
         StartError: one cannot be used as asked; names the setting.
     """
-    return gateway_plan(settings, served, os.environ)
+    return gateway_plan(settings, served, os.environ, needs_keys=needs_keys)
 
 
 def keys_of(settings: Settings) -> tuple[Key, ...]:
