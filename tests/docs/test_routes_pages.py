@@ -41,7 +41,7 @@ def test_the_table_has_every_outcome_with_what_follows() -> None:
         marks = {"good": "counts as good", "bad": "counts as bad"}
         assert rule.mark == next((m for m, said in marks.items() if said in upstream), "none"), name
         assert ("rests" in upstream) == (rule.rests in ("key", "upstream")), name
-        assert ("is out" in upstream) == (rule.rests in ("key for good", "name")), name
+        assert ("pauses" in upstream) == (rule.rests in ("key, long", "name")), name
 
 
 def variables(text: str) -> dict[str, str]:

@@ -30,8 +30,8 @@ Outcome = Literal[
     "overloaded",  # 503, 529
     "bad_answer",  # a 200 that is none, or a status that nobody documents
     "redirected",  # 3xx
-    "busy",  # not asked: our own bounds in_flight, rpm, tpm
     "given_up",  # nobody waits for it any more, after longer than its answers take
+    "busy",  # not asked: our own bounds in_flight, rpm, tpm
     "resting",  # not asked: its breaker is open, its keys rest or are refused
 ]
 Mark = Literal["good", "bad", "none"]  # what a breaker counts
