@@ -21,7 +21,7 @@ REQUEST = RerankRequest(
 
 
 def test_a_good_answer_has_nothing_wrong() -> None:
-    assert wrong(GOOD, 3) == ""
+    assert wrong(GOOD, REQUEST) == ""
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,14 @@ def test_a_good_answer_has_nothing_wrong() -> None:
         replace(GOOD, hits=(HITS[0], HITS[1], Hit(2, math.inf, 0))),
         replace(GOOD, hits=()),
         replace(GOOD, input_tokens=-1),
+        replace(GOOD, cached_tokens=-1),
+        replace(GOOD, image_tokens=-1),
+        replace(GOOD, input_tokens=10**15),
+        replace(GOOD, cached_tokens=10**15),
     ],
 )
 def test_a_bad_one_has(bad: Ranking) -> None:
-    assert wrong(bad, 3)
+    assert wrong(bad, REQUEST)
 
 
 def test_top_n_is_done_here() -> None:

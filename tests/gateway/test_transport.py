@@ -101,6 +101,39 @@ async def test_a_request_is_what_was_said_and_connections_are_kept() -> None:
         assert head.endswith('\r\n\r\n{"a": 1}')
 
 
+async def test_a_connection_on_which_something_came_unasked_is_not_used_again() -> None:
+    async def chatty(server: Server, reader: Any, writer: Any) -> None:
+        await server.head(reader)
+        writer.write(answered(b"{}"))
+        if server.connections == 1:
+            await asyncio.sleep(0.05)
+            writer.write(answered(b'{"not": "asked for"}') + b"x" * 10_000_000)
+            await reader.read()
+        else:
+            await reader.read()
+
+    async with serving(chatty) as (server, kept):
+        await kept.send(SENT, timeout_s=PATIENCE_S)
+        (line, _), *_ = kept._idle  # pyright: ignore[reportPrivateUsage]
+        async with asyncio.timeout(PATIENCE_S):
+            while line.is_fresh:
+                await asyncio.sleep(0.01)
+        assert (await kept.send(SENT, timeout_s=PATIENCE_S)).body == b"{}"
+        assert server.connections == 2
+
+
+async def test_an_answer_larger_than_what_is_held_ahead_comes_whole() -> None:
+    body = bytes(range(256)) * 40_000
+
+    async def serve(server: Server, reader: Any, writer: Any) -> None:
+        await server.head(reader)
+        writer.write(answered(body))
+        await writer.drain()
+
+    async with serving(serve, answer_bytes=len(body)) as (_, kept):
+        assert (await kept.send(SENT, timeout_s=PATIENCE_S)).body == body
+
+
 async def test_as_many_connections_as_requests_at_once() -> None:
     async with serving(forever) as (server, kept):
         await asyncio.gather(*(kept.send(SENT, timeout_s=PATIENCE_S) for _ in range(5)))

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from typing import Final, Protocol, cast
 
-_AHEAD_BYTES: Final = 1_048_576  # that came and nobody has read yet
+_AHEAD_BYTES: Final = 65_536  # that came and nobody has read yet
 
 
 class Line(Protocol):

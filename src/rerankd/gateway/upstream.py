@@ -261,7 +261,7 @@ class Upstream:
             ranking = await asyncio.to_thread(self._decoded, answer, asked)
         else:
             ranking = self._decoded(answer, asked)
-        if wrong(ranking, len(request.documents)):
+        if wrong(ranking, request):
             raise AttemptFailed("bad_answer", status=answer.status)
         return of_logits(ranking) if self.gives_logits and not request.raw_scores else ranking
 
