@@ -66,6 +66,8 @@ UPSTREAM_FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("key_env", {"key_env": "BAD"}, "no key"),
     ("key_file", {"key_file": "/x"}, "give one of them"),
     ("key_file", {"key_env": None, "key_file": "/does/not/exist"}, "cannot read"),
+    ("key_file", {"key_env": None, "key_file": "/a\0b"}, "cannot read"),
+    ("key_file", {"key_env": None, "key_file": "/"}, "cannot read"),
 ]
 
 
@@ -78,6 +80,17 @@ def test_a_fault_of_an_upstream_names_the_setting(
     assert str(refused.value).startswith(f'upstream."up".{setting}: ')
     assert why in str(refused.value)
     assert "sk-" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_seconds_are_such_as_a_clock_can_count(seconds: float) -> None:
+    for values in (
+        {"upstream": {"up": UPSTREAM | {"timeout_s": seconds}}},
+        {"upstream": {"up": UPSTREAM | {"connect_s": seconds}}},
+        {"route": {"x": {"to": [TARGET], "hedge_after_s": seconds or -1.0}}},
+    ):
+        with pytest.raises(msgspec.ValidationError, match="_s"):
+            settings(values)
 
 
 ROUTE_FAULTS: list[tuple[str, dict[str, Any], str]] = [

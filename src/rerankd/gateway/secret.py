@@ -48,8 +48,9 @@ def keys_of_file(written: str) -> tuple[str, ...]:
             raw = file.read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise KeyMissing(f"cannot read {written}: {error.strerror}.") from None
-    except OSError as error:
-        raise StartError(f"cannot read {written}: {error.strerror or error}.") from None
+    except (OSError, ValueError) as error:  # the latter: no path at all
+        why = error.strerror if isinstance(error, OSError) else None
+        raise StartError(f"cannot read {written!r}: {why or error}.") from None
     if mode & stat.S_IROTH:
         raise StartError(f"everybody on this machine may read {written}: chmod o-r {written}.")
     if len(raw) > _MOST_BYTES:

@@ -30,6 +30,7 @@ class Secret:
 
 
 SECRET: Final = Secret()
+_DAY_S: Final = 86_400.0
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,8 +236,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         Meta(description="File with its keys, one per line, which others may not read."),
     ] = None
-    timeout_s: Annotated[float, Meta(gt=0, description="Time for one answer.")] = 30.0
-    connect_s: Annotated[float, Meta(gt=0, description="Of it, to connect.")] = 3.0
+    timeout_s: Annotated[float, Meta(gt=0, le=_DAY_S, description="Time for one answer.")] = 30.0
+    connect_s: Annotated[float, Meta(gt=0, le=_DAY_S, description="Of it, to connect.")] = 3.0
     in_flight: Annotated[int, Meta(ge=1, description="Requests to it at once.")] = 32
     rpm: Annotated[PositiveInt | None, Meta(description="Requests per minute to it.")] = None
     tpm: Annotated[
@@ -304,7 +305,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, description="Second attempts, of the last 10 s' requests.")
     ] = 0.1
     hedge_after_s: Annotated[
-        float, Meta(ge=0, description="Ask the next one as well after so long; 0 = never.")
+        float,
+        Meta(ge=0, le=_DAY_S, description="Ask the next one as well after so long; 0 = never."),
     ] = 0.0
     shadow: Annotated[
         ShadowSettings | None,
