@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rerankd.gateway.breaker import RetryBudget
 from rerankd.gateway.course import Course
 from rerankd.gateway.failover import RULES, AttemptFailed, Outcome
-from rerankd.gateway.targets import Target
+from rerankd.gateway.targets import RouteTarget
 
-TARGETS = [Target(upstream=name, model="m") for name in "abcd"]
+TARGETS = [RouteTarget(upstream=name, model="m") for name in "abcd"]
 FAILURES: list[Outcome] = [outcome for outcome in RULES if outcome != "ok"]
 
 
@@ -25,15 +25,15 @@ class Said:
     full: set[str] = field(default_factory=set[str])
     slow_s: dict[str, float] = field(default_factory=dict[str, float])
 
-    def refusal(self, target: Target) -> AttemptFailed | None:
+    def refusal(self, target: RouteTarget) -> AttemptFailed | None:
         if target.upstream in self.resting:
             return AttemptFailed("resting", retry_after_s=3)
         return None
 
-    def has_room(self, target: Target) -> bool:
+    def has_room(self, target: RouteTarget) -> bool:
         return target.upstream not in self.full
 
-    def usual_s(self, target: Target) -> float:
+    def usual_s(self, target: RouteTarget) -> float:
         return self.slow_s.get(target.upstream, 0.0)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.gateway.plan import GatewayPlan, gateway_plan, needs_lexical
-from rerankd.gateway.targets import Target
+from rerankd.gateway.targets import RouteTarget
 from rerankd.models.load import Spec
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.load import load
@@ -202,10 +202,10 @@ def test_targets_have_names_and_spaces() -> None:
     }
     found = planned(route=route).routes["x"].targets
     assert found == (
-        Target(upstream="up", model="x", space="jina/x"),
-        Target(upstream="up", model="m", space="s", weight=3),
-        Target(model="alias"),
-        Target(model="bge"),
+        RouteTarget(upstream="up", model="x", space="jina/x"),
+        RouteTarget(upstream="up", model="m", space="s", weight=3),
+        RouteTarget(model="alias"),
+        RouteTarget(model="bge"),
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 from rerankd.core.errors import SpaceUnavailable
 from rerankd.gateway.targets import (
     NO_WISH,
-    Route,
-    Target,
+    RoutedName,
+    RouteTarget,
     Wish,
     in_space,
     left_out,
@@ -19,26 +19,26 @@ from rerankd.gateway.targets import (
     upstream_space,
 )
 
-A = Target(upstream="a", model="m", space="one", weight=3)
-B = Target(upstream="b", model="m", space="two")
-C = Target(upstream="c", model="m", space="one")
-ROUTE = Route(name="r", targets=(A, B, C))
+A = RouteTarget(upstream="a", model="m", space="one", weight=3)
+B = RouteTarget(upstream="b", model="m", space="two")
+C = RouteTarget(upstream="c", model="m", space="one")
+ROUTE = RoutedName(name="r", targets=(A, B, C))
 
 
-def space_of(target: Target) -> str:
+def space_of(target: RouteTarget) -> str:
     return target.space
 
 
 def test_only_targets_of_the_first_ones_space_answer_unless_the_operator_says_any() -> None:
     assert in_space(ROUTE, NO_WISH, space_of) == (A, C)
-    route = Route(name="r", targets=(A, B, C), spaces="any")
+    route = RoutedName(name="r", targets=(A, B, C), spaces="any")
     assert in_space(route, NO_WISH, space_of) == (A, B, C)
 
 
 def test_a_target_that_only_answers_who_insists_is_told_to_the_operator() -> None:
     (sentence,) = left_out(ROUTE)
     assert sentence.startswith('route."r".to[1]: ')
-    assert not list(left_out(Route(name="r", targets=(A, B, C), spaces="any")))
+    assert not list(left_out(RoutedName(name="r", targets=(A, B, C), spaces="any")))
 
 
 def test_whoever_insists_on_a_scale_gets_it_or_is_told_which_there_are() -> None:
@@ -59,10 +59,10 @@ def test_the_order_is_as_listed_or_by_speed_unknown_ones_before_the_others() -> 
     latency = {"a/m": 0.3, "b/m": 0.1}.get
     seed = Random(0)
 
-    def known(target: Target) -> float | None:
+    def known(target: RouteTarget) -> float | None:
         return latency(target.label)
 
-    def by(order: str) -> tuple[Target, ...]:
+    def by(order: str) -> tuple[RouteTarget, ...]:
         return ordered((A, B, C), order, latency_s=known, random=seed)  # pyright: ignore[reportArgumentType]
 
     assert by("first") == (A, B, C)

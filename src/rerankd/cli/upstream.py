@@ -21,7 +21,7 @@ from rerankd.dialects.registry import callable_dialects
 from rerankd.gateway.failover import Outcome
 from rerankd.gateway.fleet import Fleet
 from rerankd.gateway.plan import GatewayPlan
-from rerankd.gateway.targets import Route, Target, in_space_of
+from rerankd.gateway.targets import RoutedName, RouteTarget, in_space_of
 from rerankd.gateway.trial import (
     Difference,
     Trial,
@@ -122,7 +122,7 @@ def tried(  # noqa: PLR0913 - one for each flag
         raise StartError(f"No route names a model of {name}: give one with --model.")
     before = _stored(store)
     beside = {each: in_space_of(plan.routes.values(), name, each) for each in models}
-    results: list[Result] = []
+    results: list[Judged] = []
     for trial, others in asyncio.run(_trials(plan, name, beside)):
         local = against or next((t.model for t in beside[trial.model] if not t.upstream), None)
         last = before.get(f"{name}/{trial.model}")
@@ -149,7 +149,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     apart: Difference | None  # None: it answered no query
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """A trial beside what it is compared with."""
 
     trial: Trial
@@ -180,7 +180,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def _trials(
-    plan: GatewayPlan, name: str, beside: Mapping[str, Sequence[Target]]
+    plan: GatewayPlan, name: str, beside: Mapping[str, Sequence[RouteTarget]]
 ) -> list[tuple[Trial, list[Trial]]]:
     """Of each model of an upstream: its trial, and those of the upstreams beside it."""
     fleet = Fleet(_untold, user_agent=f"rerankd/{__version__}")
@@ -210,7 +210,7 @@ def _judged(
     served: ServingPlan,
     last: Trial | None,
     others: Sequence[Trial],
-) -> Result:
+) -> Judged:
     ours: list[tuple[float, ...]] = []
     counted: list[int | None] = []
     if local is not None:
@@ -220,7 +220,7 @@ def _judged(
                 ranking = reranker.rerank(each.request())
                 ours.append(in_order(ranking))
                 counted.append(ranking.input_tokens)
-    return Result(
+    return Judged(
         trial=trial,
         against=local,
         apart=difference(trial.scores, ours),
@@ -238,7 +238,7 @@ def _judged(
     )
 
 
-def _show(results: Sequence[Result]) -> None:
+def _show(results: Sequence[Judged]) -> None:
     table = _table("", *(f"{each.trial.upstream}/{each.trial.model}" for each in results))
     for name, *cells in zip(_ROWS, *map(_cells, results), strict=True):
         table.add_row(name, *cells)
@@ -251,7 +251,7 @@ _ROWS = (
 )
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def _cells(result: Judged) -> tuple[str, ...]:
     """What a trial shows in each of _ROWS."""
     trial = result.trial
     return (
@@ -268,7 +268,7 @@ def _cells(result: Result) -> tuple[str, ...]:
     )
 
 
-def _counted(result: Result) -> str:
+def _counted(result: Judged) -> str:
     if result.our_tokens is None:
         return ""
     if not result.tokens:
@@ -297,7 +297,7 @@ def _plans(config: Path | None) -> tuple[GatewayPlan, ServingPlan]:
     return gateway_of(settings, served), served
 
 
-def _all(route: Route) -> tuple[Target, ...]:
+def _all(route: RoutedName) -> tuple[RouteTarget, ...]:
     return (*route.targets, *((route.shadow,) if route.shadow else ()))
 
 

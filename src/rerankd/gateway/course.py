@@ -10,21 +10,21 @@ from typing import Protocol
 from rerankd.core.errors import RerankError
 from rerankd.gateway.breaker import RetryBudget
 from rerankd.gateway.failover import ASKED, RULES, AttemptFailed, told_caller
-from rerankd.gateway.targets import Target
+from rerankd.gateway.targets import RouteTarget
 
 
 class Entrances(Protocol):
     """What a course asks of targets before it sends anybody there."""
 
-    def refusal(self, target: Target) -> AttemptFailed | None:
+    def refusal(self, target: RouteTarget) -> AttemptFailed | None:
         """Why a target cannot be asked now; None = it can."""
         ...
 
-    def has_room(self, target: Target) -> bool:
+    def has_room(self, target: RouteTarget) -> bool:
         """Whether a request would not wait for others."""
         ...
 
-    def usual_s(self, target: Target) -> float:
+    def usual_s(self, target: RouteTarget) -> float:
         """How long nine of ten of its answers take; 0 = not known."""
         ...
 
@@ -33,7 +33,7 @@ class Entrances(Protocol):
 class Turn:
     """The next target, and whether a request may wait for a place there."""
 
-    target: Target
+    target: RouteTarget
     may_wait: bool
 
 
@@ -42,7 +42,7 @@ class Course:
 
     def __init__(
         self,
-        targets: Sequence[Target],
+        targets: Sequence[RouteTarget],
         doors: Entrances,
         budget: RetryBudget,
         *,
@@ -59,7 +59,7 @@ class Course:
             left_s: until the request's deadline.
         """
         self._queue = deque(targets)
-        self._full: list[Target] = []  # have no room now
+        self._full: list[RouteTarget] = []  # have no room now
         self._doors = doors
         self._budget = budget
         self._attempts = attempts
@@ -89,14 +89,14 @@ class Course:
             return self._begin(first, now, may_wait=True)
         return None
 
-    def _begin(self, target: Target, now: float, *, may_wait: bool) -> Turn | None:
+    def _begin(self, target: RouteTarget, now: float, *, may_wait: bool) -> Turn | None:
         if self.begun and not self._budget.take(now):
             self._is_over = True
             return None
         self.begun += 1
         return Turn(target=target, may_wait=may_wait)
 
-    def failed(self, target: Target, failure: AttemptFailed) -> None:
+    def failed(self, target: RouteTarget, failure: AttemptFailed) -> None:
         """Take an attempt's end into account."""
         self.failures.append(failure)
         if failure.outcome in ASKED:

@@ -17,7 +17,7 @@ from rerankd.gateway.course import Turn
 from rerankd.gateway.failover import AttemptFailed
 from rerankd.gateway.latency import Latencies
 from rerankd.gateway.stages import ask_in_stages
-from rerankd.gateway.targets import Route, Target, Wish
+from rerankd.gateway.targets import RoutedName, RouteTarget, Wish
 from rerankd.gateway.upstream import Upstream, estimated_tokens
 from rerankd.service.base import Backend, RerankCall, Trace, free_of_charge
 from rerankd.settings.schema import Limits
@@ -29,7 +29,7 @@ _IN_TIME_S: Final = 0.05  # before the request's deadline: who is late is known 
 class Asked:
     """One routed request on its way."""
 
-    route: Route
+    route: RoutedName
     call: RerankCall  # its model and cascade say nothing: a target's do
     wish: Wish
     charge: Charge
@@ -47,7 +47,7 @@ class Doors:
         self._clock = clock
         self.latencies = Latencies()
 
-    def space_of(self, target: Target) -> str:
+    def space_of(self, target: RouteTarget) -> str:
         """The score space of a target; the name of a model of this server stands for its space."""
         return self.space_named(target.space or target.model)
 
@@ -74,7 +74,7 @@ class Doors:
             if says_how_slow:
                 self.latencies.end(target.label, self._clock() - started)
 
-    async def _here(self, asked: Asked, target: Target) -> Sequence[Ranking]:
+    async def _here(self, asked: Asked, target: RouteTarget) -> Sequence[Ranking]:
         """The rankings of a model of this server. Raises AttemptFailed."""
         asked.charge.give_back()
         names = self._backend.names
@@ -121,27 +121,27 @@ class Doors:
         call.trace.cost += Cost(upstream_s=self._clock() - started)
         return rankings
 
-    def refusal(self, target: Target) -> AttemptFailed | None:
+    def refusal(self, target: RouteTarget) -> AttemptFailed | None:
         """Why a target cannot be asked now; None = it can."""
         if not target.upstream:
             return None
         upstream = self.upstreams.get(target.upstream)
         return AttemptFailed("resting") if upstream is None else upstream.refusal(target.model)
 
-    def has_room(self, target: Target) -> bool:
+    def has_room(self, target: RouteTarget) -> bool:
         """Whether a request would not wait for others there; a model's own queue says so itself."""
         upstream = self.upstreams.get(target.upstream)
         return upstream is None or upstream.has_room
 
-    def usual_s(self, target: Target) -> float:
+    def usual_s(self, target: RouteTarget) -> float:
         """How long nine of ten of its answers took of late; 0 = not known."""
         return self.latencies.usual_s(target.label)
 
-    def mean_s(self, target: Target) -> float | None:
+    def mean_s(self, target: RouteTarget) -> float | None:
         """How long its answers took of late; None = not known."""
         return self.latencies.mean_s(target.label, self._clock())
 
-    async def ask_aside(self, target: Target, request: RerankRequest) -> Ranking:
+    async def ask_aside(self, target: RouteTarget, request: RerankRequest) -> Ranking:
         """All scores of a request, for a comparison: nobody pays, nothing waits.
 
         Raises:

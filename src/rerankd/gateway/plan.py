@@ -15,7 +15,7 @@ from rerankd.dialects.base import Dialect
 from rerankd.dialects.registry import callable_dialects
 from rerankd.gateway.address import Guard, Origin, origin_of
 from rerankd.gateway.secret import KeyMissing, keys_in, keys_of_file
-from rerankd.gateway.targets import LEXICAL, Route, Target, left_out, upstream_space
+from rerankd.gateway.targets import LEXICAL, RoutedName, RouteTarget, left_out, upstream_space
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import (
     RouteSettings,
@@ -49,7 +49,7 @@ class GatewayPlan:
     """All upstreams and routes."""
 
     upstreams: Mapping[str, UpstreamPlan] = field(default_factory=dict[str, UpstreamPlan])
-    routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
+    routes: Mapping[str, RoutedName] = field(default_factory=dict[str, RoutedName])
 
     def missing(self) -> tuple[str, ...]:
         """The keys that are not there, when that was let pass."""
@@ -183,7 +183,7 @@ class _Routes:
         self._upstreams = upstreams
         self._routed = settings.route.keys()
 
-    def route(self, name: str, found: RouteSettings) -> Route:
+    def route(self, name: str, found: RouteSettings) -> RoutedName:
         """One route. Raises StartError."""
         at = f'route."{name}"'
         if not name.strip() or name != name.strip() or not name.isprintable() or name == "*":
@@ -199,7 +199,7 @@ class _Routes:
         if found.hedge_after_s and not all(target.upstream for target in targets):
             _refuse(f"{at}.hedge_after_s", "needs upstreams: a model here would work in vain.")
         shadow = found.shadow and self._target(f"{at}.shadow", name, found.shadow)
-        return Route(
+        return RoutedName(
             name=name,
             targets=targets,
             order=found.order,
@@ -213,7 +213,7 @@ class _Routes:
             shadow_share=found.shadow.share if found.shadow else 0.0,
         )
 
-    def _target(self, at: str, route: str, found: TargetSettings) -> Target:
+    def _target(self, at: str, route: str, found: TargetSettings) -> RouteTarget:
         if (found.model is None) == (found.upstream is None):
             _refuse(at, "needs either model or upstream.")
         if found.space is not None and not _is_said_well(found.space):
@@ -237,7 +237,7 @@ class _Routes:
         if found.first is not None:
             stage = found.first
             first, _ = _at(f"{at}.first", lambda: parse_stages(route, (stage, name)))
-        return Target(
+        return RouteTarget(
             upstream=found.upstream,
             model=name,
             first=first,
@@ -245,7 +245,7 @@ class _Routes:
             weight=found.weight,
         )
 
-    def _local(self, at: str, route: str, found: TargetSettings) -> Target:
+    def _local(self, at: str, route: str, found: TargetSettings) -> RouteTarget:
         written = found.model or ""
         model = written if self._names.is_served(written) else self._in_folder(written)
         if model is None:
@@ -254,7 +254,7 @@ class _Routes:
                 _refuse(f"{at}.model", f"{written!r} is {what}; name a model, or its upstream.")
             served = ", ".join((*self._names.models, *self._names.aliases))
             _refuse(f"{at}.model", f"{written!r} is not served here; served are {served}.")
-        return Target(model=model, space=found.space or "", weight=found.weight)
+        return RouteTarget(model=model, space=found.space or "", weight=found.weight)
 
     def _in_folder(self, written: str) -> str | None:
         """The model that was loaded from a folder."""

@@ -13,7 +13,7 @@ from rerankd.core.errors import EngineFailed, RerankError, UnknownModel, too_man
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.routes import answering
 from rerankd.gateway.switch import Asked, Switch
-from rerankd.gateway.targets import NO_WISH, Route, Wish, space_unavailable
+from rerankd.gateway.targets import NO_WISH, RoutedName, Wish, space_unavailable
 from rerankd.service.admit import readers
 from rerankd.service.base import Backend, RerankCall, Trace
 
@@ -39,7 +39,7 @@ class Router:
         """
         self.rates = rates
         self.is_shared = True  # whether all keys use one memory of texts and scores
-        self.routes: Mapping[str, Route] = {}
+        self.routes: Mapping[str, RoutedName] = {}
         self._backend = backend
         self._switch = switch
         self._documents = documents

@@ -17,7 +17,7 @@ from rerankd.core.agreement import spearman
 from rerankd.core.answer import Ranking
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.failover import AttemptFailed
-from rerankd.gateway.targets import Route
+from rerankd.gateway.targets import RoutedName
 from rerankd.telemetry.logs import log_failed_task
 
 _AT_ONCE: Final = 4  # comparisons of one server; more are left out
@@ -45,7 +45,7 @@ class Shadows:
 
     def watch(
         self,
-        route: Route,
+        route: RoutedName,
         request: RerankRequest,
         answer: Ranking,
         seconds: float,

@@ -12,7 +12,7 @@ from rerankd.core.cost import known_sum
 from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.failover import AttemptFailed
-from rerankd.gateway.targets import Target
+from rerankd.gateway.targets import RouteTarget
 from rerankd.gateway.upstream import Upstream
 from rerankd.service.base import Backend, RerankCall, free_of_charge
 
@@ -22,7 +22,7 @@ Ask = Callable[[RerankRequest], Coroutine[Any, Any, Ranking]]
 def ask_in_stages(
     backend: Backend,
     upstream: Upstream,
-    target: Target,
+    target: RouteTarget,
     call: RerankCall,
     *,
     timeout_s: float,

@@ -9,12 +9,12 @@ from rerankd.core.answer import Hit, Ranking, RouteFacts
 from rerankd.core.errors import RerankError
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.stages import whole
-from rerankd.gateway.targets import LEXICAL, Route
+from rerankd.gateway.targets import LEXICAL, RoutedName
 from rerankd.service.base import Backend, RerankCall, free_of_charge
 
 
 async def stand_in(
-    backend: Backend, route: Route, call: RerankCall, error: RerankError, attempts: int
+    backend: Backend, route: RoutedName, call: RerankCall, error: RerankError, attempts: int
 ) -> Sequence[Ranking]:
     """What the route's when_all_fail says, for the requests of a call.
 

@@ -26,7 +26,7 @@ from rerankd.gateway.failover import AttemptFailed
 from rerankd.gateway.losses import said
 from rerankd.gateway.shadow import Shadows
 from rerankd.gateway.standin import stand_in
-from rerankd.gateway.targets import Target, in_space, ordered
+from rerankd.gateway.targets import RouteTarget, in_space, ordered
 from rerankd.service.admit import check_bytes
 from rerankd.service.base import Backend
 from rerankd.settings.schema import Limits
@@ -35,7 +35,7 @@ from rerankd.settings.schema import Limits
 class _Fit(NamedTuple):
     """A target that may answer, and what the caller is then told that it could not be told."""
 
-    target: Target
+    target: RouteTarget
     warnings: tuple[str, ...]
 
 
@@ -96,7 +96,7 @@ class Switch:
             )
         return rankings
 
-    async def _in_turn(self, asked: Asked, course: Course) -> tuple[Target, Sequence[Ranking]]:
+    async def _in_turn(self, asked: Asked, course: Course) -> tuple[RouteTarget, Sequence[Ranking]]:
         while (turn := course.next(self._clock())) is not None:
             try:
                 return turn.target, await self.doors.attempt(asked, turn)
@@ -104,9 +104,9 @@ class Switch:
                 self._failed(asked, course, turn.target, failure)
         raise course.error()
 
-    async def _raced(self, asked: Asked, course: Course) -> tuple[Target, Sequence[Ranking]]:
+    async def _raced(self, asked: Asked, course: Course) -> tuple[RouteTarget, Sequence[Ranking]]:
         """As `_in_turn`, but the next one is asked as well, once, when one takes long."""
-        running: dict[asyncio.Task[Sequence[Ranking]], Target] = {}
+        running: dict[asyncio.Task[Sequence[Ranking]], RouteTarget] = {}
 
         def begin() -> bool:
             turn = course.next(self._clock())
@@ -136,7 +136,7 @@ class Switch:
     def _told(
         self,
         asked: Asked,
-        target: Target,
+        target: RouteTarget,
         rankings: Sequence[Ranking],
         warnings: tuple[str, ...],
         failed: int,
@@ -174,7 +174,7 @@ class Switch:
         call.trace.route = facts
         return [replace(ranking, route=facts) for ranking in rankings]
 
-    def _fitting(self, asked: Asked, targets: Sequence[Target]) -> list[_Fit]:
+    def _fitting(self, asked: Asked, targets: Sequence[RouteTarget]) -> list[_Fit]:
         """The targets that may be asked. Raises InvalidRequest: none has a place for a field."""
         fits: list[_Fit] = []
         missing: set[str] = set()
@@ -199,7 +199,7 @@ class Switch:
             raise _lost(missing)
         return fits
 
-    def _course(self, asked: Asked, targets: Sequence[Target]) -> Course:
+    def _course(self, asked: Asked, targets: Sequence[RouteTarget]) -> Course:
         route, now = asked.route, self._clock()
         budget = self._budgets.setdefault(route.name, RetryBudget(route.retry_budget))
         budget.share = route.retry_budget
@@ -213,7 +213,9 @@ class Switch:
             left_s=lambda: left_s(asked.call),
         )
 
-    def _failed(self, asked: Asked, course: Course, target: Target, failure: AttemptFailed) -> None:
+    def _failed(
+        self, asked: Asked, course: Course, target: RouteTarget, failure: AttemptFailed
+    ) -> None:
         course.failed(target, failure)
         status = f" {failure.status}" if failure.status else ""
         asked.call.trace.attempts += (f"{target.label}: {failure.outcome}{status}",)

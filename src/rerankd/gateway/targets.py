@@ -16,7 +16,7 @@ Degraded = Literal["rerankd-lexical", "input-order"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RouteTarget:
     """A model of this server (`upstream` is ""), or one at an upstream.
 
     `space` is what the operator gave, or for an upstream its default; "" = that of the local model,
@@ -36,11 +36,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class RoutedName:
     """A routed name."""
 
     name: str
-    targets: tuple[Target, ...]
+    targets: tuple[RouteTarget, ...]
     order: Order = "first"
     attempts: int = 2
     spaces: Literal["same", "any"] = "same"
@@ -48,7 +48,7 @@ class Route:
     when_all_fail: Degraded | None = None  # None: an error
     retry_budget: float = 0.1
     hedge_after_s: float = 0.0
-    shadow: Target | None = None
+    shadow: RouteTarget | None = None
     shadow_share: float = 0.0
 
 
@@ -69,7 +69,9 @@ def upstream_space(dialect: str, name: str) -> str:
     return f"{dialect}/{name}"
 
 
-def in_space(route: Route, wish: Wish, space_of: Callable[[Target], str]) -> tuple[Target, ...]:
+def in_space(
+    route: RoutedName, wish: Wish, space_of: Callable[[RouteTarget], str]
+) -> tuple[RouteTarget, ...]:
     """The targets whose scores may be given out, as listed.
 
     Those of the space that the caller insists on; else those of the first target's; else all.
@@ -88,7 +90,7 @@ def in_space(route: Route, wish: Wish, space_of: Callable[[Target], str]) -> tup
     return tuple(t for t in route.targets if space_of(t) == wanted)
 
 
-def in_space_of(routes: Iterable[Route], upstream: str, model: str) -> tuple[Target, ...]:
+def in_space_of(routes: Iterable[RoutedName], upstream: str, model: str) -> tuple[RouteTarget, ...]:
     """The other targets of all routes that the operator put in one space with an upstream's model.
 
     The name of a model of this server stands for its space.
@@ -108,7 +110,7 @@ def in_space_of(routes: Iterable[Route], upstream: str, model: str) -> tuple[Tar
     return tuple(found.values())
 
 
-def left_out(route: Route) -> Iterator[str]:
+def left_out(route: RoutedName) -> Iterator[str]:
     """A sentence for each target that nobody gets who does not insist on its space."""
     first, *others = (target.space or target.model for target in route.targets)
     if route.spaces == "same":
@@ -130,12 +132,12 @@ def space_unavailable(wanted: str, there: Iterable[str]) -> SpaceUnavailable:
 
 
 def ordered(
-    targets: Sequence[Target],
+    targets: Sequence[RouteTarget],
     order: Order,
     *,
-    latency_s: Callable[[Target], float | None],
+    latency_s: Callable[[RouteTarget], float | None],
     random: Random,
-) -> tuple[Target, ...]:
+) -> tuple[RouteTarget, ...]:
     """Who is asked first.
 
     Args:
