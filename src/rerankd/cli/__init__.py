@@ -44,7 +44,9 @@ app.command(
     "rerankd.cli.config:config",
     help="Show the settings in force and where each one comes from. Keys are never shown.\n\n"
     "Then what running servers of this user have otherwise: a change needs SIGHUP or a restart. "
-    "With --check only a file is read: status 0 when a server would take it, else 1 and why.",
+    "With --check only a file is read: status 0 when a server would take it, else 1 and why. "
+    "With --without-keys too, variables and files of upstreams' keys that are not here are "
+    "warnings, and the status is 3 when nothing else is wrong.",
 )
 upstreams = App(name="upstream", help="What requests can be sent on to: providers, other servers.")
 upstreams.command(
@@ -59,8 +61,9 @@ upstreams.command(
     "rerankd.cli.upstream:tried",
     name="test",
     help="Ask an upstream for pairs that ship with rerankd: scores, tokens, time, dropped fields."
-    "\n\nStatus 1 when it did not answer every query, or its scores are further than the tolerance "
-    "from those of the local model or of the last test.",
+    "\n\nWhoever shares a space with it in a route is asked as well. Status 1 when it did not "
+    "answer every query, or its scores are further than the tolerance from those of the local "
+    "model, of who shares its space, or of the last test.",
 )
 app.command(upstreams)
 
