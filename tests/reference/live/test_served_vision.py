@@ -197,7 +197,8 @@ def test_a_video_is_sampled_and_counted(service: Service) -> None:
         {r["index"]: r["relevance_score"] for r in each["results"]}
         for each in (answer, service.ask("/v1/rerank", again))
     ]
-    assert scores[0] == scores[1]
+    # which rows a call takes together depends on how fast the model was found to be
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
 def test_one_bad_image_fails_the_request_and_is_named(service: Service) -> None:
