@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"core"},
     "media": {"core", "extras", "settings"},
     "access": {"core"},
+    "store": {"core", "extras"},
     "models": {"core", "engines"},
     "service": {"core", "engines", "media", "models", "settings", "telemetry"},
     "gateway": {

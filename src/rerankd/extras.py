@@ -9,10 +9,13 @@ from rerankd.core.errors import StartError
 
 EVAL = "pip install 'rerankd[eval]'"
 TORCH = "pip install 'rerankd[torch]'"
+STORE = "pip install 'rerankd[store]'"
+POSTGRESQL = "pip install 'rerankd[postgresql]'"
+EXPORT = "pip install 'rerankd[export]'"
 
 
 def library(name: str, command: str = EVAL) -> Any:
-    """A module of an extra: ir_measures, scipy.stats, matplotlib; PIL, av.
+    """A module of an extra: ir_measures, scipy.stats, matplotlib; PIL, av; sqlalchemy, psycopg.
 
     Args:
         name: the module.

@@ -1,0 +1,173 @@
+"""One engine for the store: SQLite in one file, or PostgreSQL by URL.
+
+SQLite: WAL, every commit on disk before it returns, foreign keys, a wait for the lock, file mode
+0600. A transaction is a snapshot for who reads, and takes the writer's lock at once for who writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from rerankd.core.errors import StartError
+from rerankd.extras import POSTGRESQL, library
+from rerankd.store.filesystem import made_for_owner, network_type
+
+LOCK_S: Final = 5.0  # how long a statement waits for another's lock
+_CONNECT_S: Final = 5
+_WRITES: Final = "rerankd_writes"  # execution option of a connection
+
+
+class StoreAway(Exception):
+    """The database cannot be reached, is locked or has no room; what was asked may work later."""
+
+
+class Database:
+    """An open store."""
+
+    def __init__(self, engine: sa.Engine, file: Path | None) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            engine: of either.
+            file: of SQLite; None = PostgreSQL.
+        """
+        self.engine = engine
+        self.file = file
+
+    @property
+    def dialect(self) -> Literal["sqlite", "postgresql"]:
+        """Which of the two it is."""
+        return cast("Literal['sqlite', 'postgresql']", self.engine.dialect.name)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Generator[sa.Connection]:
+        """A connection in a transaction that sees one state of the store.
+
+        Raises:
+            StoreAway: see there.
+        """
+        with _away(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Generator[sa.Connection]:
+        """A connection in a transaction that is committed at the end, rolled back by an error.
+
+        Raises:
+            StoreAway: see there.
+        """
+        with _away(), self.engine.connect() as connection:
+            connection.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """End all connections."""
+        self.engine.dispose()
+
+
+def open_database(url: str, *, lock_s: float = LOCK_S) -> Database:
+    """The store of a URL: sqlite:////path/to/file or postgresql://user:password@host/name.
+
+    A SQLite file is made when it is not there; no table is, see `migrate`.
+
+    Args:
+        url: as sqlalchemy writes it.
+        lock_s: how long a statement waits for another's lock.
+
+    Raises:
+        StartError: a library is missing, or the URL, its folder or its file system will not do.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError:
+        raise StartError(
+            "[store] url: write sqlite:////path/to/rerankd.db or "
+            "postgresql://user:password@host/name."
+        ) from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed, lock_s)
+        case "postgresql" | "postgres":
+            return _postgresql(parsed, lock_s)
+        case other:
+            raise StartError(f"[store] url: {other} is not known here; sqlite or postgresql is.")
+
+
+def _sqlite(url: sa.URL, lock_s: float) -> Database:
+    if not url.database or url.database == ":memory:":
+        raise StartError("[store] url: name a file, as in sqlite:////var/lib/rerankd/rerankd.db.")
+    file = Path(url.database).absolute()
+    found = network_type(file.parent)
+    if found:
+        raise StartError(
+            f"[store] url: {file.parent} is on a network file system ({found}), where SQLite can "
+            "lose data. Put the file on a local disk, or use PostgreSQL."
+        )
+    try:
+        made_for_owner(file)
+    except OSError as error:
+        raise StartError(f"[store] url: cannot open {file}: {error.strerror or error}.") from None
+    engine = sa.create_engine(
+        url.set(drivername="sqlite+pysqlite", database=str(file)),
+        connect_args={"timeout": lock_s, "check_same_thread": False},
+    )
+
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, nowhere else
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begin)
+    return Database(engine, file)
+
+
+def _postgresql(url: sa.URL, lock_s: float) -> Database:
+    library("psycopg", POSTGRESQL)
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,  # a server that was started again ends old connections
+        connect_args={
+            "connect_timeout": _CONNECT_S,
+            "application_name": "rerankd",
+            "options": f"-c lock_timeout={round(lock_s * 1000)} -c timezone=UTC",
+        },
+    )
+    return Database(engine, None)
+
+
+@contextmanager
+def _away() -> Generator[None]:
+    """Say StoreAway for what a later try may not meet; other errors stay what they are."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise StoreAway(_first_line(error)) from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreAway(_first_line(error)) from error
+        raise
+
+
+def _first_line(error: exc.SQLAlchemyError) -> str:
+    """What the driver says, without the statement and its values."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
