@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from rerankd.store.database import Database
+from tests.kit import stores
 
 # A slow machine is no fault: no example has a time of its own; pytest's timeout ends what hangs.
 settings.register_profile("suite", deadline=None)
@@ -14,3 +20,17 @@ settings.load_profile("suite")
 def anyio_backend() -> str:
     """uvicorn runs on asyncio; so do the tests."""
     return "asyncio"
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> Generator[str]:
+    """An empty store: SQLite, or PostgreSQL where one is named."""
+    with stores.store_url(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def database(store_url: str) -> Generator[Database]:
+    """An open store with all tables."""
+    with stores.migrated(store_url) as opened:
+        yield opened

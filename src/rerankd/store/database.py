@@ -143,13 +143,15 @@ def _sqlite(url: sa.URL, lock_s: float) -> Database:
 
 def _postgresql(url: sa.URL, lock_s: float) -> Database:
     library("psycopg", POSTGRESQL)
+    given = url.query.get("options", "")
+    options = f"-c lock_timeout={round(lock_s * 1000)} -c timezone=UTC"
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,  # a server that was started again ends old connections
         connect_args={
             "connect_timeout": _CONNECT_S,
             "application_name": "rerankd",
-            "options": f"-c lock_timeout={round(lock_s * 1000)} -c timezone=UTC",
+            "options": f"{options} {given if isinstance(given, str) else ' '.join(given)}",
         },
     )
     return Database(engine, None)
