@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"core"},
     "media": {"core", "extras", "settings"},
     "access": {"core"},
-    "store": {"core", "extras"},
+    "store": {"core", "extras", "telemetry"},
     "models": {"core", "engines"},
     "service": {"core", "engines", "media", "models", "settings", "telemetry"},
     "gateway": {

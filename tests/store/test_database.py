@@ -82,10 +82,9 @@ def test_who_reads_sees_one_state(database: Database) -> None:
 
 
 def test_an_error_takes_back_what_was_written(database: Database) -> None:
-    row = sa.insert(meta).values(name="a", value="b")
+    row = {"name": "a", "value": "b"}
     with pytest.raises(exc.IntegrityError), database.write() as connection:
-        connection.execute(row)
-        connection.execute(row)
+        connection.execute(sa.insert(meta), [row, row])
     with database.read() as connection:
         assert connection.execute(sa.select(meta)).all() == []
 

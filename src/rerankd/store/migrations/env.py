@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], render_as_batch=True)
-context.run_migrations()
+if __name__ == "env_py":  # as alembic calls it; whoever else imports it runs nothing
+    context.configure(connection=context.config.attributes["connection"])
+    context.run_migrations()
