@@ -12,6 +12,7 @@ SRC = Path(__file__).parent.parent / "src" / "rerankd"
 # Folder or module below rerankd -> which others it may import; "rerankd" is the package itself.
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
+    "accounts": {"core"},
     "builtin": set(),
     "extras": {"core"},
     "settings": {"core"},

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from rerankd.core.errors import (
     MethodNotAllowed,
     Overloaded,
     QuotaExceeded,
+    Rate,
     RateLimited,
     RerankError,
     SpaceUnavailable,
@@ -193,8 +194,7 @@ ERRORS: list[RerankError] = [
     SpaceUnavailable("No target answers on the scale 'x'; there are: 'a', 'b'."),
     Forbidden("This key may not use this model."),
     BodyTooLarge("The body is over 5 bytes."),
-    RateLimited("RPM", retry_after_s=2.5),
-    RateLimited("TPM", retry_after_s=2.5),
+    *(RateLimited(limit, retry_after_s=2.5) for limit in get_args(Rate)),
     Overloaded("The queue is full.", retry_after_s=2.5),
     EngineFailed("Internal error."),
     DeadlineExceeded("Too late."),

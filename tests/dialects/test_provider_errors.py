@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from rerankd.core.errors import QuotaExceeded, RerankError, SpaceUnavailable, UpstreamFailed
+from rerankd.core.errors import (
+    QuotaExceeded,
+    Rate,
+    RateLimited,
+    RerankError,
+    SpaceUnavailable,
+    UpstreamFailed,
+)
 from rerankd.dialects.base import AnyEndpoint
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options, WireAnswer
@@ -43,8 +50,9 @@ def shown(dialect: AnyEndpoint, error: RerankError) -> WireAnswer:
 
 @every
 def test_the_statuses(dialect: AnyEndpoint) -> None:
-    budget = shown(dialect, QuotaExceeded(SAID))
+    budget = shown(dialect, QuotaExceeded(SAID, remaining="0.25 USD"))
     assert budget.status == BUDGET.get(dialect.name, 402)
+    assert budget.headers["x-rerankd-budget-remaining"] == "0.25 USD"
     assert SAID in budget.body.decode()
     assert budget.headers["x-rerankd-reason"] == "quota"
     assert budget.headers["x-should-retry"] == "false"
@@ -92,3 +100,27 @@ def test_litellm_names_its_type() -> None:
     dialect = next(served for served in SERVED.served if served.name == "litellm")
     error = json.loads(shown(dialect, QuotaExceeded(SAID)).body)["error"]
     assert (error["type"], error["code"]) == ("budget_exceeded", "422")
+
+
+@every
+@pytest.mark.parametrize("limit", get_args(Rate))
+def test_every_limit_is_a_429_that_says_which_and_how_long(
+    dialect: AnyEndpoint, limit: Rate
+) -> None:
+    error = RateLimited(limit, retry_after_s=12.2, why="", remaining=None)
+    answer = shown(dialect, error)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "13")
+    said = "quota" if limit == "budget" else limit.lower()
+    assert answer.headers["x-rerankd-reason"] == said
+    assert "x-should-retry" not in answer.headers
+
+
+@every
+def test_a_budget_that_begins_anew_within_a_minute_is_worth_waiting_for(
+    dialect: AnyEndpoint,
+) -> None:
+    error = RateLimited("budget", retry_after_s=12.2, why=SAID, remaining="3 requests")
+    answer = shown(dialect, error)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "13")
+    assert answer.headers["x-rerankd-budget-remaining"] == "3 requests"
+    assert SAID in answer.body.decode()

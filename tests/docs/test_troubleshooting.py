@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import get_args
 
 import pytest
 from reading import DOCS, ROOT, prose
@@ -31,7 +32,8 @@ def test_the_page_has_a_section_for_every_error() -> None:
 
 def test_every_reason_is_named() -> None:
     classes = (errors.Forbidden, errors.QuotaExceeded, errors.SpaceUnavailable)
-    reasons = {"`rpm`", "`tpm`", *(f"`{found.reason}`" for found in classes)}
+    limits = [errors.RateLimited(limit, retry_after_s=1) for limit in get_args(errors.Rate)]
+    reasons = {f"`{found.reason}`" for found in (*classes, *limits)}
     assert reasons <= set(re.findall(r"`\w+`", PAGE))
 
 

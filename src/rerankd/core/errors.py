@@ -28,6 +28,10 @@ from typing import ClassVar, Literal
 
 from rerankd.core.portable import Portable
 
+# What is limited per key: requests and tokens per minute, per day; requests at once; a budget whose
+# window ends within a minute.
+Rate = Literal["RPM", "TPM", "RPD", "TPD", "in_flight", "budget"]
+
 
 class RerankError(Portable):
     """Base of all errors that a caller can meet. The message is for a person."""
@@ -101,11 +105,19 @@ class Unauthorized(RerankError):
 
 
 class QuotaExceeded(RerankError):
-    """The key's budget for a day, a month or for ever is used up: no minute's wait helps."""
+    """The key's budget for a day, a month or for ever is used up: no minute's wait helps.
+
+    `remaining` is what is left of it, as "0.02 USD"; None where the caller is not told.
+    """
 
     status, kind = 402, "quota_exceeded"
     reason = "quota"
     is_final = True
+    remaining: str | None
+
+    def __init__(self, message: str, *, remaining: str | None = None) -> None:
+        super().__init__(message)
+        self.remaining = remaining
 
 
 class Forbidden(RerankError):
@@ -146,17 +158,32 @@ class BodyTooLarge(RerankError):
 
 
 class RateLimited(RerankError):
-    """The key used up its requests (RPM) or tokens (TPM) per minute."""
+    """The key used up one of its limits, which is free again after retry_after_s.
+
+    `remaining` as QuotaExceeded's, of a budget.
+    """
 
     status, kind = 429, "rate_limited"
-    limit: Literal["RPM", "TPM"]
+    limit: Rate
     retry_after_s: float
+    remaining: str | None
 
-    def __init__(self, limit: Literal["RPM", "TPM"], *, retry_after_s: float) -> None:
-        super().__init__(f"{limit} limit reached; try again in {retry_after_s:.0f} s.")
+    def __init__(
+        self, limit: Rate, *, retry_after_s: float, why: str = "", remaining: str | None = None
+    ) -> None:
+        wait = f"{retry_after_s:.0f} s."
+        super().__init__(
+            f"{why}; try again in {wait}" if why else f"{limit} limit reached; try again in {wait}"
+        )
         self.limit = limit
-        self.reason = limit.lower()
+        self.reason = "quota" if limit == "budget" else limit.lower()
         self.retry_after_s = retry_after_s
+        self.remaining = remaining
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether fewer tokens would have passed, not fewer requests."""
+        return self.limit in ("TPM", "TPD")
 
 
 class Overloaded(RerankError):

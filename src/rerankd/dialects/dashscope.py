@@ -210,7 +210,7 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
     elif isinstance(error, QuotaExceeded):
         status, code = 400, _NO_BALANCE
     elif isinstance(error, RateLimited):
-        code = f"Throttling.{'AllocationQuota' if error.limit == 'TPM' else 'RateQuota'}"
+        code = f"Throttling.{'AllocationQuota' if error.counts_tokens else 'RateQuota'}"
     body = DashScopeError(code, message, envelope.uuid)
     return WireAnswer(status=status, body=msgspec.json.encode(body), headers=error_headers(error))
 

@@ -36,8 +36,9 @@ _MOST_CHARACTERS = 1000  # of a provider's message that are passed on
 def error_headers(error: RerankError) -> dict[str, str]:
     """`retry-after` in whole seconds, `www-authenticate`, `allow`: where the error has them.
 
-    `x-rerankd-reason` says in one word why a 403 or 429, `x-should-retry: false` (which several
-    providers' SDKs read) that the same request cannot succeed.
+    `x-rerankd-reason` says in one word why a 402, 403 or 429, `x-rerankd-budget-remaining` what is
+    left of a budget, `x-should-retry: false` (which several providers' SDKs read) that the same
+    request cannot succeed.
     """
     headers: dict[str, str] = {}
     wait_s: float | None = getattr(error, "retry_after_s", None)
@@ -50,6 +51,9 @@ def error_headers(error: RerankError) -> dict[str, str]:
         headers["allow"] = allow
     if error.reason is not None:
         headers["x-rerankd-reason"] = error.reason
+    remaining: str | None = getattr(error, "remaining", None)
+    if remaining is not None:
+        headers["x-rerankd-budget-remaining"] = remaining
     if error.is_final:
         headers["x-should-retry"] = "false"
     return headers

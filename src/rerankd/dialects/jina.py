@@ -163,7 +163,7 @@ def render_error(error: RerankError, envelope: Envelope, options: Options) -> Wi
     if isinstance(error, UnknownModel):
         code = _NO_MODEL
     elif isinstance(error, RateLimited):
-        code = f"RATE_{'TOKEN' if error.limit == 'TPM' else 'REQUEST'}_LIMIT_EXCEEDED"
+        code = f"RATE_{'TOKEN' if error.counts_tokens else 'REQUEST'}_LIMIT_EXCEEDED"
     elif isinstance(error, QuotaExceeded):
         status, code = 403, _NO_BALANCE
     elif isinstance(error, InvalidRequest):

@@ -266,9 +266,8 @@ def _error_object(
     param = param_of(error)
     if isinstance(error, RateLimited):
         more = f" If you want more, please contact {options.contact}." if options.contact else ""
-        message = (
-            f"Request was rejected due to rate limiting.{more} Details:{error.limit} limit reached."
-        )
+        why = error.message if error.limit == "budget" else f"{error.limit} limit reached."
+        message = f"Request was rejected due to rate limiting.{more} Details:{why}"
         nested = ErrorDetail(message, error.kind, param, error.status)
         return RateLimitBody(message, None, nested, message, envelope.request_id)
     nested = ErrorDetail(detail, error.kind, param, code)

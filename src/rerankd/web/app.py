@@ -137,6 +137,7 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
             "retry-after",
             "x-should-retry",
             "x-rerankd-reason",
+            "x-rerankd-budget-remaining",
             HINT_HEADER,
             WARNINGS_HEADER,
             ROUTE_HEADER,
