@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rerankd.access.keys import ANYONE, Key, KeyRing, digest, key_of
+from rerankd.access.keys import ANYONE, Key, digest, key_of
+from rerankd.access.ring import KeyRing
 from rerankd.core.errors import Forbidden, Unauthorized
 
 RING = KeyRing([Key(name="a", digest=digest("sk-a")), Key(name="b", digest=digest("schlüssel"))])

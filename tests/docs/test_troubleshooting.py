@@ -34,6 +34,7 @@ def test_every_reason_is_named() -> None:
     classes = (errors.Forbidden, errors.QuotaExceeded, errors.SpaceUnavailable)
     limits = [errors.RateLimited(limit, retry_after_s=1) for limit in get_args(errors.Rate)]
     reasons = {f"`{found.reason}`" for found in (*classes, *limits)}
+    reasons |= {"`expired`", "`revoked`", "`typo`", "`network`", "`role`"}
     assert reasons <= set(re.findall(r"`\w+`", PAGE))
 
 

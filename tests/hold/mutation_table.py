@@ -224,16 +224,16 @@ MUTATIONS = (
     ),
     Mutation(
         "a large cost is never let through",
-        "src/rerankd/access/rates.py",
-        "needed = min(cost, self.per_minute)",
+        "src/rerankd/access/meters.py",
+        "needed = min(cost, self.limit)",
         "needed = cost",
         ("tests/access/test_rates.py",),
     ),
     Mutation(
         "a digest is a key as well",
-        "src/rerankd/access/keys.py",
-        "self._keys.get(digest(presented)) if presented",
-        "self._keys.get(presented, self._keys.get(digest(presented))) if presented",
+        "src/rerankd/access/ring.py",
+        "hashed = digest(presented)",
+        "hashed = presented if presented in self._file else digest(presented)",
         ("tests/access/test_keys.py",),
     ),
     Mutation(

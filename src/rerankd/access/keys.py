@@ -1,39 +1,121 @@
-"""API keys in memory: only their SHA-256 is kept, and a key is found by it.
-
-How long a search in a dict takes tells something of the digests in it, never of the keys: nobody
-can choose a key by the digest that it will have.
-"""
+"""An API key: who somebody is, and what he may do. Only the SHA-256 of a key is kept."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import ipaddress
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
-from rerankd.core.errors import Forbidden, Unauthorized
+from rerankd.core.errors import Forbidden
+
+Role = Literal["call", "explain", "read", "admin"]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+# What a key of a role may do: rank, see how a score came about, read and change what operators see.
+_MAY: Final[dict[Role, frozenset[Role]]] = {
+    "call": frozenset({"call"}),
+    "explain": frozenset({"call", "explain"}),
+    "read": frozenset({"read"}),
+    "admin": frozenset(ROLES),
+}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Team:
+    """Several keys of the store with limits that they share.
+
+    One object for all of them: an edit changes it in place, whatever the number of its keys.
+    """
+
+    id: int
+    name: str
+    models: frozenset[str] | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    rpd: int | None = None
+    tpd: int | None = None
+    in_flight: int | None = None
+    archived: bool = False  # its keys are refused
+
+    @property
+    def holder(self) -> bytes:
+        """Whose limits these are."""
+        return b"t" + self.id.to_bytes(8, "big")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One API key: who, and what it may do. Never holds the key itself."""
+    """One API key. Never holds the key itself."""
 
     name: str
     digest: bytes  # SHA-256 of the key
-    models: frozenset[str] | None = None  # None = all
+    id: int | None = None  # in the store; None = of the settings
+    public_id: str = ""  # the part of it that may be shown
+    team: Team | None = None
+    models: frozenset[str] | None = None  # None = all; "*" in a name stands for anything
     rpm: int | None = None  # requests per minute, None = no limit
     tpm: int | None = None  # input tokens per minute, None = no limit
+    rpd: int | None = None  # the same per day of UTC
+    tpd: int | None = None
+    in_flight: int | None = None  # requests at once
+    networks: tuple[Network, ...] = ()  # that it may come from; () = all
+    role: Role = "call"
+    expires: float | None = None  # seconds since 1970
+    revoked: bool = False
+
+    @property
+    def holder(self) -> bytes:
+        """Whose limits and memory these are, at most 16 bytes; a rotation does not change it."""
+        return self.digest[:16] if self.id is None else self.id.to_bytes(8, "big")
+
+    @property
+    def team_id(self) -> int | None:
+        """Of its team in the store."""
+        return None if self.team is None else self.team.id
+
+    @property
+    def owners(self) -> tuple[Key | Team, ...]:
+        """Whose limits it has to keep: its own, those of its team."""
+        return (self,) if self.team is None else (self, self.team)
+
+    def allows(self, *names: str) -> bool:
+        """Whether it may use a model by any of its names."""
+        return all(owner.models is None or _is_among(names, owner.models) for owner in self.owners)
 
     def check_model(self, *names: str) -> None:
         """Allow a model by any of its names: the one asked for, or the one that answers.
 
         Raises:
-            Forbidden: none of the names is among the key's models.
+            Forbidden: none of the names is among the key's models, or its team's.
         """
-        if self.models is not None and self.models.isdisjoint(names):
+        if not self.allows(*names):
             raise Forbidden("This key may not use this model.")
 
+    def check_role(self, what: Role) -> None:
+        """Raises Forbidden: it is not for that."""
+        if what not in _MAY[self.role]:
+            raise Forbidden(f"This key's role is {self.role}: it is not for this.", reason="role")
 
-ANYONE = Key(name="", digest=b"")  # the caller where no keys are configured
+    def check_network(self, address: Address | None) -> None:
+        """Raises Forbidden: it may not come from there."""
+        if not self.networks:
+            return
+        if address is None or not any(is_in(address, each) for each in self.networks):
+            raise Forbidden("This key may not be used from this network.", reason="network")
+
+
+ANYONE = Key(name="", digest=b"", role="explain")  # the caller where no keys are configured
+
+
+def is_in(address: Address, network: Network) -> bool:
+    """Whether a network has an address, of the same IP version."""
+    return address.version == network.version and address in network
 
 
 def digest(key: str | bytes) -> bytes:
@@ -60,32 +142,22 @@ def key_of(
     )
 
 
-class KeyRing:
-    """All keys that are good now. Empty = the server is open."""
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """The names that a pattern of a key's models stands for."""
+    return [name for name in names if name == pattern or _fits(pattern, name)]
 
-    def __init__(self, keys: Sequence[Key] = ()) -> None:
-        self._keys = {key.digest: key for key in keys}
 
-    @property
-    def is_open(self) -> bool:
-        """True when no key is configured."""
-        return not self._keys
+def _is_among(names: Collection[str], models: frozenset[str]) -> bool:
+    if not models.isdisjoint(names):
+        return True
+    return any("*" in model and any(_fits(model, name) for name in names) for model in models)
 
-    def __len__(self) -> int:
-        return len(self._keys)
 
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._keys.values())
+def _fits(pattern: str, name: str) -> bool:
+    return "*" in pattern and _compiled(pattern).fullmatch(name) is not None
 
-    def authenticate(self, presented: bytes | None) -> Key:
-        """The key that was presented.
 
-        Raises:
-            Unauthorized: none was presented, or it is not known.
-        """
-        if self.is_open:
-            return ANYONE
-        found = self._keys.get(digest(presented)) if presented else None
-        if found is None:
-            raise Unauthorized("Invalid token")
-        return found
+@functools.lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = (re.escape(part) for part in re.split(r"\*+", pattern))
+    return re.compile(".*".join(parts), re.DOTALL)

@@ -3,14 +3,14 @@
 RerankError                    status  retry
 |- InvalidRequest              400     no     a field is wrong, or over a limit
 |  |- UnknownModel             400     no     no such model is served
-|- Unauthorized                401     no     no key, an unknown key, or a revoked one
+|- Unauthorized                401     no     no key, an unknown one, an expired or revoked one
 |- QuotaExceeded               402     no     the budget of the key is used up
-|- Forbidden                   403     no     this key may not use this model
+|- Forbidden                   403     no     this key may not use this model, or not from there
 |- UnknownPath                 404     no
 |- MethodNotAllowed            405     no
 |- BodyTimeout                 408     yes    the body did not arrive in time
 |- BodyTooLarge                413     no
-|- RateLimited                 429     yes    after retry_after_s; RPM or TPM of the key
+|- RateLimited                 429     yes    after retry_after_s; a limit of the key or team
 |- Overloaded                  503     yes    after retry_after_s; queue full, loading, draining
 |- DeadlineExceeded            504     yes    limits.deadline_s passed
 |- UpstreamFailed              502     yes    who was to answer could not; shows no internals
@@ -24,13 +24,14 @@ What a class sets in its constructor it declares, so that the error can cross a 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from rerankd.core.portable import Portable
 
 # What is limited per key: requests and tokens per minute, per day; requests at once; a budget whose
-# window ends within a minute.
-Rate = Literal["RPM", "TPM", "RPD", "TPD", "in_flight", "budget"]
+# window ends within a minute. wrong_keys: its network sent too many unknown keys.
+Rate = Literal["RPM", "TPM", "RPD", "TPD", "in_flight", "wrong_keys", "budget"]
+_SOON_S: Final = 60.0  # what a client can wait for, and try again
 
 
 class RerankError(Portable):
@@ -99,9 +100,13 @@ class UnknownModel(InvalidRequest):
 
 
 class Unauthorized(RerankError):
-    """The key is missing, unknown or revoked."""
+    """The key is missing, unknown, expired or revoked; `reason` says which of the last two."""
 
     status, kind = 401, "unauthorized"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class QuotaExceeded(RerankError):
@@ -121,10 +126,14 @@ class QuotaExceeded(RerankError):
 
 
 class Forbidden(RerankError):
-    """The key is good, but not for this model."""
+    """The key is good, but not for this model, from this network, or in this role."""
 
     status, kind = 403, "forbidden"
     reason = "model_not_allowed"
+
+    def __init__(self, message: str, *, reason: str = "model_not_allowed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class UnknownPath(RerankError):
@@ -158,7 +167,7 @@ class BodyTooLarge(RerankError):
 
 
 class RateLimited(RerankError):
-    """The key used up one of its limits, which is free again after retry_after_s.
+    """The key, or its team, used up a limit, which is free again after retry_after_s.
 
     `remaining` as QuotaExceeded's, of a budget.
     """
@@ -179,6 +188,7 @@ class RateLimited(RerankError):
         self.reason = "quota" if limit == "budget" else limit.lower()
         self.retry_after_s = retry_after_s
         self.remaining = remaining
+        self.is_final = limit in ("RPD", "TPD") and retry_after_s > _SOON_S
 
     @property
     def counts_tokens(self) -> bool:

@@ -82,7 +82,7 @@ class Router:
             trace.asked = trace.model = route.name
             key.check_model(route.name)
         if not self.is_shared:
-            requests = [replace(request, scope=key.digest[:16]) for request in requests]
+            requests = [replace(request, scope=key.holder) for request in requests]
         charge = self.rates.charge(key)
 
         async def counted(tokens: int) -> None:

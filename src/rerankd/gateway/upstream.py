@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from rerankd.access.rates import Bucket
+from rerankd.access.meters import Bucket
 from rerankd.core.answer import Ranking
 from rerankd.core.errors import InvalidRequest, RerankError
 from rerankd.core.facts import UpstreamFacts

@@ -51,7 +51,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Meta(description="Addresses and networks whose X-Forwarded-For is believed; for the log."),
+        Meta(
+            description="Addresses and networks whose X-Forwarded-For is believed: for the "
+            "log and the networks of keys."
+        ),
     ] = ()
     contact: Annotated[
         str | None, Meta(description="Whom to ask for more; named in rate limit errors.")

@@ -76,4 +76,4 @@ class ApiPages:
     def _may_read(self, request: Request) -> None:
         """Raises Unauthorized."""
         if self._state.docs_need_key:
-            caller_of(request, self._state.keys, self._registry, basic=True)
+            caller_of(request, self._state, self._registry, basic=True)

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from rerankd.access.rates import RATE_HEADERS
 from rerankd.core.errors import EngineFailed, MethodNotAllowed, RerankError, StartError, UnknownPath
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.service.plan import ServingPlan
@@ -138,6 +139,7 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
             "x-should-retry",
             "x-rerankd-reason",
             "x-rerankd-budget-remaining",
+            *RATE_HEADERS,
             HINT_HEADER,
             WARNINGS_HEADER,
             ROUTE_HEADER,

@@ -9,8 +9,9 @@ from random import Random
 import msgspec
 
 from rerankd import __version__
-from rerankd.access.keys import Key, KeyRing, key_of
+from rerankd.access.keys import Key, key_of
 from rerankd.access.rates import RateLimits
+from rerankd.access.ring import KeyRing
 from rerankd.core.options import BY_THE_CARD
 from rerankd.dialects.wire import Options
 from rerankd.gateway.fleet import Fleet

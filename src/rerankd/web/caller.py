@@ -1,4 +1,4 @@
-"""Whose key a GET came with, at any dialect's path."""
+"""Whose key a request came with."""
 
 from __future__ import annotations
 
@@ -7,28 +7,53 @@ import binascii
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope
 
-from rerankd.access.keys import Key, KeyRing
+from rerankd.access.keys import Key
+from rerankd.access.ring import UnknownKey
 from rerankd.dialects.registry import Registry
+from rerankd.web.client import address_of, network_around
+from rerankd.web.state import State
 
 
-def caller_of(request: Request, keys: KeyRing, registry: Registry, *, basic: bool = False) -> Key:
-    """The key of a request.
+def admitted(state: State, presented: bytes | None, scope: Scope) -> Key:
+    """The key that was presented; every way in asks here.
+
+    Args:
+        state: of the server.
+        presented: as it came in a header.
+        scope: of the request.
+
+    Raises:
+        Unauthorized: there are keys, and it is none of them, or one that is good no more.
+        Forbidden: it may not come from there.
+        RateLimited: its network sent too many unknown keys.
+    """
+    address = address_of(scope, state.trusted)
+    try:
+        return state.keys.authenticate(presented, address)
+    except UnknownKey:
+        state.wrong_keys.note(network_around(address))
+        raise
+
+
+def caller_of(request: Request, state: State, registry: Registry, *, basic: bool = False) -> Key:
+    """The key of a GET at any dialect's path.
 
     Args:
         request: with a path, whose dialect says which headers may hold a key.
-        keys: those that are good.
+        state: of the server.
         registry: the dialects.
         basic: whether the password of basic authentication may be it, as browsers ask for one.
 
     Raises:
-        Unauthorized: there are keys, and it has none of them.
+        Unauthorized, Forbidden, RateLimited: as `admitted`.
     """
     speaker = registry.speaker(request.url.path, request.headers)
     presented = speaker.presented_key(request.headers)
     if presented is None and basic:
         presented = _basic_password(request.headers)
-    return keys.authenticate(presented)
+    return admitted(state, presented, request.scope)
 
 
 def _basic_password(headers: Headers) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Who calls, as far as the log may say: a network, not an address."""
+"""Who calls: an address for its key's networks, and as far as the log may say, a network."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from rerankd.access.keys import Address, Network, is_in
 from rerankd.core.errors import StartError
 
 LOGGED_CHARACTERS: Final = 200  # of what a caller wrote
 _HOPS: Final = 20  # entries of X-Forwarded-For that are looked at
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def networks(written: Sequence[str]) -> tuple[Network, ...]:
@@ -33,27 +31,33 @@ def networks(written: Sequence[str]) -> tuple[Network, ...]:
 
 
 def network_of(scope: Scope, trusted: Sequence[Network]) -> str:
-    """The caller's network: /24 of an IPv4 address, /48 of an IPv6 one; "" = not known.
+    """The caller's network: /24 of an IPv4 address, /48 of an IPv6 one; "" = not known."""
+    return network_around(address_of(scope, trusted))
+
+
+def network_around(address: Address | None) -> str:
+    """As `network_of`."""
+    if address is None:
+        return ""
+    prefix = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def address_of(scope: Scope, trusted: Sequence[Network]) -> Address | None:
+    """The caller's address; None = not known.
 
     X-Forwarded-For is believed from the right, for as long as those who wrote it are trusted.
     """
     peer = _address((scope.get("client") or ("",))[0])
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     for entry in reversed(forwarded[-_HOPS:]):
-        if peer is None or not _is_in(peer, trusted):
+        if peer is None or not any(is_in(peer, each) for each in trusted):
             break
         before = _address(entry)
         if before is None:
             break
         peer = before
-    if peer is None:
-        return ""
-    prefix = 24 if peer.version == 4 else 48
-    return str(ipaddress.ip_network((peer, prefix), strict=False))
-
-
-def _is_in(address: Address, trusted: Sequence[Network]) -> bool:
-    return any(address.version == each.version and address in each for each in trusted)
+    return peer
 
 
 def _address(written: str) -> Address | None:

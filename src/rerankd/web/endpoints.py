@@ -26,6 +26,7 @@ from rerankd.service.base import Trace
 from rerankd.telemetry.logs import log_failure, log_request
 from rerankd.telemetry.record import RequestRecord
 from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
+from rerankd.web.caller import admitted
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.route_headers import asked_space, route_headers
 from rerankd.web.state import State
@@ -52,6 +53,7 @@ class RerankEndpoint:
             with self._state.drain:  # until the answer is with the transport, not only known
                 answer = await call.answer(receive)
                 if answer is not None:
+                    answer = call.with_limits(answer)
                     call.hold_only(answer)
                     sent = call.reporting(answer, send)
                     await response_of(answer)(scope, receive, sent)  # till the client took it
@@ -79,6 +81,7 @@ class _Call:
         self._body_bytes = 0
         self._held_bytes = 0  # in `inflight`: the body, what it becomes in memory, the answer
         self._end: tuple[int, str, float] | None = None  # status, error, seconds; not reported yet
+        self._inside: tuple[bytes, ...] = ()  # whose requests in flight it is one of
         self._started = time.perf_counter()
 
     async def answer(self, receive: Receive) -> WireAnswer | None:
@@ -109,9 +112,12 @@ class _Call:
         state = self._state
         any_type, limit = self._dialect.any_content_type, state.limits.body_bytes
         check_headers(self._headers, limit_bytes=limit, any_type=any_type)
-        self._key = state.keys.authenticate(self._dialect.presented_key(self._headers))
-        state.front.check(self._key.name, content_length(self._headers))
-        state.rates.take_request(self._key)
+        presented = self._dialect.presented_key(self._headers)
+        self._key = key = admitted(state, presented, self._scope)
+        key.check_role("call")
+        state.front.check(key.name, content_length(self._headers))
+        self._inside = state.rates.enter(key)
+        state.rates.take_request(key)
         reading = read_body(
             receive,
             self._headers,
@@ -123,7 +129,7 @@ class _Call:
         self._body_bytes = self._held_bytes = len(self._raw)
         deadline_s = state.limits.deadline_s
         return await run_until(
-            self._rank(self._key),
+            self._rank(key),
             state.drain,
             receive=receive,
             limit_s=deadline_s,
@@ -194,6 +200,11 @@ class _Call:
             total_s=time.perf_counter() - self._started,
         )
 
+    def with_limits(self, answer: WireAnswer) -> WireAnswer:
+        """With what is left of the key's limits, whatever the answer is."""
+        left = self._state.rates.headers(self._key) if self._key is not None else {}
+        return dataclasses.replace(answer, headers={**answer.headers, **left}) if left else answer
+
     def hold_only(self, answer: WireAnswer) -> None:
         """The request is done: from here on, its answer is what fills memory."""
         self._raw = b""
@@ -201,8 +212,9 @@ class _Call:
         self._held_bytes = len(answer.body)
 
     def release(self) -> None:
-        """Give the bytes back, once the answer is with the client or nobody waits for it."""
+        """Give back room and place, once the answer is with the client or nobody waits for it."""
         self._state.inflight.give_back(self._held_bytes)
+        self._state.rates.leave(self._inside)
 
     def refused(self, error: RerankError) -> WireAnswer:
         """The error as the dialect shows it, recorded."""

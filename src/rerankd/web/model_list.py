@@ -18,7 +18,7 @@ from rerankd.dialects.base import AnyEndpoint, Probe, ServerFacts
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import JSON, WireAnswer
 from rerankd.gateway.routes import answering
-from rerankd.web.caller import caller_of
+from rerankd.web.caller import admitted, caller_of
 from rerankd.web.endpoints import envelope_of, response_of
 from rerankd.web.reports import ModelInfo, ModelList, UserData, UserInfo
 from rerankd.web.state import State
@@ -76,7 +76,8 @@ class ModelLists:
         backend = self._state.backend.facts()
         models: tuple[ModelFacts, ...] = ()
         if not probe.public:
-            key = self._state.keys.authenticate(dialect.presented_key(request.headers))
+            presented = dialect.presented_key(request.headers)
+            key = admitted(self._state, presented, request.scope)
             models = _allowed(self._shown(), key)
         healthy = not probe.health or (await self._state.backend.check()).ok
         facts = ServerFacts(
@@ -93,7 +94,7 @@ class ModelLists:
         return probe.render(facts, request.path_params)
 
     def _caller(self, request: Request) -> Key:
-        return caller_of(request, self._state.keys, self._registry)
+        return caller_of(request, self._state, self._registry)
 
     def _shown(self) -> tuple[ModelFacts, ...]:
         """One for every name that is answered: models, aliases, then routes of other names."""
@@ -125,9 +126,7 @@ class ModelLists:
 
 def _allowed(models: tuple[ModelFacts, ...], key: Key) -> tuple[ModelFacts, ...]:
     """Those that the key may use, by either of their names."""
-    if key.models is None:
-        return models
-    return tuple(m for m in models if not key.models.isdisjoint((m.name, m.root)))
+    return tuple(model for model in models if key.allows(model.name, model.root))
 
 
 def _are_meant(kind: str | None, sub_kind: str | None) -> bool:

@@ -143,9 +143,9 @@ class Reloader:
             return self._read()
 
     def _take_keys(self, settings: Settings) -> None:
-        before = {key.name: key for key in self._state.keys}
+        before = {key.name: key for key in self._state.keys.file}
         self._state.use_keys(keys_of(settings))
-        after = {key.name: key for key in self._state.keys}
+        after = {key.name: key for key in self._state.keys.file}
         self._running = msgspec.structs.replace(self._running, keys=without_secrets(settings).keys)
         log_event("keys taken", keys=len(after), **_differences(before, after))
 

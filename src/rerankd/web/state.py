@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rerankd.access.keys import Key, KeyRing
+from rerankd.access.keys import Key, Network
 from rerankd.access.rates import RateLimits
+from rerankd.access.ring import KeyRing
+from rerankd.access.wrong_keys import WrongKeys
 from rerankd.core.errors import StartError
 from rerankd.dialects.wire import Options
 from rerankd.gateway.fleet import Fleet
@@ -18,7 +20,6 @@ from rerankd.service.lag import LoopLag
 from rerankd.settings.schema import Limits
 from rerankd.telemetry.metrics import Metrics
 from rerankd.web.body import InflightBytes
-from rerankd.web.client import Network
 from rerankd.web.drain import Drain
 from rerankd.web.front import Front
 from rerankd.web.threads import BodyThreads
@@ -42,6 +43,7 @@ class State:
     front: Front
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
+    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     threads: BodyThreads = field(default_factory=BodyThreads)
     drain: Drain = field(default_factory=Drain)
     failure: StartError | None = None  # why the server gave up, if it did
@@ -61,7 +63,12 @@ class State:
             await self.fleet.close()
 
     def use_keys(self, keys: Sequence[Key]) -> None:
-        """Take over a new set of keys; a key that stays keeps the level of its limits."""
-        self.keys = KeyRing(keys)
-        self.rates.keep(keys)
-        self.router.is_shared = len(keys) < 2 or self.limits.share_caches
+        """Take over a new set of the settings' keys; one that stays keeps its limits' levels."""
+        self.keys.use_file(keys)
+        self.rates.keep(self.keys)
+        self.router.is_shared = self.keys.is_one or self.limits.share_caches
+
+    def use_stored(self, keys: Sequence[Key]) -> None:
+        """Take over a key of the store, by each of its digests; what it used stays used."""
+        self.keys.put(keys)
+        self.router.is_shared = self.keys.is_one or self.limits.share_caches
