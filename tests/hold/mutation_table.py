@@ -125,8 +125,8 @@ MUTATIONS = (
     Mutation(
         "tokens are given back after a failure of the engine",
         "src/rerankd/gateway/router.py",
-        "if not isinstance(error, EngineFailed):",
-        "if error:",
+        "has_worked=isinstance(error, EngineFailed)",
+        "has_worked=False",
         ("tests/web/test_token_charge.py",),
     ),
     Mutation(

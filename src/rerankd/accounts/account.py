@@ -31,6 +31,8 @@ class Attempt:
     outcome: str = "ok"
     took_us: int = 0
     tokens: int | None = None  # that an upstream counted itself; None: it did not tell
+    input_tokens: int = 0  # those, or the estimate: what its cost is of
+    searches: int = 0
     cost: Price | None = None
     cost_nano: int = 0
     maybe_billed_nano: int = 0  # it did not answer, and may have worked for it
@@ -182,6 +184,8 @@ class Account:
             nano = charge(cost.terms, usage)
             attempt = replace(
                 attempt,
+                input_tokens=usage.input_tokens,
+                searches=usage.searches,
                 cost=cost,
                 cost_nano=nano if attempt.outcome == "ok" else 0,
                 maybe_billed_nano=nano if maybe_billed and attempt.outcome != "ok" else 0,

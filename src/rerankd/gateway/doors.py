@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rerankd.access.rates import Charge
 from rerankd.core.answer import Ranking
 from rerankd.core.cost import Cost
-from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded
+from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RerankError
 from rerankd.core.request import RerankRequest
+from rerankd.gateway.bill import Bill, Sent
 from rerankd.gateway.course import Turn
-from rerankd.gateway.failover import AttemptFailed
+from rerankd.gateway.failover import ASKED, AttemptFailed
 from rerankd.gateway.latency import Latencies
 from rerankd.gateway.stages import ask_in_stages
 from rerankd.gateway.targets import RoutedName, RouteTarget, Wish
@@ -32,7 +32,7 @@ class Asked:
     route: RoutedName
     call: RerankCall  # its model and cascade say nothing: a target's do
     wish: Wish
-    charge: Charge
+    bill: Bill
 
 
 class Doors:
@@ -62,23 +62,34 @@ class Doors:
         """The rankings of one target. Raises AttemptFailed; whatever the charge raises."""
         target, started = turn.target, self._clock()
         self.latencies.begin(target.label, started)
-        says_how_slow = True
+        says_how_slow, is_noted, is_left = True, True, False
+        failed, sent = None, Sent()
         try:
             if target.upstream:
-                return await self._at_upstream(asked, turn)
+                return await self._at_upstream(asked, turn, sent)
             return await self._here(asked, target)
-        except AttemptFailed as failed:
-            says_how_slow = failed.outcome == "timeout"
+        except AttemptFailed as error:
+            failed, says_how_slow = error, error.outcome == "timeout"
+            is_noted = error.outcome in ASKED
+            raise
+        except RerankError:  # the key's limits or budgets: nobody was asked
+            is_noted = False
+            raise
+        except asyncio.CancelledError:
+            is_left = True
             raise
         finally:
+            took_s = self._clock() - started
             if says_how_slow:
-                self.latencies.end(target.label, self._clock() - started)
+                self.latencies.end(target.label, took_s)
+            if is_noted:
+                asked.bill.attempted(target, took_s, sent, failed, left=is_left)
 
     async def _here(self, asked: Asked, target: RouteTarget) -> Sequence[Ranking]:
         """The rankings of a model of this server. Raises AttemptFailed."""
-        asked.charge.give_back()
         names = self._backend.names
         model = names.find(target.model)
+        asked.bill.here(model or "")
         if model is None:  # it went with a reload, just now
             raise AttemptFailed("resting")
         call = replace(asked.call, model=model, cascade=names.cascade(target.model))
@@ -97,26 +108,26 @@ class Doors:
             call.trace.cost = before
             raise AttemptFailed("failed", error=error) from error
 
-    async def _at_upstream(self, asked: Asked, turn: Turn) -> Sequence[Ranking]:
+    async def _at_upstream(self, asked: Asked, turn: Turn, sent: Sent) -> Sequence[Ranking]:
         """The rankings of an upstream's model. Raises AttemptFailed."""
         call, target = asked.call, turn.target
         upstream = self.upstreams.get(target.upstream)
         if upstream is None:  # it went with a reload, just now
             raise AttemptFailed("resting")
-        if not asked.charge.tokens:
-            asked.charge.add(sum(map(estimated_tokens, call.requests)))
+        asked.bill.estimate(target.model, lambda: sum(map(estimated_tokens, call.requests)))
         call.trace.model, call.trace.engine = target.label, "upstream"
         call.trace.passed()
         started, timeout_s = self._clock(), max(left_s(call) - _IN_TIME_S, 0.0)
         waits = turn.may_wait or len(call.requests) > 1
-        ask = ask_in_stages(
-            self._backend,
-            upstream,
-            target,
-            call,
-            timeout_s=timeout_s,
-            wait_s=min(self._limits.wait_s, timeout_s) if waits else 0.0,
-        )
+        wait_s = min(self._limits.wait_s, timeout_s) if waits else 0.0
+
+        async def ask_it(request: RerankRequest) -> Ranking:
+            sent.asked(len(request.documents))
+            found = await upstream.ask(request, target.model, timeout_s=timeout_s, wait_s=wait_s)
+            sent.told(found.input_tokens)
+            return found
+
+        ask = ask_in_stages(self._backend, target, call, ask_it)
         rankings = await _all([ask(request) for request in call.requests])
         call.trace.cost += Cost(upstream_s=self._clock() - started)
         return rankings

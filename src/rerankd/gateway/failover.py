@@ -79,6 +79,7 @@ class AttemptFailed(Exception):
         status: int = 0,
         retry_after_s: float | None = None,
         error: RerankError | None = None,
+        was_sent: bool = True,
     ) -> None:
         """Say how it ended.
 
@@ -87,12 +88,14 @@ class AttemptFailed(Exception):
             status: of the answer; 0 = there was none.
             retry_after_s: how long it asks to wait; None = it does not say.
             error: what the caller is told of "invalid" and "over_limit", and of a local target.
+            was_sent: whether the target may have got the request.
         """
         super().__init__(outcome)
         self.outcome: Outcome = outcome
         self.status = status
         self.retry_after_s = None if retry_after_s is None else min(retry_after_s, MOST_REST_S)
         self.error = error
+        self.was_sent = was_sent
 
     @property
     def rest_s(self) -> float:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from rerankd.access.keys import Key
 from rerankd.access.rates import RateLimits
+from rerankd.accounts.account import Books
 from rerankd.core.answer import Ranking, RouteFacts
 from rerankd.core.cost import Cost
 from rerankd.core.errors import EngineFailed, RerankError, UnknownModel, too_many
 from rerankd.core.request import RerankRequest
+from rerankd.gateway.bill import Bill, owners_of
 from rerankd.gateway.routes import answering
 from rerankd.gateway.switch import Asked, Switch
 from rerankd.gateway.targets import NO_WISH, RoutedName, Wish, space_unavailable
@@ -40,6 +42,7 @@ class Router:
         self.rates = rates
         self.is_shared = True  # whether all keys use one memory of texts and scores
         self.routes: Mapping[str, RoutedName] = {}
+        self.books: Books | None = None  # None: there is no ledger, and nobody pays
         self._backend = backend
         self._switch = switch
         self._documents = documents
@@ -83,30 +86,28 @@ class Router:
             key.check_model(route.name)
         if not self.is_shared:
             requests = [replace(request, scope=key.holder) for request in requests]
-        charge = self.rates.charge(key)
-
-        async def counted(tokens: int) -> None:
-            charge.add(tokens)
-
+        bill = self._opened(key, trace)
         call = RerankCall(
             requests=requests,
             model=model,
             cascade=cascade,
             places=places,
             share=key.name,
-            charge=counted,
+            charge=bill.counted,
             trace=trace,
         )
         try:
+            sizes = [len(request.documents) for request in requests]
+            bill.begin(asked or model, "" if route else model, sizes)
             if route is not None and self._switch is not None:
                 return await self._switch.rerank(
-                    Asked(route=route, call=call, wish=wish, charge=charge)
+                    Asked(route=route, call=call, wish=wish, bill=bill)
                 )
             facts = self._in_wanted_space(call, wish)
             rankings = await self._backend.rerank(call)
+            bill.answered_here()
         except RerankError as error:
-            if not isinstance(error, EngineFailed):  # it may have worked for it: that is paid
-                charge.give_back()
+            bill.give_back(has_worked=isinstance(error, EngineFailed))
             raise
         if facts is not None:
             rankings = [replace(found, route=facts) for found in rankings]
@@ -114,6 +115,12 @@ class Router:
             return rankings
         said = f"model: the name asked for is not served; {model} answered for it (alias *)."
         return [replace(found, warnings=(said, *found.warnings)) for found in rankings]
+
+    def _opened(self, key: Key, trace: Trace) -> Bill:
+        """What a request takes: nothing yet."""
+        if self.books is not None:
+            trace.account = self.books.open(owners_of(key), trace.at_us)
+        return Bill(self.rates.charge(key), trace)
 
     def _answering(self, request: RerankRequest, key: Key, trace: Trace) -> str:
         """The model of a name that is not routed. Raises UnknownModel, Forbidden."""

@@ -13,40 +13,29 @@ from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.failover import AttemptFailed
 from rerankd.gateway.targets import RouteTarget
-from rerankd.gateway.upstream import Upstream
 from rerankd.service.base import Backend, RerankCall, free_of_charge
 
 Ask = Callable[[RerankRequest], Coroutine[Any, Any, Ranking]]
 
 
-def ask_in_stages(
-    backend: Backend,
-    upstream: Upstream,
-    target: RouteTarget,
-    call: RerankCall,
-    *,
-    timeout_s: float,
-    wait_s: float,
-) -> Ask:
+def ask_in_stages(backend: Backend, target: RouteTarget, call: RerankCall, ask_it: Ask) -> Ask:
     """What asks an upstream for one request, after the target's first stage if it has one.
 
     Args:
         backend: of the first stage.
-        upstream: of the target.
         target: the target.
         call: whose share of the first stage's queue is used.
-        timeout_s: for the upstream's answer.
-        wait_s: for a place among its requests.
+        ask_it: asks the upstream itself.
     """
 
     async def ask(request: RerankRequest) -> Ranking:
         first = target.first
         if first is None or len(request.documents) <= first.keep:
-            return await upstream.ask(request, target.model, timeout_s=timeout_s, wait_s=wait_s)
+            return await ask_it(request)
         before = await _first(backend, whole(request), first.first, call)
         places = passed_on(request, before.hits, first.keep)
         best = replace(request, top_n=None, documents=tuple(request.documents[i] for i in places))
-        found = await upstream.ask(best, target.model, timeout_s=timeout_s, wait_s=wait_s)
+        found = await ask_it(best)
         reranked = [replace(hit, index=places[hit.index]) for hit in found.hits]
         said = (
             f"{target.model} scored {len(best.documents)} of {len(request.documents)} documents, "

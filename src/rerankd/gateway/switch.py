@@ -81,10 +81,12 @@ class Switch:
             else:
                 target, rankings = await self._in_turn(asked, course)
         except (UpstreamFailed, Overloaded, DeadlineExceeded, EngineFailed) as error:
-            asked.charge.give_back()
+            asked.bill.give_back()
             if route.when_all_fail is None or wish.space is not None or left_s(call) <= 0:
                 raise
-            return await stand_in(self._backend, asked.route, call, error, course.asked)
+            rankings = await stand_in(self._backend, asked.route, call, error, course.asked)
+            asked.bill.stood_in(sum(ranking.input_tokens or 0 for ranking in rankings))
+            return rankings
         rankings = self._told(asked, target, rankings, warnings[target], course.asked)
         if (shadow := route.shadow) is not None:
             self.shadows.watch(
@@ -162,8 +164,9 @@ class Switch:
                     image_tokens=ranking.image_tokens,
                 )
             call.trace.cost += cost
-            if cost.input_tokens is not None:
-                asked.charge.settle(cost.input_tokens)
+            asked.bill.answered_by(target.model, cost)
+        else:
+            asked.bill.answered_here()
         facts = RouteFacts(
             route=asked.route.name,
             upstream=target.upstream,

@@ -114,7 +114,7 @@ class Kept:
         """A new connection, to an address that the guard was shown. Raises AttemptFailed."""
         found = await self._addresses()
         if self._guard.refused(found):
-            raise AttemptFailed("unreachable")
+            raise AttemptFailed("unreachable", was_sent=False)
         origin, tls = self._origin, None
         if origin.scheme == "https":
             tls = self._tls = self._tls or ssl.create_default_context()
@@ -125,7 +125,7 @@ class Kept:
                     return await dial(str(each), origin.port, tls, origin.host)
             except OSError as error:  # TimeoutError is one
                 failed = error
-        raise AttemptFailed("unreachable") from failed
+        raise AttemptFailed("unreachable", was_sent=False) from failed
 
     async def _addresses(self) -> list[Address]:
         """What its host stands for now. Raises AttemptFailed."""
@@ -138,7 +138,7 @@ class Kept:
             async with asyncio.timeout(self._connect_s):
                 return [address.parse(found) for found in await self._resolve(host)]
         except (OSError, ValueError) as error:
-            raise AttemptFailed("unreachable") from error
+            raise AttemptFailed("unreachable", was_sent=False) from error
 
     async def _exchange(self, line: Line, request: bytes) -> WireAnswer:
         """One request and its whole answer; the connection is kept or closed.

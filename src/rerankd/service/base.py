@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rerankd.accounts.account import Account
 from rerankd.core.answer import Ranking, RouteFacts
 from rerankd.core.cascade import Cascade
 from rerankd.core.cost import NOTHING, Cost
@@ -19,6 +20,8 @@ from rerankd.service.plan import ServingPlan
 class Trace:
     """What is known of a request so far: filled on the way, read by the log and the metrics."""
 
+    at_us: int = 0  # when it came, microseconds UTC
+    account: Account | None = None  # where there is a ledger
     asked: str = ""  # the model's name in the request
     model: str = ""  # who answers
     engine: str = ""  # which scores for it

@@ -86,10 +86,8 @@ class Pipeline:
                     meter.cancel()  # whoever is cancelled stops it at its next document
             scored = await self._schedule(found, read[0], loaded, call, held, started)
             rankings = rank_all(read, found, scored, loaded.model)
-        call.trace.cost += Cost(
-            cached_tokens=sum(ranking.cached_tokens for ranking in rankings),
-            image_tokens=sum(ranking.image_tokens for ranking in rankings),
-        )
+        cached_tokens = sum(ranking.cached_tokens for ranking in rankings)
+        call.trace.cost += Cost(cached_tokens=cached_tokens)
         return rankings
 
     @asynccontextmanager
@@ -140,8 +138,13 @@ class Pipeline:
         """Logits of all rows: charged, then queued, then run."""
         trace, scheduler = call.trace, loaded.scheduler
         tokens = sum(prepared.input_tokens for prepared in found.prepared)
-        seconds = time.perf_counter() - started
-        trace.cost += Cost(pairs=len(found.inverse), input_tokens=tokens, prepare_s=seconds)
+        images = sum(prepared.image_tokens for prepared in found.prepared)
+        trace.cost += Cost(
+            pairs=len(found.inverse),
+            input_tokens=tokens,
+            image_tokens=images,
+            prepare_s=time.perf_counter() - started,
+        )
         trace.own_s += scheduler.admission.pace.seconds(sum(row.tokens for row in found.rows))
         # Cached or not: what a key may send must not depend on what others asked before.
         await call.charge(tokens)
