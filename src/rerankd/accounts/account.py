@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Literal
 
 from rerankd.accounts.budget import NONE, Amounts, Budgets, Exceeded, Owner, Unit
 from rerankd.accounts.charge import Usage, charge, searches
@@ -17,8 +17,6 @@ from rerankd.accounts.price import Price, PriceList
 from rerankd.accounts.refusal import refusal
 
 TokensFrom = Literal["", "exact", "upstream", "estimate"]
-# More than any body has; an upstream that says so has not counted.
-_MOST_TOKENS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +178,7 @@ class Account:
         if attempt.upstream:
             cost = self._prices.cost(attempt.upstream, model, self.at_us)
         if cost is not None:
-            usage = Usage(_possible(tokens), searches(documents, cost.terms))
+            usage = Usage(tokens, searches(documents, cost.terms))
             nano = charge(cost.terms, usage)
             attempt = replace(
                 attempt,
@@ -211,7 +209,6 @@ class Account:
 
     def _usage(self, price: Price | None, tokens: int, image_tokens: int) -> Usage:
         units = searches(self._documents, price and price.terms)
-        tokens = _possible(tokens)
         return Usage(tokens, units, min(image_tokens, tokens))
 
     def _hold(self, amounts: Amounts, more: Sequence[Unit] = ()) -> None:
@@ -225,8 +222,3 @@ class Account:
 def _amounts(price: Price | None, usage: Usage) -> Amounts:
     money = 0 if price is None else charge(price.terms, usage)
     return Amounts(1, usage.input_tokens, usage.searches, money)
-
-
-def _possible(tokens: int) -> int:
-    """A count that can be one."""
-    return min(max(tokens, 0), _MOST_TOKENS)

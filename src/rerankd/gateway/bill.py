@@ -16,6 +16,7 @@ from rerankd.gateway.targets import Target
 from rerankd.service.base import Trace
 
 LEFT: Final = "left"  # how an attempt ended whose answer nobody waits for any more
+_MOST_TOKENS: Final = 1_000_000_000  # more than any body has: who says so has not counted
 # An upstream may bill for these: it got the request, and what it did is not known.
 _MAYBE_BILLED: Final = frozenset({"timeout", "unreachable", "bad_answer", LEFT})
 
@@ -107,15 +108,15 @@ class Bill:
 
     def answered_by(self, model: str, cost: Cost) -> None:
         """An upstream's model answered; what it counted takes the place of the estimate."""
-        if cost.input_tokens is not None:
-            self._charge.settle(cost.input_tokens)
+        told = possible(cost.input_tokens)
+        if told is not None:
+            self._charge.settle(told)
         if self._account is not None:
-            is_told = cost.input_tokens is not None
             self._account.settle(
                 model,
                 self._charge.tokens,
                 cost.image_tokens,
-                tokens_from="upstream" if is_told else "estimate",
+                tokens_from="estimate" if told is None else "upstream",
             )
 
     def stood_in(self, tokens: int) -> None:
@@ -161,6 +162,11 @@ class Bill:
             self._account.give_back()
 
 
+def possible(tokens: int | None) -> int | None:
+    """A count of tokens that an upstream told; None where it cannot be one."""
+    return None if tokens is None or not 0 <= tokens <= _MOST_TOKENS else tokens
+
+
 class Sent:
     """What an upstream was asked in one attempt, and what it counted itself."""
 
@@ -175,5 +181,5 @@ class Sent:
 
     def told(self, tokens: int | None) -> None:
         """It answered one of them."""
-        self._answers += 1
+        tokens, self._answers = possible(tokens), self._answers + 1
         self.tokens = tokens if self._answers == 1 else known_sum(self.tokens, tokens)
