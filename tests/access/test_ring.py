@@ -117,12 +117,12 @@ def test_a_key_comes_from_its_networks_only() -> None:
 
 def test_an_edit_of_a_team_is_seen_by_its_keys_at_once() -> None:
     keys = ring()
-    team = keys.team(Team(id=7, name="web", models=frozenset({"a"})))
+    team = Team(id=7, name="web", models=frozenset({"a"}))
     keys.put([stored(1, "s", team=team)])
     assert not keys.authenticate(b"s").allows("b")
-    keys.team(Team(id=7, name="web", models=frozenset({"b"}), rpm=5))
+    team.become(Team(id=7, name="web", models=frozenset({"b"}), rpm=5))
     assert keys.authenticate(b"s").allows("b")
-    keys.team(Team(id=7, name="web", archived=True))
+    team.become(Team(id=7, name="web", archived=True))
     assert reason(keys, "s") == "revoked"
 
 
@@ -167,3 +167,12 @@ def test_a_role_may_so_much_and_no_more(role: Role, may: set[Role]) -> None:
             with pytest.raises(Forbidden) as refused:
                 key.check_role(what)
             assert refused.value.reason == "role"
+
+
+def test_a_key_in_both_places_is_named() -> None:
+    keys = ring()
+    keys.put([stored(1, "s")])
+    keys.put([stored(2, "gone", revoked=True)])
+    file = [Key(name="k1", digest=digest("x")), Key(name="k2", digest=digest("y"))]
+    same = [Key(name="same", digest=digest("s")), Key(name="back", digest=digest("gone"))]
+    assert keys.clashes([*file, *same]) == ["k1", "same", "back"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from rerankd.access.keys import Key, Team
 from rerankd.access.meters import Bucket, Day, Meter, day_of
@@ -112,6 +112,11 @@ class RateLimits:
         """Forget the counts of keys that are gone, and of teams that have no key any more."""
         holders = {owner.holder for key in keys for owner in key.owners}
         self._meters = {at: meter for at, meter in self._meters.items() if at[0] in holders}
+
+    def forget(self, key: Key) -> None:
+        """Forget the counts of one key, which is gone."""
+        for name in get_args(Rate):
+            self._meters.pop((key.holder, name), None)
 
     def tightest(self, key: Key, unit: Unit) -> Meter | None:
         """The limit of a key or its team that has the least left; None = it has none."""

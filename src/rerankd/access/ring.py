@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rerankd.access.keys import ANYONE, Address, Key, Team, digest
+from rerankd.access.keys import ANYONE, Address, Key, digest
 from rerankd.access.token import is_mistyped
 from rerankd.core.errors import Unauthorized
 
@@ -36,7 +36,6 @@ class KeyRing:
         self._file = {key.digest: key for key in keys}
         self._store: dict[bytes, Key] = {}
         self._digests: dict[int, tuple[bytes, ...]] = {}  # of each key of the store
-        self._teams: dict[int, Team] = {}
 
     @property
     def is_open(self) -> bool:
@@ -111,17 +110,10 @@ class KeyRing:
         self._digests[key_id] = tuple(key.digest for key in keys)
         self._store.update({key.digest: key for key in keys})
 
-    def team(self, team: Team) -> Team:
-        """The one object of a team, brought up to date; its keys see it at once."""
-        known = self._teams.setdefault(team.id, team)
-        for name in Team.__slots__:
-            setattr(known, name, getattr(team, name))
-        return known
-
-    def stored(self, key_id: int) -> Key | None:
-        """A key of the store, whether it is good or not."""
-        digests = self._digests.get(key_id)
-        return None if digests is None else self._store[digests[0]]
+    def clashes(self, file: Iterable[Key]) -> list[str]:
+        """Names of keys of the settings that the store has as well, by name or the key itself."""
+        names = {key.name for key in self._store.values() if not key.revoked}
+        return [key.name for key in file if key.name in names or key.digest in self._store]
 
 
 def _refusal(key: Key, now: float) -> str | None:

@@ -71,4 +71,6 @@ class State:
     def use_stored(self, keys: Sequence[Key]) -> None:
         """Take over a key of the store, by each of its digests; what it used stays used."""
         self.keys.put(keys)
+        if keys[0].revoked:
+            self.rates.forget(keys[0])
         self.router.is_shared = self.keys.is_one or self.limits.share_caches

@@ -1,0 +1,11 @@
+"""What may be wrong with a change of the store, besides its fields."""
+
+from __future__ import annotations
+
+
+class NotFound(Exception):
+    """There is no such key or team."""
+
+
+class Conflict(Exception):
+    """Somebody else changed it in between, or the name is taken; nothing was changed."""
