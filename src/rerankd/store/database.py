@@ -6,6 +6,7 @@ SQLite: WAL, every commit on disk before it returns, foreign keys, a wait for th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ class Database:
         """
         self.engine = engine
         self.file = file
+        self._joined = threading.local()
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -57,6 +59,9 @@ class Database:
         Raises:
             StoreAway: see there.
         """
+        if (joined := self._together()) is not None:
+            yield joined
+            return
         with _away(), self.engine.connect() as connection:
             if self.dialect == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ")
@@ -70,10 +75,33 @@ class Database:
         Raises:
             StoreAway: see there.
         """
+        if (joined := self._together()) is not None:
+            yield joined
+            return
         with _away(), self.engine.connect() as connection:
             connection.execution_options(**{_WRITES: True})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def together(self) -> Generator[sa.Connection]:
+        """As `write`; what this thread reads and writes meanwhile is in the same transaction.
+
+        An error of any part is to leave this one: all of it is rolled back.
+
+        Raises:
+            StoreAway: see there.
+        """
+        with self.write() as connection:
+            self._joined.connection = connection
+            try:
+                yield connection
+            finally:
+                self._joined.connection = None
+
+    def _together(self) -> sa.Connection | None:
+        """The transaction that this thread is in."""
+        return getattr(self._joined, "connection", None)
 
     def close(self) -> None:
         """End all connections."""

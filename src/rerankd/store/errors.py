@@ -8,4 +8,11 @@ class NotFound(Exception):
 
 
 class Conflict(Exception):
-    """Somebody else changed it in between, or the name is taken; nothing was changed."""
+    """Somebody else changed it in between, or the name is taken; nothing was changed.
+
+    `version` is the one that it has now; None = it is about something else.
+    """
+
+    def __init__(self, message: str, *, version: int | None = None) -> None:
+        super().__init__(message)
+        self.version = version

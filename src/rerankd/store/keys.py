@@ -237,7 +237,8 @@ def _changeable(connection: sa.Connection, which: int | str, version: int | None
 def _check_version(found: KeyRow, version: int | None) -> None:
     if version not in (None, found.version):
         raise Conflict(
-            f"The key {found.name!r} was changed in between: it is version {found.version} now."
+            f"The key {found.name!r} was changed in between: it is version {found.version} now.",
+            version=found.version,
         )
 
 

@@ -165,7 +165,8 @@ def _changed(
 ) -> TeamRow:
     if version not in (None, found.version):
         raise Conflict(
-            f"The team {found.name!r} was changed in between: it is version {found.version} now."
+            f"The team {found.name!r} was changed in between: it is version {found.version} now.",
+            version=found.version,
         )
     values["version"] = found.version + 1
     change = sa.update(team).where(team.c.id == found.id).values(**values).returning(team)
