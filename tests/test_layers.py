@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"core"},
     "media": {"core", "extras", "settings"},
     "access": {"core"},
-    "store": {"access", "core", "extras", "telemetry"},
+    "store": {"access", "accounts", "core", "extras", "telemetry"},
     "models": {"core", "engines"},
     "service": {"accounts", "core", "engines", "media", "models", "settings", "telemetry"},
     "gateway": {

@@ -30,6 +30,7 @@ class Amounts(NamedTuple):
     money: int = 0
 
 
+_TRIM: Final = 64  # requests, after which those are forgotten that the ledger has
 NONE: Final = Amounts()
 
 
@@ -160,6 +161,8 @@ class Budgets:
         self._tell = tell
         self._meters: dict[Owner, tuple[_Meter, ...]] = {}
         self._undrained: deque[Spending] = deque()
+        self.backlog: Callable[[], int] = lambda: 0  # of the journal, behind what the ledger has
+        self.is_pinned = False  # the ledger is being read for a recount: forget no line
 
     def __iter__(self) -> Iterator[Budget]:
         return (meter.budget for meter in self._all())
@@ -226,6 +229,8 @@ class Budgets:
     def spend(self, spending: Spending) -> None:
         """Count a request whose line is in the journal, in the budgets that there are now."""
         self._undrained.append(spending)
+        if len(self._undrained) % _TRIM == 0 and not self.is_pinned:
+            self.drained(spending.line - self.backlog())
         for owner in spending.owners:
             for meter in self._meters.get(owner, ()):
                 count = meter.count(spending.at_us, self._keep_us)

@@ -166,7 +166,7 @@ price: Final = Table(
     _int("per_1m_input_nano", default=0),
     _int("per_1k_search_nano", default=0),
     _int("search_documents", default=100),
-    _int("per_1m_image_nano", default=0),
+    _maybe("per_1m_image_nano"),  # null: image tokens are input tokens
     _int("per_request_nano", default=0),
     _int("minimum_nano", default=0),
     _needed("currency"),
