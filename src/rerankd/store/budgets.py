@@ -242,7 +242,7 @@ def spent(
     for (kind, unit, window), owners in groups.items():
         for ids in _parts(sorted(owners)):
             for asked in _sums(kind, unit, window, ids):
-                for owner_id, amount in connection.execute(asked).tuples():
+                for owner_id, amount in connection.execute(asked):
                     for ref in owners[owner_id]:
                         found[ref] = window.start_us, found[ref][1] + int(amount or 0)
     return found
