@@ -49,7 +49,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("cli", "service"): {"rank", "upstream"},
     ("cli", "web"): {"config", "serve", "upstream"},
     ("gateway", "access"): {"bill", "router", "upstream"},
-    ("gateway", "accounts"): {"bill", "router"},
+    ("gateway", "accounts"): {"bill", "doors", "plan", "router"},
     ("gateway", "media"): {"address", "fleet", "transport"},
     ("gateway", "models"): {"routes"},
     ("gateway", "service"): {"bill", "doors", "plan", "router", "stages", "standin", "switch"},

@@ -106,7 +106,7 @@ ROUTE_FAULTS: list[tuple[str, dict[str, Any], str]] = [
     (".to[0].space", {"to": [TARGET | {"space": "a b"}]}, "visible ASCII"),
     (".to[0].space", {"to": [TARGET | {"space": ""}]}, "visible ASCII"),
     (".to[1]", {"to": [TARGET, TARGET]}, "the same as to[0]"),
-    (".order", {"order": "cheapest"}, "needs prices"),
+    (".order", {"order": "cheapest"}, 'a [[cost]] with upstream = "up"'),
     (".hedge_after_s", {"to": [{"model": "here"}], "hedge_after_s": 1}, "needs upstreams"),
     (".shadow.upstream", {"shadow": {"upstream": "gone"}}, "no upstream is named"),
 ]

@@ -10,6 +10,7 @@ import pytest
 from rerankd.core.errors import SpaceUnavailable
 from rerankd.gateway.targets import (
     NO_WISH,
+    Order,
     RoutedName,
     RouteTarget,
     Wish,
@@ -55,24 +56,34 @@ def test_two_models_of_one_provider_have_two_spaces() -> None:
     )
 
 
-def test_the_order_is_as_listed_or_by_speed_unknown_ones_before_the_others() -> None:
+def test_the_order_is_as_listed_by_speed_unknown_ones_before_the_others_or_by_cost() -> None:
     latency = {"a/m": 0.3, "b/m": 0.1}.get
+    costs = {"a/m": 5, "b/m": 3}
     seed = Random(0)
 
     def known(target: RouteTarget) -> float | None:
         return latency(target.label)
 
-    def by(order: str) -> tuple[RouteTarget, ...]:
-        return ordered((A, B, C), order, latency_s=known, random=seed)  # pyright: ignore[reportArgumentType]
+    def by(order: Order) -> tuple[RouteTarget, ...]:
+        return ordered(
+            (A, B, C),
+            order,
+            latency_s=known,
+            cost=lambda target: costs.get(target.label, 3),
+            random=seed,
+        )
 
     assert by("first") == (A, B, C)
     assert by("fastest") == (C, B, A)
+    assert by("cheapest") == (B, C, A)
 
 
 def test_by_lot_each_comes_first_as_often_as_it_weighs() -> None:
     seed = Random(7)
     first = Counter(
-        ordered((A, B, C), "weighted", latency_s=lambda _: None, random=seed)[0].label
+        ordered((A, B, C), "weighted", latency_s=lambda _: None, cost=lambda _: 0, random=seed)[
+            0
+        ].label
         for _ in range(5000)
     )
     assert first["a/m"] / 5000 == pytest.approx(0.6, abs=0.03)

@@ -174,3 +174,38 @@ def test_media_settings_come_from_variables_and_are_the_guards_own() -> None:
 def test_an_entry_of_media_allow_that_cannot_be_read_stops_the_start() -> None:
     with pytest.raises(StartError, match=r"media\.allow: 'http://a.test'"):
         make_state(load(None, {"RERANKD_MEDIA_ALLOW": "http://a.test"}, {}).settings)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('[[price]]\nmodel = "m"\nper_request = 0.1', r"price\[0\]\.per_request: Expected .*float"),
+        ('[[price]]\nmodel = "m"\nper_request = 2', r"price\[0\]\.per_request: .* as text"),
+        ('[[cost]]\nupstream = "u"\nminimum = 1e-3', r"cost\[0\]\.minimum: .* as text"),
+        ('[[price]]\nmodel = "m"\nfrom = 2026', r"price\[0\]\.from: Expected"),
+        ('[[price]]\nmodel = "m"\nper = "2"', r"price\[0\]\.per: no such setting.* from"),
+        ('[[price]]\nper_request = "2"', r"price\[0\]: .*model"),
+        ('price = "2"', "price: Expected `array`"),
+        ("price = [2]", r"price\[0\]: Expected `object`"),
+    ],
+)
+def test_a_price_is_text_and_a_wrong_one_is_named(tmp_path: Path, written: str, said: str) -> None:
+    path = tmp_path / "rerankd.toml"
+    path.write_text(written)
+    with pytest.raises(StartError, match=said):
+        load(path, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("written", "starts"),
+    [
+        ("2026-12-01", "2026-12-01"),
+        ('"2026-12-01"', "2026-12-01"),
+        ("2026-12-01T08:00:00Z", "2026-12-01T08:00:00+00:00"),
+        ("2026-12-01 08:00:00", "2026-12-01T08:00:00"),
+    ],
+)
+def test_a_price_starts_on_a_date_or_at_a_time(tmp_path: Path, written: str, starts: str) -> None:
+    path = tmp_path / "rerankd.toml"
+    path.write_text(f'[[price]]\nmodel = "m"\nfrom = {written}\n')
+    assert load(path, {}, {}).settings.price[0].starts == starts

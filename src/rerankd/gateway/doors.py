@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from rerankd.accounts.charge import Usage, charge, searches
+from rerankd.accounts.price import PriceList
 from rerankd.core.answer import Ranking
 from rerankd.core.cost import Cost
 from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RerankError
@@ -46,6 +48,7 @@ class Doors:
         self._limits = limits
         self._clock = clock
         self.latencies = Latencies()
+        self.prices: Callable[[], PriceList] = PriceList
 
     def space_of(self, target: RouteTarget) -> str:
         """The score space of a target; the name of a model of this server stands for its space."""
@@ -147,6 +150,20 @@ class Doors:
     def usual_s(self, target: RouteTarget) -> float:
         """How long nine of ten of its answers took of late; 0 = not known."""
         return self.latencies.usual_s(target.label)
+
+    def cost(self, target: RouteTarget, requests: Sequence[RerankRequest]) -> int:
+        """What requests would cost there now, in nano; nothing here, or where nobody said."""
+        if not target.upstream:
+            return 0
+        found = self.prices().cost(target.upstream, target.model, time.time_ns() // 1000)
+        if found is None:
+            return 0
+        tokens = sum(map(estimated_tokens, requests))
+        keep = None if target.first is None else target.first.keep
+        sizes = [len(request.documents) for request in requests]
+        sent = [size if keep is None else min(size, keep) for size in sizes]
+        usage = Usage(tokens * sum(sent) // sum(sizes), searches(sent, found.terms))
+        return charge(found.terms, usage)
 
     def mean_s(self, target: RouteTarget) -> float | None:
         """How long its answers took of late; None = not known."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
+from rerankd.accounts.price import ANY_MODEL
 from rerankd.core.cascade import parse_stages
 from rerankd.core.errors import StartError
 from rerankd.dialects.base import Dialect
@@ -182,20 +183,20 @@ class _Routes:
         self._folders = {spec.folder: spec.name for spec in served.specs if spec.folder}
         self._upstreams = upstreams
         self._routed = settings.route.keys()
+        self._costs = {(cost.upstream, cost.name) for cost in settings.cost}
 
     def route(self, name: str, found: RouteSettings) -> RoutedName:
         """One route. Raises StartError."""
         at = f'route."{name}"'
         if not name.strip() or name != name.strip() or not name.isprintable() or name == "*":
             _refuse(at, 'a name must not be empty, blank or "*".')
-        if found.order == "cheapest":
-            _refuse(f"{at}.order", "cheapest needs prices, which cannot be set yet.")
         targets = tuple(self._target(f"{at}.to[{i}]", name, t) for i, t in enumerate(found.to))
         for i, target in enumerate(targets):
             earlier = [(t.upstream, t.model) for t in targets[:i]]
             if (target.upstream, target.model) in earlier:
                 place = earlier.index((target.upstream, target.model))
                 _refuse(f"{at}.to[{i}]", f"is the same as to[{place}].")
+            self._check_cost(at, found, target)
         if found.hedge_after_s and not all(target.upstream for target in targets):
             _refuse(f"{at}.hedge_after_s", "needs upstreams: a model here would work in vain.")
         shadow = found.shadow and self._target(f"{at}.shadow", name, found.shadow)
@@ -212,6 +213,19 @@ class _Routes:
             shadow=shadow,
             shadow_share=found.shadow.share if found.shadow else 0.0,
         )
+
+    def _check_cost(self, at: str, found: RouteSettings, target: RouteTarget) -> None:
+        """Raises StartError: who costs least is asked first, and nobody says what this costs."""
+        if found.order != "cheapest" or not target.upstream:
+            return
+        if (target.upstream, target.model) not in self._costs and (
+            (target.upstream, ANY_MODEL) not in self._costs
+        ):
+            _refuse(
+                f"{at}.order",
+                f"cheapest needs what each upstream takes: a [[cost]] with upstream = "
+                f'"{target.upstream}" and name = "{target.model}" or "*".',
+            )
 
     def _target(self, at: str, route: str, found: TargetSettings) -> RouteTarget:
         if (found.model is None) == (found.upstream is None):

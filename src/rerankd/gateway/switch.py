@@ -207,7 +207,13 @@ class Switch:
         budget = self._budgets.setdefault(route.name, RetryBudget(route.retry_budget))
         budget.share = route.retry_budget
         budget.request(now)
-        in_order = ordered(targets, route.order, latency_s=self.doors.mean_s, random=self._random)
+        in_order = ordered(
+            targets,
+            route.order,
+            latency_s=self.doors.mean_s,
+            cost=lambda target: self.doors.cost(target, asked.call.requests),
+            random=self._random,
+        )
         return Course(
             in_order,
             self.doors,

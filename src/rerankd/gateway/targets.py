@@ -10,7 +10,7 @@ from typing import Final, Literal
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import SpaceUnavailable
 
-Order = Literal["first", "weighted", "fastest"]
+Order = Literal["first", "weighted", "fastest", "cheapest"]
 LEXICAL: Final = "rerankd-lexical"
 Degraded = Literal["rerankd-lexical", "input-order"]
 
@@ -136,6 +136,7 @@ def ordered(
     order: Order,
     *,
     latency_s: Callable[[RouteTarget], float | None],
+    cost: Callable[[RouteTarget], int],
     random: Random,
 ) -> tuple[RouteTarget, ...]:
     """Who is asked first.
@@ -145,12 +146,15 @@ def ordered(
         order: "weighted": by lot, each time anew; "fastest": who answered fastest of late, those
             of whom nothing is known before them.
         latency_s: of a target; None = not known.
+        cost: of the request at a target, for "cheapest"; of equal ones the first listed is first.
         random: for "weighted".
     """
     if order == "first":
         return tuple(targets)
     if order == "fastest":
         return tuple(sorted(targets, key=lambda target: latency_s(target) or 0.0))
+    if order == "cheapest":
+        return tuple(sorted(targets, key=cost))
     # Efraimidis and Spirakis: the largest of u^(1/w) is a draw by weight, without replacement.
     return tuple(
         sorted(targets, key=lambda target: random.random() ** (1 / target.weight), reverse=True)

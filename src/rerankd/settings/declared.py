@@ -121,7 +121,7 @@ def declared() -> Iterator[Setting]:
     headed |= {f'[{n}."NAME"]': kind for n, kind in NAMED.items()}
     for section, struct in headed.items():
         for field in msgspec.structs.fields(struct):
-            yield _setting(field, section, (field.name,), "")
+            yield _setting(field, section, (field.encode_name,), "")
 
 
 def by_variable() -> dict[str, Setting]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,9 @@ from rerankd.settings.schema import Settings
 
 API_KEYS = "RERANKD_API_KEYS"
 _UNKNOWN = re.compile("Object contains unknown field `(.*)`")  # msgspec's sentence
+_NOT_TEXT = re.compile("Expected `str.*, got `(float|int)`")
 _MISSING = re.compile("Object missing required field `(.*)`")
+_DATED = ("price", "cost")  # tables with a `from`
 _PREFIXES = tuple(f"RERANKD_{section.upper()}_" for section in SECTIONS)
 
 
@@ -47,6 +50,7 @@ def load(
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     written = {} if config is None else _read_toml(config)
+    written |= {name: _with_starts(written[name]) for name in _DATED if name in written}
     _merge(merged, sources, written, str(config))
     variables = by_variable()
     for name in env:
@@ -93,6 +97,22 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise StartError(f"Cannot read {path}: {error.strerror or error}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StartError(f"{path} is not TOML: {error}.") from None
+
+
+def _with_starts(tables: Any) -> Any:
+    """Prices whose `from` is a text: TOML has a type for dates, and another for times."""
+    if not isinstance(tables, list):
+        return tables
+    listed = cast("list[Any]", tables)
+    return [_with_start(each) for each in listed]
+
+
+def _with_start(table: Any) -> Any:
+    if not isinstance(table, dict):
+        return table
+    values = cast("dict[str, Any]", table)
+    start = values.get("from")
+    return values | {"from": start.isoformat()} if isinstance(start, date) else values
 
 
 def _merge(
@@ -155,10 +175,13 @@ def _explain(message: str, sources: Mapping[str, str], merged: Mapping[str, Any]
         return _explain_named(section, merged[section], sources)
     unknown = _UNKNOWN.fullmatch(text or message)
     if unknown:
-        known = STRUCTS[name.split("[")[0]].__struct_fields__
+        known = STRUCTS[name.split("[")[0]].__struct_encode_fields__
         name = f"{name}.{unknown[1]}".lstrip(".")
         text = f"no such setting; there are {', '.join(known)}"
-    return _sentence(name, text or message, sources)
+    text = text or message
+    if section.split("[")[0] in _DATED and _NOT_TEXT.match(text):
+        text += '; write an amount as text, as in "0.10": a number of TOML is not exact'
+    return _sentence(name, text, sources)
 
 
 def _explain_named(section: str, tables: Mapping[str, Any], sources: Mapping[str, str]) -> str:

@@ -38,7 +38,7 @@ def dotted(settings: Settings) -> Iterator[tuple[str, object]]:
             yield f"{name}.{key}", _shown_table(table)
     for name in LISTED:
         for table in getattr(settings, name):
-            yield f"{name}.{table.name}", _shown_table(table)
+            yield f"{name}.{table.label}", _shown_table(table)
 
 
 class Documented(NamedTuple):
@@ -67,7 +67,8 @@ def reference() -> Iterator[Documented]:
 
 
 def _shown_table(table: msgspec.Struct) -> dict[str, object]:
-    values = msgspec.structs.asdict(table)
+    fields = msgspec.structs.fields(table)
+    values = {field.encode_name: getattr(table, field.name) for field in fields}
     return {name: value for name, value in values.items() if name not in _SECRETS}
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
+from rerankd.settings.schema_prices import CostSettings, PriceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,11 @@ class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rpm: Annotated[PositiveInt | None, Meta(description="Requests per minute.")] = None
     tpm: Annotated[PositiveInt | None, Meta(description="Input tokens per minute.")] = None
 
+    @property
+    def label(self) -> str:
+        """As `rerankd config` names it."""
+        return self.name
+
 
 class ModelSettings(LoadOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of one model."""
@@ -289,7 +295,10 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
     order: Annotated[
         Literal["first", "weighted", "fastest", "cheapest"],
-        Meta(description="Who is asked first: as listed, by lot, or who was fastest of late."),
+        Meta(
+            description="Who is asked first: as listed, by lot, who was fastest of late, or who "
+            "costs least by `[[cost]]`."
+        ),
     ] = "first"
     attempts: Annotated[int, Meta(ge=1, description="Targets asked, at most.")] = 2
     spaces: Annotated[
@@ -351,3 +360,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     route: Annotated[
         dict[str, RouteSettings], Meta(description="Who answers for a name, in which order.")
     ] = {}
+    price: Annotated[
+        tuple[PriceSettings, ...], Meta(description="What callers pay; needs [store].")
+    ] = ()
+    cost: Annotated[tuple[CostSettings, ...], Meta(description="What upstreams take.")] = ()
