@@ -22,6 +22,7 @@ from rerankd.core.errors import (
     RerankError,
     UpstreamFailed,
 )
+from rerankd.core.request import Content
 from rerankd.gateway.bill import owners_of
 from rerankd.service.base import Trace
 from tests.kit.gateway import KEY, REQUEST, Gateway, Told, answer, scored
@@ -357,3 +358,22 @@ async def test_amounts_of_several_queries_are_one_sum() -> None:
         await gateway.router.rerank((request, request), CALLER, trace)
     assert left(found) == 1
     assert Amounts() == Amounts(0, 0, 0, 0)
+
+
+async def test_cheapest_is_asked_first_by_what_this_request_would_cost() -> None:
+    to = [{"upstream": "a", "space": "s"}, {"upstream": "b", "space": "s"}]
+    costs = [
+        {"upstream": "a", "per_request": "0.000000009"},
+        {"upstream": "b", "per_1m_input_tokens": "0.004"},  # 2 tokens: 8 nano
+    ]
+    gateway = Gateway({"to": to, "order": "cheapest"}, costs=costs, a=Told(), b=Told())
+    listed = (
+        price("*", "cost", "a", per_request=9),
+        price("x", "cost", "b", per_1m_input=4_000_000),
+    )
+    gateway.switch.doors.prices = lambda: PriceList(listed)
+    assert (await gateway.rank()).route == (await gateway.rank()).route
+    assert list(gateway.ends) == ["b"]
+    long = replace(REQUEST, documents=(Content(value="abcdef"),) * 3)
+    await gateway.rank(long)
+    assert list(gateway.ends) == ["b", "a"]

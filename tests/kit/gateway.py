@@ -113,12 +113,15 @@ def ranked(request: RerankRequest, model: str) -> Ranking:
     return Ranking(model=model, hits=tuple(hits)[: request.top_n], documents=count, input_tokens=60)
 
 
-def plan(route: dict[str, Any], **upstreams: dict[str, Any]) -> GatewayPlan:
+def plan(
+    route: dict[str, Any], costs: Sequence[dict[str, Any]] = (), **upstreams: dict[str, Any]
+) -> GatewayPlan:
     """The plan of a route `x`; upstreams by name, of Jina's dialect unless they say another."""
     common = {"dialect": "jina", "url": "http://127.0.0.1:9", "key_env": "KEY"}
     values = {
         "upstream": {name: common | found for name, found in upstreams.items()},
         "route": {"x": route},
+        "cost": list(costs),
     }
     return gateway_plan(msgspec.convert(values, Settings), SERVED, ENV, look_up=_nobody)
 
@@ -135,13 +138,15 @@ class Gateway:
         route: dict[str, Any],
         /,
         limits: Limits | None = None,
+        *,
+        costs: Sequence[dict[str, Any]] = (),
         **upstreams: Told | tuple[Told, dict[str, Any]],
     ) -> None:
         """`upstreams`: name -> a transport, or (transport, settings of the upstream)."""
         pairs: dict[str, tuple[Told, dict[str, Any]]] = {
             n: u if isinstance(u, tuple) else (u, {}) for n, u in upstreams.items()
         }
-        made = plan(route, **{name: values for name, (_, values) in pairs.items()})
+        made = plan(route, costs, **{name: values for name, (_, values) in pairs.items()})
         self.now = 0.0
         self.here = Here()
         self.ends: defaultdict[str, list[str]] = defaultdict(list)
