@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"core"},
     "media": {"core", "extras", "settings"},
     "access": {"core"},
-    "store": {"access", "accounts", "core", "extras", "telemetry"},
+    "store": {"access", "accounts", "core", "extras", "settings", "telemetry"},
     "models": {"core", "engines"},
     "service": {"accounts", "core", "engines", "media", "models", "settings", "telemetry"},
     "gateway": {
@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
         *("access", "core", "dialects", "gateway", "media", "models", "service"),
-        *("settings", "telemetry", "rerankd"),
+        *("settings", "store", "telemetry", "rerankd"),
     },
     "cli": {
         *("core", "dialects", "engines", "gateway", "measure", "models", "service", "web"),
@@ -58,6 +58,10 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("service", "accounts"): {"base"},
     ("service", "engines"): {"scheduler"},
     ("service", "media"): {"pipeline"},
+    ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
+    ("store", "accounts"): {"accounts", "budgets", "money", "prices"},
+    ("store", "settings"): {"accounts"},
+    ("web", "store"): {"assemble", "state"},
     ("web", "gateway"): {"assemble", "endpoints", "model_list", "reload", "state"},
     ("web", "media"): {"assemble"},
     ("web", "models"): {"assemble", "reload", "server"},

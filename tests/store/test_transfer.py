@@ -38,8 +38,8 @@ ROW = UsageRow(
     total_us=2_000_000,
     attempts=2,
     tries=(
-        AttemptRow(upstream="t", error="timeout", took_us=5, maybe_billed=1),
-        AttemptRow(upstream="u", status=200, tokens=100, cost_nano=20),
+        AttemptRow(target="t/m", upstream="t", error="timeout", took_us=5, maybe_billed_nano=1),
+        AttemptRow(target="u/m", upstream="u", status=200, tokens=100, cost_nano=20),
     ),
 )
 
@@ -86,7 +86,7 @@ def test_a_line_becomes_a_row_its_attempts_and_a_part_of_its_hour(
         (offset,) = connection.execute(sa.select(journal_offset)).mappings()
     assert row["entry"] == f"{journal.files[0].name}:000000000"
     assert {name: row[name] for name in COLUMNS} == {name: getattr(ROW, name) for name in COLUMNS}
-    assert [(each["n"], each["upstream"], each["maybe_billed"]) for each in tries] == [
+    assert [(each["n"], each["upstream"], each["maybe_billed_nano"]) for each in tries] == [
         (1, "t", 1),
         (2, "u", 0),
     ]

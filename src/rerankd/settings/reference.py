@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from rerankd.core.shown_url import shown_url
 from rerankd.settings.declared import LISTED, NAMED, SECTIONS, Setting, declared
 from rerankd.settings.schema import Settings
 
@@ -26,7 +27,8 @@ def dotted(settings: Settings) -> Iterator[tuple[str, object]]:
     for section, struct in SECTIONS.items():
         part = getattr(settings, section)
         for name in struct.__struct_fields__:
-            yield f"{section}.{name}", getattr(part, name)
+            value = getattr(part, name)
+            yield f"{section}.{name}", shown_url(value) if name == "url" and value else value
     for setting in plain:
         (name,), value = setting.path, getattr(settings, setting.path[0])
         if setting.is_map:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
+from rerankd.settings.schema_accounts import StoreSettings
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
 
 
@@ -332,6 +333,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
     media: MediaSettings = MediaSettings()
+    store: StoreSettings = StoreSettings()
     models: Annotated[
         tuple[str, ...],
         Meta(

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from rerankd.core.errors import StartError
+from rerankd.core.shown_url import shown_url
 from rerankd.extras import POSTGRESQL, library
 from rerankd.store.filesystem import made_for_owner, network_type
 
@@ -50,7 +51,7 @@ class Database:
     @property
     def shown(self) -> str:
         """The URL without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        return shown_url(self.engine.url.render_as_string(hide_password=False))
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:

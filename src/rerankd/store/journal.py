@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,8 @@ class JournalFile:
         self.size = size  # of its whole lines
         self.drained = 0  # bytes of them that are in the database
         self.is_sealed = False  # nothing is added any more
+        self._synced = 0  # bytes of them that outlive a loss of power
+        self._open = threading.Lock()  # held while `fd` must stay what it is
 
     @property
     def name(self) -> str:
@@ -62,10 +65,24 @@ class JournalFile:
             return self.read(start, 2 * limit)
         return found[:end]
 
+    def sync(self) -> None:
+        """Its lines outlive a loss of power. Raises OSError."""
+        with self._open:
+            size = self.size
+            if self.fd >= 0 and self._synced < size:
+                os.fdatasync(self.fd)
+                self._synced = size
+
     def delete(self) -> None:
         """Drained: it goes, and its lock with it."""
         self.path.unlink(missing_ok=True)
-        os.close(self.fd)
+        self.close()
+
+    def close(self) -> None:
+        """Give up the lock."""
+        with self._open:
+            os.close(self.fd)
+            self.fd = -1
 
 
 class Journal:
@@ -129,6 +146,19 @@ class Journal:
         """End the file that is written to; the next line begins another."""
         self._current.is_sealed = True
 
+    def sync(self) -> None:
+        """All lines outlive a loss of power; a file that cannot be synced is followed by another.
+
+        Raises:
+            OSError: the disk does not write; what the system forgot of it is not known.
+        """
+        for file in tuple(self.files):
+            try:
+                file.sync()
+            except OSError:
+                file.is_sealed = True
+                raise
+
     def position_of(self, name: str, offset: int) -> int:
         """How many bytes of all lines of this process there are up to a place in a file of it."""
         return self._bases[int(name.rpartition("-")[2])] + offset
@@ -141,9 +171,10 @@ class Journal:
     def close(self) -> None:
         """Give up the locks: what is not drained is adopted by whoever comes."""
         for file in self.files:
-            if not file.size:
-                file.path.unlink(missing_ok=True)
-            os.close(file.fd)
+            if file.drained >= file.size:
+                file.delete()
+            else:
+                file.close()
         self.files.clear()
 
     def _next(self) -> JournalFile:

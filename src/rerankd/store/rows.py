@@ -12,13 +12,17 @@ TokensFrom = Literal["", "exact", "upstream", "estimate"]
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One target of a routed name that was asked."""
 
-    upstream: str
+    target: str
+    upstream: str = ""  # "": a model of this server
     status: int = 0  # 0: there was no answer
-    error: str = ""
+    error: str = ""  # how it failed
     took_us: int = 0
-    tokens: int | None = None  # that it counted; None: it did not tell
+    tokens: int | None = None  # that an upstream counted; None: it did not tell
+    input_tokens: int = 0  # that its cost is computed with
+    searches: int = 0
+    cost_id: int | None = None
     cost_nano: int = 0
-    maybe_billed: int = 0  # 1: it may have worked for it, and did not say
+    maybe_billed_nano: int = 0  # it failed, and may bill it all the same
 
 
 class UsageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -231,13 +231,17 @@ attempt: Final = Table(
     METADATA,
     _needed("entry", primary_key=True),
     _int("n", primary_key=True),
-    _needed("upstream"),
+    _needed("target"),
+    _text("upstream"),
     _int("status", default=0),
     _text("error"),
     _int("took_us", default=0),
-    _maybe("tokens"),
+    _maybe("tokens"),  # that an upstream counted
+    _int("input_tokens", default=0),  # that its cost is computed with
+    _int("searches", default=0),
+    _maybe("cost_id"),
     _int("cost_nano", default=0),
-    _int("maybe_billed", default=0),
+    _int("maybe_billed_nano", default=0),
 )
 
 # Total times of requests are counted in classes: at most so many milliseconds; the last: more.

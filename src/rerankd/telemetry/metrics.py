@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from rerankd.core.facts import BackendFacts, UpstreamFacts
 from rerankd.telemetry.families import Families
 from rerankd.telemetry.key_counts import KeyCounts
+from rerankd.telemetry.ledger import LedgerMetrics
 from rerankd.telemetry.record import RequestRecord
 from rerankd.telemetry.upstreams import Upstreams
 
@@ -162,6 +163,10 @@ class Metrics:
     ) -> None:
         """Count one comparison of a route's shadow with who answered; pairs are in that order."""
         self._upstreams.shadowed(route, outcome, order, seconds, tokens)
+
+    def use_ledger(self, ledger: LedgerMetrics) -> None:
+        """Show how the usage ledger does."""
+        self._registry.register(ledger)
 
     def unrouted(self, status: int) -> None:
         """Count one 404 or 405."""

@@ -56,7 +56,7 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         state.lag.start()
         try:
-            await state.backend.start(plan)
+            await state.start(plan)
         except StartError as error:
             state.failure = error
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,6 +36,9 @@ from rerankd.web.body import InflightBytes
 from rerankd.web.client import networks
 from rerankd.web.front import Front
 from rerankd.web.state import State
+
+if TYPE_CHECKING:
+    from rerankd.store.accounts import AccountStore
 
 
 def plan_of(settings: Settings) -> ServingPlan:
@@ -69,6 +73,20 @@ def gateway_of(settings: Settings, served: ServingPlan, *, needs_keys: bool = Tr
 def keys_of(settings: Settings) -> tuple[Key, ...]:
     """The keys that the settings name, each as its hash."""
     return tuple(key_of(**msgspec.structs.asdict(key)) for key in settings.keys)
+
+
+def store_of(settings: Settings) -> AccountStore | None:
+    """The store that the settings name, opened; None = they name none.
+
+    Raises:
+        StartError: it cannot be used, or a library is not installed.
+    """
+    if settings.store.url is None:
+        return None
+    # Its libraries of SQL are an extra, and for servers that have a store.
+    from rerankd.store.accounts import open_store
+
+    return open_store(settings.store)
 
 
 def local_backend(
@@ -110,6 +128,9 @@ def make_state(
     rates = RateLimits()
     random = Random()
     shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)
+    accounts = store_of(settings)
+    if accounts is not None:
+        metrics.use_ledger(accounts.metrics)
     switch = Switch(backend, limits, shadows, random=random)
     state = State(
         limits=limits,
@@ -128,9 +149,12 @@ def make_state(
         lag=lag,
         front=Front(limits.wait_s),
         metrics=metrics,
+        accounts=accounts,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
         trusted=networks(settings.server.trusted_proxies),
     )
+    if accounts is not None:
+        state.router.books = accounts.books
     state.use_keys(keys_of(settings))
     return state

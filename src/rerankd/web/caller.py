@@ -33,7 +33,10 @@ def admitted(state: State, presented: bytes | None, scope: Scope) -> Key:
     try:
         return state.keys.authenticate(presented, address)
     except UnknownKey:
-        state.wrong_keys.note(network_around(address))
+        network = network_around(address)
+        state.wrong_keys.note(network)
+        if state.accounts is not None:
+            state.accounts.ledger.unauthorized(str(network))
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import heapq
 import time
@@ -92,19 +93,31 @@ class _Call:
             finally:
                 self._trace.passed()
         except ClientGone:
+            with contextlib.suppress(Overloaded):  # nobody is there to be refused
+                await self._keep(_CLIENT_GONE, "client_gone")
             self._record(_CLIENT_GONE, "client_gone")
             return None
         except RerankError as error:
-            answer = self.refused(error)
-            forget_frames(error)
-            return answer
+            return await self._failed(error, error)
         except Exception as error:  # noqa: BLE001 - the last line before the caller: never internals
             failed = EngineFailed("Internal error.")
             failed.__cause__ = error
-            answer = self.refused(failed)
-            forget_frames(error)
-            return answer
+            return await self._failed(failed, error)
+        try:
+            await self._keep(200, "")
+        except Overloaded as error:
+            return self.refused(error)
         self._record(200, "")
+        return answer
+
+    async def _failed(self, error: RerankError, cause: Exception) -> WireAnswer:
+        """The error as the dialect shows it, once the ledger has it."""
+        try:
+            await self._keep(error.status, error.kind)
+        except Overloaded as full:
+            error = full
+        answer = self.refused(error)
+        forget_frames(cause)
         return answer
 
     async def _admit(self, receive: Receive) -> WireAnswer:
@@ -114,6 +127,7 @@ class _Call:
         check_headers(self._headers, limit_bytes=limit, any_type=any_type)
         presented = self._dialect.presented_key(self._headers)
         self._key = key = admitted(state, presented, self._scope)
+        self._trace.at_us = time.time_ns() // 1000
         key.check_role("call")
         state.front.check(key.name, content_length(self._headers))
         self._inside = state.rates.enter(key)
@@ -226,6 +240,17 @@ class _Call:
         self._record(error.status, error.kind)
         return self._dialect.render_error(error, self._envelope, self._state.options)
 
+    async def _keep(self, status: int, error: str) -> None:
+        """Have the ledger keep what became of the request, if a key was found good for it.
+
+        Raises:
+            Overloaded: it cannot, and the request is not to be answered then.
+        """
+        accounts, trace = self._state.accounts, self._trace
+        if accounts is not None and self._key is not None:
+            told = self._told(status, error, time.perf_counter() - self._started)
+            await accounts.record(told, self._key, trace.at_us, trace.account)
+
     def _record(self, status: int, error: str) -> None:
         """It has ended so, now."""
         self._end = (status, error, time.perf_counter() - self._started)
@@ -246,9 +271,14 @@ class _Call:
         """The one record of how it ended."""
         if self._end is None:
             return
-        status, error, seconds = self._end
-        self._end, trace = None, self._trace
-        record = RequestRecord(
+        record, self._end = self._told(*self._end), None
+        self._state.metrics.observe(record)
+        log_request(record)
+
+    def _told(self, status: int, error: str, seconds: float) -> RequestRecord:
+        """What is known of the request, which took so long."""
+        trace = self._trace
+        return RequestRecord(
             request_id=self._envelope.request_id,
             path=self._scope["path"][:LOGGED_CHARACTERS],
             client=network_of(self._scope, self._state.trusted),
@@ -265,8 +295,6 @@ class _Call:
             route=trace.route,
             attempts=trace.attempts,
         )
-        self._state.metrics.observe(record)
-        log_request(record)
 
 
 def echoed_bytes(requests: Sequence[RerankRequest], body_bytes: int) -> int:

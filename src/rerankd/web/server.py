@@ -165,7 +165,7 @@ class _Server(uvicorn.Server):
         """Load what ships inside, open the port, then load the checkpoints behind it."""
         try:
             with explained("What ships with rerankd"):
-                await self._state.backend.start(self._wanted)
+                await self._state.start(self._wanted)
         except StartError as error:
             self._state.failure = error
             self.should_exit = True

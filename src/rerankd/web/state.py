@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rerankd.access.keys import Key, Network
 from rerankd.access.rates import RateLimits
@@ -17,12 +19,16 @@ from rerankd.gateway.router import Router
 from rerankd.gateway.switch import Switch
 from rerankd.service.base import Backend
 from rerankd.service.lag import LoopLag
+from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import Limits
 from rerankd.telemetry.metrics import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.drain import Drain
 from rerankd.web.front import Front
 from rerankd.web.threads import BodyThreads
+
+if TYPE_CHECKING:  # it brings a library of SQL, which a server without a store does not load
+    from rerankd.store.accounts import AccountStore
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +47,7 @@ class State:
     inflight: InflightBytes
     lag: LoopLag
     front: Front
+    accounts: AccountStore | None = None  # with [store] only: what becomes of a request is kept
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
@@ -54,9 +61,21 @@ class State:
         self.switch.doors.upstreams = self.fleet.upstreams
         self.router.routes = plan.routes
 
+    async def start(self, wanted: ServingPlan) -> None:
+        """Load what ships inside; with a store, bring what earlier servers left into it.
+
+        Raises:
+            StartError: there is no serving with it.
+        """
+        if self.accounts is not None:
+            await asyncio.to_thread(self.accounts.start)
+        await self.backend.start(wanted)
+
     async def close(self) -> None:
-        """Free the models and end the connections to upstreams."""
+        """Bring the last rows into the store, free the models, end connections to upstreams."""
         try:
+            if self.accounts is not None:
+                await asyncio.to_thread(self.accounts.close)
             await self.switch.shadows.close()
             await self.backend.close()
         finally:

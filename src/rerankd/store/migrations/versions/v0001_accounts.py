@@ -47,12 +47,14 @@ def _attempt() -> None:
         "attempt",
         *_texts("entry"),
         *_ints("n"),
-        *_texts("upstream"),
+        *_texts("target", "upstream"),
         *_ints("status"),
         *_texts("error"),
         *_ints("took_us"),
         *_maybe_ints("tokens"),
-        *_ints("cost_nano", "maybe_billed"),
+        *_ints("input_tokens", "searches"),
+        *_maybe_ints("cost_id"),
+        *_ints("cost_nano", "maybe_billed_nano"),
         sa.PrimaryKeyConstraint("entry", "n", name=op.f("pk_attempt")),
     )
 

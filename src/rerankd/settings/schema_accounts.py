@@ -1,0 +1,60 @@
+"""Settings of what is kept about keys, money and use; part of `schema`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from rerankd.core.options import PositiveInt
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where keys, prices, budgets and the usage ledger are kept."""
+
+    url: Annotated[
+        str | None,
+        Meta(
+            description="sqlite:////path/to/rerankd.db, or postgresql://user:password@host/name. "
+            "Unset: nothing is kept. The password is never shown."
+        ),
+    ] = None
+    journal: Annotated[
+        str | None,
+        Meta(
+            description="Folder of what is not in the database yet, on a local disk, of this "
+            "server alone. Unset: beside the file of SQLite; PostgreSQL needs it."
+        ),
+    ] = None
+    journal_bytes: Annotated[
+        int, Meta(ge=1, description="Bytes that may wait there for the database.")
+    ] = 1_073_741_824
+    durability: Annotated[
+        Literal["process", "power"],
+        Meta(
+            description="What a line of the journal outlives: kill -9; or a loss of power, for "
+            "some milliseconds per request."
+        ),
+    ] = "process"
+    when_full: Annotated[
+        Literal["refuse", "serve"],
+        Meta(
+            description="A request that the journal has no room for, or a full disk: 503; or "
+            "answered, counted in `rerankd_ledger_lost_total` and never billed."
+        ),
+    ] = "refuse"
+    retain_days: Annotated[
+        PositiveInt | None,
+        Meta(
+            description="Rows of single requests older than that are removed once they are "
+            "verified; hourly sums stay. Unset: never."
+        ),
+    ] = None
+    poll_s: Annotated[
+        float,
+        Meta(gt=0, le=60, description="How often keys, prices and budgets are looked at again."),
+    ] = 1.0
+    currency: Annotated[
+        str, Meta(min_length=1, max_length=12, description="Of all prices and budgets.")
+    ] = "USD"

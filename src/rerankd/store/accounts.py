@@ -1,0 +1,196 @@
+"""What a running server holds of its store: opened before it binds, drained when it ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from rerankd.access.keys import Key
+from rerankd.accounts.account import Account, Attempt, Books, Entry
+from rerankd.accounts.budget import Budgets
+from rerankd.core.errors import Overloaded, StartError
+from rerankd.settings.schema_accounts import StoreSettings
+from rerankd.store.database import Database, StoreAway, open_database
+from rerankd.store.journal import JournalFull
+from rerankd.store.ledger import Ledger
+from rerankd.store.migrate import migrate
+from rerankd.store.owner import claim
+from rerankd.store.rows import AttemptRow, UsageRow
+from rerankd.telemetry.ledger import LedgerMetrics
+from rerankd.telemetry.logs import log_event, log_refusal
+from rerankd.telemetry.record import RequestRecord
+
+_ANSWERED: Final = 200
+_RETRY_S: Final = 5.0
+_KEEP_US: Final = 3_600_000_000  # longer than any request takes
+
+
+class AccountStore:
+    """The store of one server."""
+
+    def __init__(self, settings: StoreSettings, database: Database, ledger: Ledger) -> None:
+        self.settings = settings
+        self.database = database
+        self.ledger = ledger
+        self.books = Books(Budgets(keep_us=_KEEP_US), currency=settings.currency)
+        self.metrics = LedgerMetrics(ledger.facts)
+        self._takes = True  # whether the last row could be kept
+
+    def start(self) -> None:
+        """Bring what earlier servers left into the database, and go on in the background.
+
+        Raises:
+            StartError: the database is away.
+        """
+        self.ledger.start()
+
+    async def record(
+        self, record: RequestRecord, key: Key, at_us: int, account: Account | None
+    ) -> None:
+        """Keep what became of a request, before its answer is sent; its account is closed.
+
+        Args:
+            record: of the request, its status included.
+            key: that it came with.
+            at_us: when that was found good, microseconds since 1970.
+            account: what it holds; None = it did not come so far.
+
+        Raises:
+            Overloaded: it could not be kept, and is not to be answered then.
+        """
+        if account is not None and record.status != _ANSWERED:
+            account.give_back()
+        try:
+            line = await self.ledger.record(row_of(record, key, at_us, account))
+        except JournalFull as full:
+            self._say(full)
+            if account is not None:
+                account.give_back()
+            if self.settings.when_full == "refuse":
+                self.metrics.refused()
+                raise Overloaded(
+                    "The usage ledger cannot take this request now.", retry_after_s=_RETRY_S
+                ) from full
+            self.metrics.lost()
+        else:
+            self._say(None)
+            if account is not None:
+                account.spend(line)
+
+    def close(self) -> None:
+        """Bring the last rows into the database."""
+        self.ledger.close()
+        self.database.close()
+
+    def _say(self, full: JournalFull | None) -> None:
+        """Log when the ledger stops to take rows, and when it takes them again; not each row."""
+        if self._takes == (full is None):
+            return
+        self._takes = full is None
+        if full is not None:
+            log_refusal("the ledger takes no rows", str(full), when_full=self.settings.when_full)
+        else:
+            log_event("the ledger takes rows again")
+
+
+def open_store(settings: StoreSettings) -> AccountStore:
+    """Open the store that the settings name, with all tables.
+
+    Raises:
+        StartError: it cannot be used as asked.
+    """
+    if settings.url is None:
+        raise LookupError("[store] url")
+    database = open_database(settings.url)
+    folder = journal_folder(settings, database)
+    try:
+        migrate(database)
+        claim(folder, database)
+    except StoreAway as error:
+        raise StartError(f"[store] url: {database.shown} cannot be used now: {error}") from None
+    ledger = Ledger(
+        database, folder, limit_bytes=settings.journal_bytes, durability=settings.durability
+    )
+    return AccountStore(settings, database, ledger)
+
+
+def journal_folder(settings: StoreSettings, database: Database) -> Path:
+    """Where the journal is. Raises StartError: nobody said."""
+    if settings.journal is not None:
+        return Path(settings.journal).absolute()
+    if database.file is None:
+        raise StartError(
+            "[store] journal: with PostgreSQL, name a folder on a local disk of this machine that "
+            "outlives the process, such as /var/lib/rerankd/journal."
+        )
+    return database.file.with_name(f"{database.file.name}.journal")
+
+
+def row_of(record: RequestRecord, key: Key, at_us: int, account: Account | None = None) -> UsageRow:
+    """A request as the ledger keeps it; see `AccountStore.record`."""
+    cost, route, is_answered = record.cost, record.route, record.status == _ANSWERED
+    entry = Entry() if account is None else account.entry()
+    return UsageRow(
+        request_id=record.request_id,
+        at_us=at_us,
+        done_us=time.time_ns() // 1000,
+        status=record.status,
+        key_id=key.id,
+        key_name=key.name,
+        team_id=key.team_id,
+        team=key.team.name if key.team is not None else "",
+        dialect=record.dialect,
+        path=_kept(record.path),
+        model_asked=_kept(record.asked),
+        model_answered=route.model if route is not None else record.model,
+        route=route.route if route is not None else "",
+        upstream=route.upstream if route is not None else "",
+        space=route.space if route is not None else "",
+        degraded=route.degraded if route is not None else "",
+        attempts=len(entry.attempts),
+        error=record.error,
+        documents=cost.documents,
+        pairs=cost.pairs,
+        input_tokens=entry.input_tokens if is_answered else cost.input_tokens,
+        cached_tokens=cost.cached_tokens,
+        image_tokens=entry.image_tokens if is_answered else cost.image_tokens,
+        searches=entry.searches,
+        tokens_from=entry.tokens_from,
+        price_id=entry.price_id,
+        charge_nano=entry.charge_nano,
+        cost_id=entry.cost_id,
+        cost_nano=entry.cost_nano,
+        maybe_billed_nano=entry.maybe_billed_nano,
+        body_bytes=record.body_bytes,
+        prepare_us=_us(cost.prepare_s),
+        queue_us=_us(cost.queue_s),
+        engine_us=_us(cost.engine_s),
+        upstream_us=_us(cost.upstream_s),
+        total_us=_us(record.total_s),
+        client_net=record.client,
+        tries=tuple(map(_try, entry.attempts)),
+    )
+
+
+def _try(attempt: Attempt) -> AttemptRow:
+    return AttemptRow(
+        target=attempt.target,
+        upstream=attempt.upstream,
+        status=attempt.status,
+        error="" if attempt.outcome == "ok" else attempt.outcome,
+        took_us=attempt.took_us,
+        tokens=attempt.tokens,
+        cost_id=None if attempt.cost is None else attempt.cost.id,
+        cost_nano=attempt.cost_nano,
+        maybe_billed_nano=attempt.maybe_billed_nano,
+    )
+
+
+def _kept(text: str) -> str:
+    """What a caller wrote, as every database takes it."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
