@@ -12,7 +12,7 @@ from rerankd.accounts.budget import EVERYBODY, Owner
 from rerankd.core.cost import Cost, known_sum
 from rerankd.core.errors import RerankError
 from rerankd.gateway.failover import AttemptFailed
-from rerankd.gateway.targets import Target
+from rerankd.gateway.targets import RouteTarget
 from rerankd.service.base import Trace
 
 LEFT: Final = "left"  # how an attempt ended whose answer nobody waits for any more
@@ -125,7 +125,7 @@ class Bill:
             self._account.settle_free(tokens)
 
     def attempted(
-        self, target: Target, took_s: float, sent: Sent, failed: AttemptFailed | None, *, left: bool
+        self, target: RouteTarget, took_s: float, sent: Sent, failed: AttemptFailed | None, *, left: bool
     ) -> None:
         """Note how an attempt ended.
 
