@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.accounts.charge import Usage, charge, searches
+from rerankd.accounts.charge import PricedUsage, charge, searches
 from rerankd.accounts.price import ANY_MODEL, Price, PriceList, Terms
 from rerankd.core.money import CURRENCIES, MOST_NANO, NANO, nano, shown
 
@@ -74,7 +74,7 @@ def test_currencies_are_of_three_letters() -> None:
 def test_a_charge_is_the_exact_sum_rounded_once(
     terms: Terms, text: int, units: int, image: int
 ) -> None:
-    found = charge(terms, Usage(text + image, units, image))
+    found = charge(terms, PricedUsage(text + image, units, image))
     exact = Fraction(units * terms.per_1k_search, 1000) + terms.per_request
     if terms.per_1m_image is None:
         exact += Fraction((text + image) * terms.per_1m_input, 10**6)
@@ -87,24 +87,24 @@ def test_a_charge_is_the_exact_sum_rounded_once(
     ("tokens", "rounded"), [(0, 0), (499_999, 0), (500_000, 1), (1_499_999, 1), (1_500_000, 2)]
 )
 def test_a_half_is_rounded_up(tokens: int, rounded: int) -> None:
-    assert charge(Terms(per_1m_input=1), Usage(tokens)) == rounded
+    assert charge(Terms(per_1m_input=1), PricedUsage(tokens)) == rounded
 
 
 def test_halves_of_parts_are_added_before_they_are_rounded() -> None:
     terms = Terms(per_1m_input=1, per_1k_search=1, per_request=1)
-    assert charge(terms, Usage(250_000, 250)) == 2  # 0.25 + 0.25 + 1 = 1.5
+    assert charge(terms, PricedUsage(250_000, 250)) == 2  # 0.25 + 0.25 + 1 = 1.5
 
 
 def test_image_tokens_are_input_tokens_unless_they_have_a_price_of_their_own() -> None:
-    usage = Usage(3_000_000, 0, 2_000_000)
+    usage = PricedUsage(3_000_000, 0, 2_000_000)
     assert charge(Terms(per_1m_input=7), usage) == 21
     assert charge(Terms(per_1m_input=7, per_1m_image=5), usage) == 17
     assert charge(Terms(per_1m_input=7, per_1m_image=0), usage) == 7
 
 
 def test_a_minimum_is_of_a_request() -> None:
-    assert charge(Terms(per_1m_input=1, minimum=10), Usage(1_000_000)) == 10
-    assert charge(Terms(per_1m_input=1, minimum=10), Usage(11_000_000)) == 11
+    assert charge(Terms(per_1m_input=1, minimum=10), PricedUsage(1_000_000)) == 10
+    assert charge(Terms(per_1m_input=1, minimum=10), PricedUsage(11_000_000)) == 11
 
 
 def test_each_query_begins_a_search() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.media import address, url, video
-from rerankd.media.budget import Budget
+from rerankd.media.budget import MediaBudget
 from rerankd.media.gate import Gate
 from rerankd.media.refused import Refused
 from tests.kit.media_files import movie
@@ -111,7 +111,7 @@ def test_a_url_is_refused_or_plain(text: str, start: str) -> None:
 
 
 async def test_a_budget_serves_in_order_and_forgets_who_left() -> None:
-    budget = Budget(10, "media.decoded_bytes")
+    budget = MediaBudget(10, "media.decoded_bytes")
     order: list[str] = []
 
     async def ask(name: str, size: int) -> None:
@@ -133,7 +133,7 @@ async def test_a_budget_serves_in_order_and_forgets_who_left() -> None:
 
 
 async def test_a_budget_gives_back_what_nobody_took_any_more() -> None:
-    budget = Budget(10, "media.decoded_bytes")
+    budget = MediaBudget(10, "media.decoded_bytes")
     budget.take(10)
     late = asyncio.create_task(budget.wait(10, 5))
     await asyncio.sleep(0)

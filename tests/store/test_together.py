@@ -7,10 +7,10 @@ import pytest
 from rerankd.access.fields import KeyFields
 from rerankd.store.database import Database
 from rerankd.store.errors import Conflict
-from rerankd.store.idempotency import KEPT_S, Asked, Kept, OtherCall, begin, end
+from rerankd.store.idempotency import KEPT_S, KeptAnswer, NamedCall, OtherCall, begin, end
 from rerankd.store.keys import KeyRepo, Wanted
 
-ASKED = Asked(1, "once", "POST /keys", b"\1" * 32)
+ASKED = NamedCall(1, "once", "POST /keys", b"\1" * 32)
 
 
 def names(repo: KeyRepo) -> list[str]:
@@ -40,10 +40,10 @@ def test_the_same_call_gets_its_answer_again_for_a_day(database: Database) -> No
     now = [1_800_000_000.0]
     with database.write() as connection:
         assert begin(connection, ASKED, clock=lambda: now[0]) is None
-        end(connection, ASKED, Kept(201, {"id": 7}))
+        end(connection, ASKED, KeptAnswer(201, {"id": 7}))
     now[0] += KEPT_S - 1
     with database.write() as connection:
-        assert begin(connection, ASKED, clock=lambda: now[0]) == Kept(201, {"id": 7})
+        assert begin(connection, ASKED, clock=lambda: now[0]) == KeptAnswer(201, {"id": 7})
         other = ASKED._replace(admin_key_id=2)  # of somebody else: another name
         assert begin(connection, other, clock=lambda: now[0]) is None
     now[0] += 2
@@ -54,10 +54,10 @@ def test_the_same_call_gets_its_answer_again_for_a_day(database: Database) -> No
 @pytest.mark.parametrize(
     "other", [ASKED._replace(method_path="POST /teams"), ASKED._replace(body_sha256=b"\2" * 32)]
 )
-def test_a_name_of_another_call_is_refused(database: Database, other: Asked) -> None:
+def test_a_name_of_another_call_is_refused(database: Database, other: NamedCall) -> None:
     with database.write() as connection:
         begin(connection, ASKED)
-        end(connection, ASKED, Kept(201, None))
+        end(connection, ASKED, KeptAnswer(201, None))
     with pytest.raises(OtherCall), database.write() as connection:
         begin(connection, other)
 

@@ -15,7 +15,7 @@ from rerankd.core.errors import Rate
 DAY_S: Final = 86_400
 
 
-class Meter(Protocol):
+class LimitMeter(Protocol):
     """Counts one limit of one key or team."""
 
     name: Rate

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, get_args
 
 from rerankd.access.keys import Key, Team
-from rerankd.access.meters import Bucket, Day, Meter, day_of
+from rerankd.access.meters import Bucket, Day, LimitMeter, day_of
 from rerankd.core.errors import Rate, RateLimited
 
 Unit = Literal["requests", "tokens"]
@@ -42,7 +42,7 @@ class RateLimits:
         """
         self._clock = clock
         self._wall = wall
-        self._meters: dict[tuple[bytes, Rate], Meter] = {}
+        self._meters: dict[tuple[bytes, Rate], LimitMeter] = {}
         self._inside: dict[bytes, int] = {}  # requests being answered, by holder
 
     def enter(self, key: Key) -> tuple[bytes, ...]:
@@ -118,7 +118,7 @@ class RateLimits:
         for name in get_args(Rate):
             self._meters.pop((key.holder, name), None)
 
-    def tightest(self, key: Key, unit: Unit) -> Meter | None:
+    def tightest(self, key: Key, unit: Unit) -> LimitMeter | None:
         """The limit of a key or its team that has the least left; None = it has none."""
         return min(
             self._of(key, unit), key=lambda meter: (meter.left(), -meter.full_s()), default=None
@@ -151,7 +151,7 @@ class RateLimits:
         for meter in meters:
             meter.count(cost)
 
-    def _of(self, key: Key, unit: Unit) -> Iterator[Meter]:
+    def _of(self, key: Key, unit: Unit) -> Iterator[LimitMeter]:
         """What counts a unit for a key."""
         for owner in key.owners:
             if unit == "requests":
@@ -166,13 +166,13 @@ class RateLimits:
         per_minute: int | None,
         day: Rate,
         per_day: int | None,
-    ) -> Iterator[Meter]:
+    ) -> Iterator[LimitMeter]:
         if per_minute is not None:
             yield self._meter(owner.holder, minute, per_minute)
         if per_day is not None:
             yield self._meter(owner.holder, day, per_day)
 
-    def _meter(self, holder: bytes, name: Rate, limit: int) -> Meter:
+    def _meter(self, holder: bytes, name: Rate, limit: int) -> LimitMeter:
         meter = self._meters.get((holder, name))
         if meter is None:
             if name in ("RPM", "TPM"):

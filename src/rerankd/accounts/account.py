@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rerankd.accounts.budget import NONE, Amounts, Budgets, Exceeded, Owner, Unit
-from rerankd.accounts.charge import Usage, charge, searches
+from rerankd.accounts.charge import PricedUsage, charge, searches
 from rerankd.accounts.price import Price, PriceList
 from rerankd.accounts.refusal import refusal
 
@@ -178,7 +178,7 @@ class Account:
         if attempt.upstream:
             cost = self._prices.cost(attempt.upstream, model, self.at_us)
         if cost is not None:
-            usage = Usage(tokens, searches(documents, cost.terms))
+            usage = PricedUsage(tokens, searches(documents, cost.terms))
             nano = charge(cost.terms, usage)
             attempt = replace(
                 attempt,
@@ -207,9 +207,9 @@ class Account:
         names = [name for name in (self._asked, model) if name]
         return self._prices.price(dict.fromkeys(names), self.at_us)
 
-    def _usage(self, price: Price | None, tokens: int, image_tokens: int) -> Usage:
+    def _usage(self, price: Price | None, tokens: int, image_tokens: int) -> PricedUsage:
         units = searches(self._documents, price and price.terms)
-        return Usage(tokens, units, min(image_tokens, tokens))
+        return PricedUsage(tokens, units, min(image_tokens, tokens))
 
     def _hold(self, amounts: Amounts, more: Sequence[Unit] = ()) -> None:
         try:
@@ -219,6 +219,6 @@ class Account:
             raise refusal(exceeded, self.at_us, self._books.currency) from None
 
 
-def _amounts(price: Price | None, usage: Usage) -> Amounts:
+def _amounts(price: Price | None, usage: PricedUsage) -> Amounts:
     money = 0 if price is None else charge(price.terms, usage)
     return Amounts(1, usage.input_tokens, usage.searches, money)

@@ -68,7 +68,7 @@ class Budget:
         return self.ref.prepaid is not None
 
 
-class State(NamedTuple):
+class BudgetState(NamedTuple):
     """A budget in one window."""
 
     span: Span
@@ -85,7 +85,7 @@ class State(NamedTuple):
 class Exceeded(Exception):
     """A budget has no room for a request; its state is without what that request holds."""
 
-    def __init__(self, budget: Budget, state: State, needed: int) -> None:
+    def __init__(self, budget: Budget, state: BudgetState, needed: int) -> None:
         super().__init__(budget.ref)
         self.budget = budget
         self.state = state
@@ -96,7 +96,7 @@ class Level(NamedTuple):
     """A budget that has just been spent to so many percent."""
 
     budget: Budget
-    state: State
+    state: BudgetState
     percent: int
 
 
@@ -143,8 +143,8 @@ class _Meter:
             }
         return count
 
-    def state(self, count: _Count) -> State:
-        return State(count.span, self.budget.amount, count.spent, count.reserved)
+    def state(self, count: _Count) -> BudgetState:
+        return BudgetState(count.span, self.budget.amount, count.spent, count.reserved)
 
 
 class Budgets:
@@ -210,7 +210,7 @@ class Budgets:
         while self._undrained and self._undrained[0].line <= line:
             self._undrained.popleft()
 
-    def states(self, owner: Owner, at_us: int) -> list[tuple[Budget, State]]:
+    def states(self, owner: Owner, at_us: int) -> list[tuple[Budget, BudgetState]]:
         """The budgets of an owner in the windows of a moment."""
         return [
             (meter.budget, meter.state(meter.count(at_us, self._keep_us)))

@@ -12,7 +12,7 @@ _MILLION: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class PricedUsage:
     """What is paid for; image tokens are among the input tokens."""
 
     input_tokens: int = 0
@@ -26,7 +26,7 @@ def searches(documents: Sequence[int], terms: Terms | None) -> int:
     return sum(-(-count // each) for count in documents)
 
 
-def charge(terms: Terms, usage: Usage) -> int:
+def charge(terms: Terms, usage: PricedUsage) -> int:
     """What one request costs, in nano."""
     text, image = usage.input_tokens, 0
     if terms.per_1m_image is not None:

@@ -125,7 +125,13 @@ class Bill:
             self._account.settle_free(tokens)
 
     def attempted(
-        self, target: RouteTarget, took_s: float, sent: Sent, failed: AttemptFailed | None, *, left: bool
+        self,
+        target: RouteTarget,
+        took_s: float,
+        sent: Consulted,
+        failed: AttemptFailed | None,
+        *,
+        left: bool,
     ) -> None:
         """Note how an attempt ended.
 
@@ -167,7 +173,7 @@ def possible(tokens: int | None) -> int | None:
     return None if tokens is None or not 0 <= tokens <= _MOST_TOKENS else tokens
 
 
-class Sent:
+class Consulted:
     """What an upstream was asked in one attempt, and what it counted itself."""
 
     def __init__(self) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rerankd.accounts.charge import Usage, charge, searches
+from rerankd.accounts.charge import PricedUsage, charge, searches
 from rerankd.accounts.price import PriceList
 from rerankd.core.answer import Ranking
 from rerankd.core.cost import Cost
 from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RerankError
 from rerankd.core.request import RerankRequest
-from rerankd.gateway.bill import Bill, Sent
+from rerankd.gateway.bill import Bill, Consulted
 from rerankd.gateway.course import Turn
 from rerankd.gateway.failover import ASKED, AttemptFailed
 from rerankd.gateway.latency import Latencies
@@ -66,7 +66,7 @@ class Doors:
         target, started = turn.target, self._clock()
         self.latencies.begin(target.label, started)
         says_how_slow, is_noted, is_left = True, True, False
-        failed, sent = None, Sent()
+        failed, sent = None, Consulted()
         try:
             if target.upstream:
                 return await self._at_upstream(asked, turn, sent)
@@ -111,7 +111,7 @@ class Doors:
             call.trace.cost = before
             raise AttemptFailed("failed", error=error) from error
 
-    async def _at_upstream(self, asked: Asked, turn: Turn, sent: Sent) -> Sequence[Ranking]:
+    async def _at_upstream(self, asked: Asked, turn: Turn, sent: Consulted) -> Sequence[Ranking]:
         """The rankings of an upstream's model. Raises AttemptFailed."""
         call, target = asked.call, turn.target
         upstream = self.upstreams.get(target.upstream)
@@ -162,7 +162,7 @@ class Doors:
         keep = None if target.first is None else target.first.keep
         sizes = [len(request.documents) for request in requests]
         sent = [size if keep is None else min(size, keep) for size in sizes]
-        usage = Usage(tokens * sum(sent) // sum(sizes), searches(sent, found.terms))
+        usage = PricedUsage(tokens * sum(sent) // sum(sizes), searches(sent, found.terms))
         return charge(found.terms, usage)
 
     def mean_s(self, target: RouteTarget) -> float | None:

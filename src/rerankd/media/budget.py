@@ -10,7 +10,7 @@ from rerankd.core.errors import Overloaded
 _RETRY_AFTER_S = 2.0
 
 
-class Budget:
+class MediaBudget:
     """A number of bytes that requests take and give back. For one event loop."""
 
     def __init__(self, limit_bytes: int, setting: str) -> None:

@@ -15,7 +15,7 @@ from rerankd.core.errors import InvalidRequest, RerankError, StartError
 from rerankd.core.media import Media, Source, VideoSampling
 from rerankd.core.request import Content, Modality
 from rerankd.media import animation, image, reference, sniff, video
-from rerankd.media.budget import Budget
+from rerankd.media.budget import MediaBudget
 from rerankd.media.fetch import Fetcher
 from rerankd.media.reference import Inline
 from rerankd.media.refused import Refused
@@ -36,8 +36,8 @@ class Resources:
 
     limits: MediaSettings
     fetcher: Fetcher
-    encoded: Budget
-    decoded: Budget
+    encoded: MediaBudget
+    decoded: MediaBudget
     images: Executor
     videos: Executor  # its own: a video takes seconds, and images do not wait for it
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rerankd.core.media import VideoSampling
 from rerankd.core.request import Content, RerankRequest
-from rerankd.media.budget import Budget
+from rerankd.media.budget import MediaBudget
 from rerankd.media.fetch import Fetcher, Observe
 from rerankd.media.gate import Gate, Resolve, SystemResolver
 from rerankd.media.job import MediaJob, Resources
@@ -40,8 +40,8 @@ class MediaLoader:
         """
         self._resolver = SystemResolver()
         gate = Gate(resolve or self._resolver, allow=limits.allow, ports=limits.ports)
-        self.encoded = Budget(limits.encoded_bytes, "media.encoded_bytes")
-        self.decoded = Budget(limits.decoded_bytes, "media.decoded_bytes")
+        self.encoded = MediaBudget(limits.encoded_bytes, "media.encoded_bytes")
+        self.decoded = MediaBudget(limits.decoded_bytes, "media.decoded_bytes")
         self._images = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode-image")
         self._videos = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode-video")
         self._shared = Resources(

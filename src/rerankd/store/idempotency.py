@@ -19,7 +19,7 @@ from rerankd.store.times import now_us
 KEPT_S: Final = 86_400
 
 
-class Asked(NamedTuple):
+class NamedCall(NamedTuple):
     """One call, as far as it must be the same when it comes again."""
 
     admin_key_id: int
@@ -28,7 +28,7 @@ class Asked(NamedTuple):
     body_sha256: bytes
 
 
-class Kept(NamedTuple):
+class KeptAnswer(NamedTuple):
     """An answer that was given."""
 
     status: int
@@ -40,8 +40,8 @@ class OtherCall(Exception):
 
 
 def begin(
-    connection: sa.Connection, asked: Asked, *, clock: Callable[[], float] = time.time
-) -> Kept | None:
+    connection: sa.Connection, asked: NamedCall, *, clock: Callable[[], float] = time.time
+) -> KeptAnswer | None:
     """The answer that the same call got before; None = it is new, to be followed by `end`.
 
     Who sends the same at the same time waits here until the other's transaction is over.
@@ -59,14 +59,14 @@ def begin(
     found = connection.execute(sa.select(table).where(*_is(asked))).one()
     if (found.method_path, found.body_sha256) != (asked.method_path, asked.body_sha256):
         raise OtherCall(asked.idem)
-    return Kept(found.status, found.response)
+    return KeptAnswer(found.status, found.response)
 
 
-def end(connection: sa.Connection, asked: Asked, kept: Kept) -> None:
+def end(connection: sa.Connection, asked: NamedCall, kept: KeptAnswer) -> None:
     """Keep an answer; it must hold no secret."""
     values = {"status": kept.status, "response": kept.response}
     connection.execute(sa.update(table).where(*_is(asked)).values(**values))
 
 
-def _is(asked: Asked) -> tuple[sa.ColumnElement[bool], ...]:
+def _is(asked: NamedCall) -> tuple[sa.ColumnElement[bool], ...]:
     return table.c.admin_key_id == asked.admin_key_id, table.c.idem == asked.idem
