@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "accounts": {"core"},
     "builtin": set(),
     "extras": {"core"},
+    "imports": {"access", "core"},
     "settings": {"core"},
     "telemetry": {"core"},
     "engines": {"core"},
@@ -34,8 +35,8 @@ ALLOWED: dict[str, set[str]] = {
         *("settings", "store", "telemetry", "rerankd"),
     },
     "cli": {
-        *("core", "dialects", "engines", "gateway", "measure", "models", "service", "web"),
-        *("settings", "extras", "rerankd"),
+        *("access", "core", "dialects", "engines", "gateway", "imports", "measure", "models"),
+        *("service", "store", "web", "settings", "extras", "rerankd"),
     },
     "public": {"core", "service"},
     "__init__": {"public"},

@@ -65,7 +65,33 @@ upstreams.command(
     "answer every query, or its scores are further than the tolerance from those of the local "
     "model, of who shares its space, or of the last test.",
 )
+upstreams.command(
+    "rerankd.cli.imports:upstreams",
+    name="import",
+    help="Print [upstream] and [route] tables for what new-api or LiteLLM sends requests on to.\n\n"
+    "To check and to paste into the configuration file. Secrets are never printed.",
+)
 app.command(upstreams)
+keys = App(name="keys", help="Keys of the store: who may call, for what, and how much.")
+keys.command("rerankd.cli.keys:create", help="Make a key and print it, this once.")
+keys.command("rerankd.cli.keys:listed", name="list", help="List keys of the store and settings.")
+keys.command("rerankd.cli.keys:show", help="Show a key by name or public id.")
+keys.command("rerankd.cli.keys:edit", help='Change what is given; "none" takes a limit away.')
+keys.command("rerankd.cli.keys:rotate", help="Make another key in its place and print it.")
+keys.command("rerankd.cli.keys:revoke", help="Refuse a key from now on, for ever.")
+keys.command(
+    "rerankd.cli.imports:keys",
+    name="import",
+    help="Take over keys that exist already, so that callers keep theirs.",
+)
+app.command(keys)
+teams = App(name="teams", help="Teams: keys that share limits.")
+teams.command("rerankd.cli.teams:create", help="Make a team.")
+teams.command("rerankd.cli.teams:listed", name="list", help="List the teams of the store.")
+teams.command("rerankd.cli.teams:show", help="Show a team.")
+teams.command("rerankd.cli.teams:edit", help='Change what is given; "none" takes a limit away.')
+teams.command("rerankd.cli.teams:archive", help="Refuse all keys of a team from now on.")
+app.command(teams)
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ read what has changed since.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 
@@ -50,12 +51,21 @@ class Wanted:
     state: State | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MadeElsewhere:
+    """A key whose text is not known here."""
+
+    fields: KeyFields
+    digests: tuple[bytes, ...]  # SHA-256 of each way to write it
+
+
 class KeyRepo:
     """Every method may raise StoreAway."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self._numbers: dict[str, int] = {}  # behind names that were taken
 
     @property
     def now_us(self) -> int:
@@ -69,24 +79,37 @@ class KeyRepo:
             InvalidRequest: a field cannot be meant.
             Conflict: there is one of that name.
         """
-        made = token.make()
-        row = self.add(fields, [digest(made.text)], made.public_id)
-        return row, made.text
-
-    def add(
-        self, fields: KeyFields, digests: Sequence[bytes], public_id: str | None = None
-    ) -> KeyRow:
-        """A key that was made elsewhere, by the SHA-256 of each way to write it.
-
-        Raises:
-            InvalidRequest: a field cannot be meant.
-            Conflict: there is one of that name, or this very key.
-        """
         fields.check()
         if "name" not in fields.given():
             raise InvalidRequest("name: a key needs one.", param="name")
+        made = token.make()
         with self._writing(fields) as (connection, change):
-            return self._added(connection, change, fields, digests, public_id)
+            ours = [digest(made.text)]
+            key_id = self._add(connection, change, fields, ours, made.public_id)
+            return _found(connection, key_id), made.text
+
+    def take_over(self, found: Sequence[MadeElsewhere], taken: Collection[str]) -> list[str | None]:
+        """Keys that were made elsewhere, all in one transaction.
+
+        Args:
+            found: their fields are checked, their teams are there.
+            taken: names that they may not have, besides those of other keys.
+
+        Returns:
+            The name of each, with a number where its own was taken; None = this very key is here.
+        """
+        names: list[str | None] = []
+        with self._writing() as (connection, change):
+            for each in found:
+                is_here = key_digest.c.digest.in_(each.digests)
+                if connection.execute(sa.select(key_digest.c.key_id).where(is_here)).first():
+                    names.append(None)
+                    continue
+                name = self._free_name(connection, str(each.fields.name), taken)
+                fields = msgspec.structs.replace(each.fields, name=name)
+                self._add(connection, change, fields, each.digests, token.new_public_id())
+                names.append(name)
+        return names
 
     def list(self, wanted: Wanted, *, after: int = 0, limit: int = PAGE) -> list[KeyRow]:
         """At most `limit` keys, by id, behind the key `after`."""
@@ -170,35 +193,48 @@ class KeyRepo:
                 teams=all_teams(connection),
             )
 
+    def _free_name(self, connection: sa.Connection, name: str, taken: Collection[str]) -> str:
+        """A name that no good key has: search, search-2, search-3; each number is tried once."""
+        while True:
+            count = self._numbers[name] = self._numbers.get(name, 0) + 1
+            numbered = name if count == 1 else f"{name}-{count}"
+            if numbered not in taken and _is_free(connection, numbered):
+                return numbered
+
     @contextmanager
     def _writing(self, fields: KeyFields | None = None) -> Generator[tuple[sa.Connection, int]]:
         """A transaction and the number of its change. Raises Conflict: name or key is taken."""
         try:
             with self._database.write() as connection:
                 yield connection, bumped(connection)
-        except exc.IntegrityError as error:
-            if "digest" in str(error.orig):
-                raise Conflict("This very key is in the store already.") from None
+        except exc.IntegrityError:
             name = None if fields is None else fields.given().get("name")
             raise Conflict(f"There is a key {name!r} already.") from None
 
-    def _added(
+    def _add(
         self,
         connection: sa.Connection,
         change: int,
         fields: KeyFields,
         digests: Sequence[bytes],
-        public_id: str | None,
-    ) -> KeyRow:
+        public_id: str,
+    ) -> int:
+        """Its id."""
         values = {"role": "call", **fields.given(), "created_us": self.now_us, "change": change}
         team_name = values.pop("team", None)
         values["team_id"] = _team_id(connection, team_name)
-        values["public_id"] = public_id or token.new_public_id()
+        values["public_id"] = public_id
         made = connection.execute(sa.insert(api_key).values(**values).returning(api_key.c.id))
         key_id = made.scalar_one()
         rows = [{"digest": each, "key_id": key_id} for each in digests]
         connection.execute(sa.insert(key_digest), rows)
-        return _found(connection, key_id)
+        return key_id
+
+
+def _is_free(connection: sa.Connection, name: str) -> bool:
+    """Whether no good key has a name."""
+    same = sa.select(api_key.c.id).where(api_key.c.name == name, api_key.c.revoked_us.is_(None))
+    return connection.execute(same).first() is None
 
 
 def _select() -> sa.Select[Any]:
