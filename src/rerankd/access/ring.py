@@ -43,6 +43,11 @@ class KeyRing:
         return not self._file and not self._store
 
     @property
+    def has_stored(self) -> bool:
+        """Whether the store ever had a key, good or not."""
+        return bool(self._store)
+
+    @property
     def is_one(self) -> bool:
         """True when at most one key was ever there: nobody else's memory to keep apart."""
         return len(self._file) + len(self._digests) < 2

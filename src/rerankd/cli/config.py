@@ -79,7 +79,9 @@ def _check(file: Path, *, needs_keys: bool) -> None:
     sentences = (
         *gateway.missing(),
         *gateway.warnings(),
-        *check_exposure(settings.server.host, settings.keys),
+        *check_exposure(
+            settings.server.host, settings.keys, has_stored=settings.store.url is not None
+        ),
         *unserved(settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases, *routes}),
     )
     for sentence in sentences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,13 @@ from rerankd.core.errors import Overloaded, StartError
 from rerankd.settings.schema_accounts import StoreSettings
 from rerankd.store.database import Database, StoreAway, open_database
 from rerankd.store.journal import JournalFull
+from rerankd.store.key_feed import KeyFeed
+from rerankd.store.keys import KeyRepo
 from rerankd.store.ledger import Ledger
 from rerankd.store.migrate import migrate
 from rerankd.store.owner import claim
 from rerankd.store.rows import AttemptRow, UsageRow
+from rerankd.store.watch import Watch
 from rerankd.telemetry.ledger import LedgerMetrics
 from rerankd.telemetry.logs import log_event, log_refusal
 from rerankd.telemetry.record import RequestRecord
@@ -34,7 +38,8 @@ class AccountStore:
         self.database = database
         self.ledger = ledger
         self.books = Books(Budgets(keep_us=_KEEP_US), currency=settings.currency)
-        self.metrics = LedgerMetrics(ledger.facts)
+        self.watch = Watch(database, poll_s=settings.poll_s)
+        self.metrics = LedgerMetrics(ledger.facts, lambda: self.watch.failures)
         self._takes = True  # whether the last row could be kept
 
     def start(self) -> None:
@@ -78,8 +83,25 @@ class AccountStore:
             if account is not None:
                 account.spend(line)
 
+    def follow_keys(self, use: Callable[[Sequence[Key]], None]) -> None:
+        """Take over all keys now, and from `start` of the watch on those that change.
+
+        Args:
+            use: takes over one key by each of its digests; then runs on the event loop.
+
+        Raises:
+            StartError: the database is away.
+        """
+        self.watch.readers.append(KeyFeed(KeyRepo(self.database), use).read)
+        try:
+            for apply in self.watch.read():
+                apply()
+        except StoreAway as error:
+            raise StartError(f"[store] url: the keys cannot be read: {error}.") from None
+
     def close(self) -> None:
         """Bring the last rows into the database."""
+        self.watch.close()
         self.ledger.close()
         self.database.close()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from rerankd.store.bumped import last_change
 from rerankd.store.database import Database, StoreAway
 from rerankd.telemetry.logs import log_event, log_failed_task, log_refusal
 
 Apply = Callable[[], None]  # takes over what was read; runs on the event loop
+_LEAVE_S: Final = 2.0
+
 Reader = Callable[
     [int], Iterable[Apply]
 ]  # given a number: what changed after it; may raise StoreAway
@@ -21,16 +24,18 @@ class Watch:
     While the store is away, what was read last stays in force.
     """
 
-    def __init__(self, database: Database, readers: Sequence[Reader], *, poll_s: float) -> None:
+    def __init__(
+        self, database: Database, readers: Iterable[Reader] = (), *, poll_s: float
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             database: open for as long as the watch runs.
-            readers: each for a part of the store.
+            readers: each for a part of the store; more may be added before it starts.
             poll_s: between two looks.
         """
         self._database = database
-        self._readers = readers
+        self.readers = list(readers)
         self._poll_s = poll_s
         self._seen = 0
         self._over = threading.Event()
@@ -44,7 +49,7 @@ class Watch:
             number = last_change(connection)
         if number == self._seen:
             return []
-        found = [apply for reader in self._readers for apply in reader(self._seen)]
+        found = [apply for reader in self.readers for apply in reader(self._seen)]
         self._seen = number  # readers may have seen later ones: they are read again
         return found
 
@@ -59,7 +64,7 @@ class Watch:
         """Look no more."""
         self._over.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LEAVE_S)  # a look at a database that is away takes longer
 
     def _run(self, deliver: Callable[[Apply], object]) -> None:
         while not self._over.wait(self._poll_s):
@@ -76,9 +81,10 @@ class Watch:
                 self.is_away = False
                 log_event("store is back")
             for apply in found:
-                if self._over.is_set():
+                try:
+                    deliver(apply)
+                except RuntimeError:  # the loop has ended
                     return
-                deliver(apply)
 
     def _failed(self, reason: str) -> None:
         self.failures += 1

@@ -10,13 +10,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 class LedgerMetrics:
     """A collector of prometheus-client."""
 
-    def __init__(self, facts: Callable[[], tuple[int, float]]) -> None:
+    def __init__(
+        self, facts: Callable[[], tuple[int, float]], looks_failed: Callable[[], int]
+    ) -> None:
         """Nothing is lost yet.
 
         Args:
             facts: bytes that wait for the database, and for how many seconds it has been away.
+            looks_failed: how often it could not be seen whether keys have changed.
         """
         self._facts = facts
+        self._looks_failed = looks_failed
         self._refused = self._lost = 0
 
     def refused(self) -> None:
@@ -39,6 +43,11 @@ class LedgerMetrics:
             "rerankd_ledger_refused",
             "Requests that were refused because the ledger could not take them.",
             value=self._refused,
+        )
+        yield CounterMetricFamily(
+            "rerankd_store_looks_failed",
+            "Looks for changed keys that failed; those read before stay in force.",
+            value=self._looks_failed(),
         )
         yield GaugeMetricFamily(
             "rerankd_ledger_backlog_bytes", "Lines that wait for the database.", value=backlog

@@ -34,6 +34,7 @@ from rerankd.settings.schema import Settings
 from rerankd.telemetry.metrics import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import networks
+from rerankd.web.exposure import check_places
 from rerankd.web.front import Front
 from rerankd.web.state import State
 
@@ -156,5 +157,7 @@ def make_state(
     )
     if accounts is not None:
         state.router.books = accounts.books
+        accounts.follow_keys(state.use_stored)
     state.use_keys(keys_of(settings))
+    check_places(state.keys, state.keys.file)
     return state

@@ -23,7 +23,7 @@ from rerankd.settings.reference import dotted, without_secrets
 from rerankd.settings.schema import KeySettings, Settings
 from rerankd.telemetry.logs import log_event, log_refusal
 from rerankd.web.assemble import gateway_of, keys_of, plan_of
-from rerankd.web.exposure import check_exposure
+from rerankd.web.exposure import check_exposure, check_places
 from rerankd.web.state import State
 
 _AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
@@ -128,12 +128,15 @@ class Reloader:
                 f"{found.file} has no settings any more: it is empty, or was read while it was "
                 "being written. To run without it, start the server again."
             )
-        if not self._state.keys.is_open and not found.settings.keys:
+        ring = self._state.keys
+        if not ring.is_open and not ring.has_stored and not found.settings.keys:
             raise StartError(
                 "In the new settings no API key is configured, and the server has "
-                f"{len(self._state.keys)} now: it would be open. {_TO_OPEN}."
+                f"{len(ring)} now: it would be open. {_TO_OPEN}."
             )
-        for sentence in check_exposure(self._running.server.host, found.settings.keys):
+        check_places(ring, keys_of(found.settings))
+        host, keys = self._running.server.host, found.settings.keys
+        for sentence in check_exposure(host, keys, has_stored=ring.has_stored):
             log_refusal("short keys", sentence)
         self._had_file = found.file_has_settings
         return found.settings

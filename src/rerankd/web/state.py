@@ -69,6 +69,7 @@ class State:
         """
         if self.accounts is not None:
             await asyncio.to_thread(self.accounts.start)
+            self.accounts.watch.start(asyncio.get_running_loop().call_soon_threadsafe)
         await self.backend.start(wanted)
 
     async def close(self) -> None:
