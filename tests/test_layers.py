@@ -60,7 +60,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("service", "engines"): {"scheduler"},
     ("service", "media"): {"pipeline"},
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
-    ("store", "accounts"): {"accounts", "budgets", "money", "prices"},
+    ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
     ("store", "settings"): {"accounts"},
     ("web", "store"): {"assemble", "state"},
     ("web", "gateway"): {"assemble", "endpoints", "model_list", "reload", "state"},

@@ -203,6 +203,8 @@ def _try(attempt: Attempt) -> AttemptRow:
         error="" if attempt.outcome == "ok" else attempt.outcome,
         took_us=attempt.took_us,
         tokens=attempt.tokens,
+        input_tokens=attempt.input_tokens,
+        searches=attempt.searches,
         cost_id=None if attempt.cost is None else attempt.cost.id,
         cost_nano=attempt.cost_nano,
         maybe_billed_nano=attempt.maybe_billed_nano,
