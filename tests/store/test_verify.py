@@ -16,7 +16,7 @@ from rerankd.store.retention import remove_before
 from rerankd.store.rows import AttemptRow, UsageRow
 from rerankd.store.tables import attempt, journal_offset, price, usage, usage_hour
 from rerankd.store.transfer import HOUR_US, drain
-from rerankd.store.usage import Asked, Width, all_rows, rows, summary, sums
+from rerankd.store.usage import UsageQuery, Width, all_rows, rows, summary, sums
 from rerankd.store.verify import verify
 
 # 2 per 1 M tokens, 3 per 1000 searches: in 10^-9
@@ -153,7 +153,7 @@ def test_rows_go_when_they_are_old_and_verified_and_hours_stay(
     assert verdict.problems == []
     assert (verdict.rows, verdict.hours) == (21, 7)
     with filled.read() as connection:
-        (total,) = sums(connection, Asked(), ())
+        (total,) = sums(connection, UsageQuery(), ())
         assert total["requests"] == 30
         assert connection.execute(sa.select(sa.func.count()).select_from(attempt)).scalar() == 14
     assert remove_before(filled, 4 * HOUR_US + 17).hours == 0
@@ -176,23 +176,24 @@ def test_pages_of_rows_are_all_rows_once(filled: Database) -> None:
     seen: list[str] = []
     after = None
     with filled.read() as connection:
-        while page := rows(connection, Asked(), limit=7, after=after):
+        while page := rows(connection, UsageQuery(), limit=7, after=after):
             seen += [row["request_id"] for row in page]
             after = (page[-1]["at_us"], page[-1]["entry"])
-        assert len(rows(connection, Asked(key_name="b"), limit=100)) == 10
-        assert len(rows(connection, Asked(request_id="r3-1"), limit=100)) == 1
+        assert len(rows(connection, UsageQuery(key_name="b"), limit=100)) == 10
+        assert len(rows(connection, UsageQuery(request_id="r3-1"), limit=100)) == 1
         assert (
-            len(rows(connection, Asked(since_us=2 * HOUR_US, until_us=3 * HOUR_US), limit=9)) == 3
+            len(rows(connection, UsageQuery(since_us=2 * HOUR_US, until_us=3 * HOUR_US), limit=9))
+            == 3
         )
     assert seen == sorted(seen, key=lambda r: [-int(part) for part in r[1:].split("-")])
     assert len(seen) == 30
-    assert [row["request_id"] for row in all_rows(filled, Asked())] == seen[::-1]
+    assert [row["request_id"] for row in all_rows(filled, UsageQuery())] == seen[::-1]
 
 
 @pytest.mark.parametrize("since", [0, 1])
 def test_sums_are_those_of_the_rows_from_hours_and_from_rows(filled: Database, since: int) -> None:
     with filled.read() as connection:
-        found = sums(connection, Asked(since_us=since), ["key", "model", "status"])
+        found = sums(connection, UsageQuery(since_us=since), ["key", "model", "status"])
         assert [
             (row["key_name"], row["model"], row["status_class"], row["requests"]) for row in found
         ] == [("a", "m", 2, 10), ("a", "m", 5, 10), ("b", "m", 2, 10)]
@@ -201,16 +202,18 @@ def test_sums_are_those_of_the_rows_from_hours_and_from_rows(filled: Database, s
             0,
             10 * ROW.charge_nano,
         ]
-        by_time = sums(connection, Asked(since_us=since), ["hour", "team", "route", "upstream"])
+        by_time = sums(
+            connection, UsageQuery(since_us=since), ["hour", "team", "route", "upstream"]
+        )
         assert sum(row["requests"] for row in by_time) == 30
         assert {row["team"] for row in by_time} == {""}
-        (day,) = sums(connection, Asked(since_us=since), ["day", "dialect"])
+        (day,) = sums(connection, UsageQuery(since_us=since), ["day", "dialect"])
         assert (day["day_us"], day["documents"], day["input_tokens"]) == (0, 210, 3000)
 
 
 @pytest.mark.parametrize("width", ["1m", "1h", "1d"])
 def test_a_summary_has_the_form_of_openai_and_pages(filled: Database, width: Width) -> None:
-    asked = Asked(since_us=HOUR_US, until_us=11 * HOUR_US)
+    asked = UsageQuery(since_us=HOUR_US, until_us=11 * HOUR_US)
     requests, page, pages = 0, None, 0
     with filled.read() as connection:
         while True:

@@ -29,7 +29,7 @@ NewApi = Annotated[bool, Parameter(name="--new-api", negative=(), help="An expor
 LiteLlm = Annotated[bool, Parameter(name="--litellm", negative=(), help="One of LiteLLM.")]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class ImportOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one row."""
 
     label: str
@@ -112,7 +112,7 @@ def _text(file: Path) -> str:
 
 def _outcomes(
     found: Sequence[Found], repo: KeyRepo, teams: TeamRepo, taken: set[str], team: str | None
-) -> Iterator[Outcome]:
+) -> Iterator[ImportOutcome]:
     """Put all into the store, some at a time; one for each."""
     for first in range(0, len(found), _AT_ONCE):
         some = [_checked(each, team) for each in found[first : first + _AT_ONCE]]
@@ -125,10 +125,10 @@ def _outcomes(
             name = None if each.fields is None else next(names)
             if name is None:
                 why = each.refused or "this very key is in the store already"
-                yield Outcome(label=each.label, name=None, why=why, not_taken=())
+                yield ImportOutcome(label=each.label, name=None, why=why, not_taken=())
             else:
                 budget = (f"its budget of {each.budget}",) if each.budget else ()
-                yield Outcome(
+                yield ImportOutcome(
                     label=each.label, name=name, why=None, not_taken=(*each.lost, *budget)
                 )
 
@@ -155,7 +155,7 @@ def _make_team(teams: TeamRepo, name: str) -> None:
         teams.create(TeamFields(name=name))
 
 
-def _print(outcomes: Iterable[Outcome]) -> None:
+def _print(outcomes: Iterable[ImportOutcome]) -> None:
     """What was taken over, what was not, and what of it has no place here."""
     outcomes = list(outcomes)
     good = [each for each in outcomes if each.name is not None]

@@ -13,7 +13,7 @@ from rerankd.cli.stored import (
     NONE,
     Config,
     Json,
-    Limits,
+    LimitFlags,
     Store,
     opened,
     print_json,
@@ -69,7 +69,7 @@ def create(  # noqa: PLR0913 - one for each flag
     config: Config = None,
 ) -> None:
     """Make a key and print it, this once: only its SHA-256 is kept."""
-    limits = Limits(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
+    limits = LimitFlags(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
     given = _given(limits, team, networks, role_of(role, admin=admin), expires, note, tags)
     with opened(store, config) as found:
         if name in {key.name for key in found.settings.keys}:
@@ -101,7 +101,7 @@ def edit(  # noqa: PLR0913 - one for each flag
     config: Config = None,
 ) -> None:
     """Change what is given; the rest stays. "none" takes a limit away."""
-    limits = Limits(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
+    limits = LimitFlags(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
     given = _given(limits, team, networks, role, expires, note, tags)
     given |= {"name": rename} if rename is not None else {}
     if not given:
@@ -206,7 +206,7 @@ def revoke(name: str, /, *, json: Json = False, store: Store = None, config: Con
 
 
 def _given(  # noqa: PLR0913, PLR0917 - one for each flag
-    limits: Limits,
+    limits: LimitFlags,
     team: str | None,
     networks: list[str] | None,
     role: Role | None,

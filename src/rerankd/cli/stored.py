@@ -69,7 +69,7 @@ def opened(store: str | None, config: Path | None) -> Generator[Opened]:
         database.close()
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class LimitFlags(msgspec.Struct, frozen=True, kw_only=True):
     """As they are written at flags."""
 
     models: list[str] | None = None

@@ -8,7 +8,16 @@ from cyclopts import Parameter
 
 from rerankd.access.fields import TeamFields
 from rerankd.cli.keys import Limit, Models
-from rerankd.cli.stored import Config, Json, Limits, Store, opened, print_json, shown_limits, table
+from rerankd.cli.stored import (
+    Config,
+    Json,
+    LimitFlags,
+    Store,
+    opened,
+    print_json,
+    shown_limits,
+    table,
+)
 from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.store.teams import TeamRepo, TeamRow
@@ -32,7 +41,7 @@ def create(  # noqa: PLR0913 - one for each flag
     config: Config = None,
 ) -> None:
     """Make a team. Its limits hold for its keys together, beside their own."""
-    limits = Limits(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
+    limits = LimitFlags(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
     fields = TeamFields(name=name, note=note, **limits.given())
     with opened(store, config) as found:
         repo = TeamRepo(found.database)
@@ -56,7 +65,7 @@ def edit(  # noqa: PLR0913 - one for each flag
     config: Config = None,
 ) -> None:
     """Change what is given; the rest stays. "none" takes a limit away."""
-    limits = Limits(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
+    limits = LimitFlags(models=models, rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, in_flight=in_flight)
     given: dict[str, Any] = limits.given()
     given |= {"note": note} if note is not None else {}
     given |= {"name": rename} if rename is not None else {}

@@ -44,7 +44,7 @@ _VARIABLE: Final = "os.environ/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ImportedTarget:
     """One upstream that answers for a name."""
 
     served: str  # the name that callers ask for
@@ -63,13 +63,13 @@ class Target:
 class Read:
     """What was found in an export."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[ImportedTarget, ...]
     lost: tuple[str, ...]  # sentences: what has no place here
 
 
 def of_new_api(rows: Iterable[Row]) -> Read:
     """Channels: `GET /api/channel/`, or the table `channels`."""
-    targets: list[Target] = []
+    targets: list[ImportedTarget] = []
     lost: list[str] = []
     for row in rows:
         label = text_of(row.get("name")) or f"channel {text_of(row.get('id'))}"
@@ -89,7 +89,7 @@ def of_new_api(rows: Iterable[Row]) -> Read:
 
 def of_litellm(rows: Iterable[Row]) -> Read:
     """Entries of model_list: a configuration as JSON, `GET /model/info`, or the table of models."""
-    targets: list[Target] = []
+    targets: list[ImportedTarget] = []
     lost: list[str] = []
     for row in rows:
         label = text_of(row.get("model_name")) or "an entry without model_name"
@@ -110,7 +110,7 @@ def of_litellm(rows: Iterable[Row]) -> Read:
             written = text_of(params.get("api_key"))
             is_variable = written.startswith(_VARIABLE)
             targets.append(
-                Target(
+                ImportedTarget(
                     served=label,
                     upstream=name,
                     dialect=dialect,
@@ -127,8 +127,8 @@ def of_litellm(rows: Iterable[Row]) -> Read:
 
 def toml(read: Read) -> str:
     """The tables, to paste into a configuration file."""
-    upstreams: dict[str, Target] = {}
-    routes: dict[str, list[Target]] = {}
+    upstreams: dict[str, ImportedTarget] = {}
+    routes: dict[str, list[ImportedTarget]] = {}
     for target in read.targets:
         upstreams.setdefault(target.upstream, target)
         routes.setdefault(target.served, []).append(target)
@@ -148,7 +148,9 @@ def toml(read: Read) -> str:
     return "\n".join(lines)
 
 
-def _of_channel(row: Row, label: str, where: tuple[str, str], lost: list[str]) -> Iterator[Target]:
+def _of_channel(
+    row: Row, label: str, where: tuple[str, str], lost: list[str]
+) -> Iterator[ImportedTarget]:
     """The rerankers of one channel."""
     models = words(row.get("models"))
     mapping = _object(row.get("model_mapping"))
@@ -161,7 +163,7 @@ def _of_channel(row: Row, label: str, where: tuple[str, str], lost: list[str]) -
     lost += [f"{label}: {each}" for each in beside if text_of(row.get(each)) not in ("", "{}")]
     name = _name(label)
     for served in ranking:
-        yield Target(
+        yield ImportedTarget(
             served=served,
             upstream=name,
             dialect=where[0],
@@ -173,7 +175,7 @@ def _of_channel(row: Row, label: str, where: tuple[str, str], lost: list[str]) -
         )
 
 
-def _route(served: str, targets: list[Target]) -> Iterator[str]:
+def _route(served: str, targets: list[ImportedTarget]) -> Iterator[str]:
     """One route: by priority; by weight where all have the same."""
     ordered = sorted(targets, key=lambda target: -target.priority)
     is_drawn = len({t.priority for t in targets}) == 1 and len({t.weight for t in targets}) > 1

@@ -12,7 +12,7 @@ from rerankd.store.tables import attempt, journal_offset, meta, usage, usage_hou
 from rerankd.store.transfer import HOUR_US, insert_of
 from rerankd.store.verify import (
     RETAINED_FROM,
-    Verdict,
+    LedgerVerdict,
     journal_of_row,
     retained_from,
     terms_of,
@@ -22,7 +22,7 @@ from rerankd.store.verify import (
 _BUSY_S: Final = 1.0  # of one call: lines of the journal wait meanwhile
 
 
-def remove_before(database: Database, cutoff_us: int) -> Verdict:
+def remove_before(database: Database, cutoff_us: int) -> LedgerVerdict:
     """Remove the rows of whole hours before a time, for about a second.
 
     An hour that does not add up stays, and all after it.
@@ -33,7 +33,7 @@ def remove_before(database: Database, cutoff_us: int) -> Verdict:
     Raises:
         StoreAway: see there.
     """
-    verdict = Verdict()
+    verdict = LedgerVerdict()
     until = time.monotonic() + _BUSY_S
     while verdict.ok and time.monotonic() < until:
         if not _remove_hour(database, cutoff_us, verdict):
@@ -41,7 +41,7 @@ def remove_before(database: Database, cutoff_us: int) -> Verdict:
     return verdict
 
 
-def _remove_hour(database: Database, cutoff_us: int, verdict: Verdict) -> bool:
+def _remove_hour(database: Database, cutoff_us: int, verdict: LedgerVerdict) -> bool:
     """Verify and remove the oldest hour; False = there is none before the cutoff."""
     with database.write() as connection:
         begin = retained_from(connection)

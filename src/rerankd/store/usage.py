@@ -24,7 +24,7 @@ _PAGE: Final = 2000  # rows of one question of `all_rows`
 SUMS: Final = tuple(name for name in HOUR_SUMS if name not in TOOK)
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Of which rows; microseconds since 1970, `until_us` is not among them."""
 
     since_us: int = 0
@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows(
     connection: sa.Connection,
-    asked: Asked,
+    asked: UsageQuery,
     *,
     limit: int,
     after: tuple[int, str] | None = None,
@@ -71,7 +71,7 @@ def rows(
     return [{name: row[name] for name in ("entry", *COLUMNS)} for row in found]
 
 
-def all_rows(database: Database, asked: Asked) -> Generator[dict[str, Any]]:
+def all_rows(database: Database, asked: UsageQuery) -> Generator[dict[str, Any]]:
     """Every row by its time, the oldest first, in constant memory. Raises StoreAway."""
     after = None
     while True:
@@ -84,7 +84,7 @@ def all_rows(database: Database, asked: Asked) -> Generator[dict[str, Any]]:
 
 
 def sums(
-    connection: sa.Connection, asked: Asked, by: Sequence[By], *, width_us: int | None = None
+    connection: sa.Connection, asked: UsageQuery, by: Sequence[By], *, width_us: int | None = None
 ) -> list[dict[str, Any]]:
     """What rows add up to, by whatever is named; of whole hours from the hourly sums.
 
@@ -125,7 +125,7 @@ class Page(msgspec.Struct, frozen=True):
 
 def summary(  # noqa: PLR0913 - one for each parameter of the API
     connection: sa.Connection,
-    asked: Asked,
+    asked: UsageQuery,
     *,
     now_us: int,
     width: Width = "1d",
@@ -220,7 +220,7 @@ def _term(table: sa.Table, name: str) -> Any:
     return sa.func.coalesce(table.c[name], 0)
 
 
-def _where(table: sa.Table, at: Any, asked: Asked) -> list[Any]:
+def _where(table: sa.Table, at: Any, asked: UsageQuery) -> list[Any]:
     model = table.c.model if table is usage_hour else table.c.model_answered
     wanted = [at >= asked.since_us]
     if asked.until_us is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from rerankd.accounts.charge import Usage, charge
+from rerankd.accounts.charge import PricedUsage, charge
 from rerankd.accounts.price import Terms
 from rerankd.store.database import Database
 from rerankd.store.journal import SUFFIX
@@ -23,7 +23,7 @@ _TOLD: Final = 50  # problems that are named, the others are counted
 _CHUNK: Final = 2000
 
 
-class Verdict(msgspec.Struct, kw_only=True):
+class LedgerVerdict(msgspec.Struct, kw_only=True):
     """What was looked at, and what does not add up."""
 
     rows: int = 0
@@ -47,7 +47,7 @@ class Verdict(msgspec.Struct, kw_only=True):
             self.more_problems += 1
 
 
-def verify(database: Database, folder: Path | None) -> Verdict:
+def verify(database: Database, folder: Path | None) -> LedgerVerdict:
     """Look at everything, in one state of the store; a server may go on meanwhile.
 
     Args:
@@ -57,7 +57,7 @@ def verify(database: Database, folder: Path | None) -> Verdict:
     Raises:
         StoreAway: see there.
     """
-    verdict = Verdict()
+    verdict = LedgerVerdict()
     with database.read() as connection:
         terms = terms_of(connection)
         begin = retained_from(connection)
@@ -74,7 +74,7 @@ def verify(database: Database, folder: Path | None) -> Verdict:
 
 
 def verify_hour(
-    connection: sa.Connection, hour: int, terms: Mapping[int, Terms], verdict: Verdict
+    connection: sa.Connection, hour: int, terms: Mapping[int, Terms], verdict: LedgerVerdict
 ) -> None:
     """Look at the rows of an hour, and at its sums."""
 
@@ -107,7 +107,7 @@ def problems_of(
         if row.price_id not in terms:
             yield f"its price {row.price_id} is not there."
             return
-        used = Usage(row.input_tokens or 0, row.searches, row.image_tokens)
+        used = PricedUsage(row.input_tokens or 0, row.searches, row.image_tokens)
         wanted = charge(terms[row.price_id], used)
     if row.charge_nano != wanted:
         yield f"it was charged {row.charge_nano}, by its price it is {wanted}."
@@ -117,7 +117,7 @@ def problems_of(
         if each["cost_id"] is not None and found is None:
             yield f"the cost {each['cost_id']} of attempt {each['n']} is not there."
             continue
-        used = Usage(each["input_tokens"], each["searches"])
+        used = PricedUsage(each["input_tokens"], each["searches"])
         by_price = charge(found, used) if found is not None else 0
         answered = not each["error"]
         if each["cost_nano"] != (by_price if answered else 0):
@@ -196,7 +196,7 @@ def journal_of_row() -> sa.ColumnElement[str]:
     return sa.func.substr(entry, sa.literal_column("1"), sa.func.length(entry) - place)
 
 
-def _journals(connection: sa.Connection, verdict: Verdict) -> dict[str, tuple[int, int]]:
+def _journals(connection: sa.Connection, verdict: LedgerVerdict) -> dict[str, tuple[int, int]]:
     """Compare what was drained with the rows; offset and lines by journal."""
     name = journal_of_row()
     total = sa.cast(sa.func.sum(usage.c.charge_nano), sa.BigInteger)
@@ -219,7 +219,7 @@ def _journals(connection: sa.Connection, verdict: Verdict) -> dict[str, tuple[in
     return offsets
 
 
-def _files(folder: Path, offsets: Mapping[str, tuple[int, int]], verdict: Verdict) -> None:
+def _files(folder: Path, offsets: Mapping[str, tuple[int, int]], verdict: LedgerVerdict) -> None:
     """Compare journals that are still there with what was read of them."""
     for file in sorted(folder.glob(f"*{UNREAD}")):
         verdict.say(f"{file} holds lines that became no rows.")
