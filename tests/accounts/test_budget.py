@@ -158,6 +158,19 @@ def test_the_sums_of_the_ledger_and_what_it_has_not_read_yet_are_counted_once() 
     assert made.undrained == 0
 
 
+def test_a_line_that_a_recount_has_seen_is_not_counted_again() -> None:
+    made = budgets(budget(1, KEY, 100))
+    held = made.reserve([KEY], 0)
+    held.change(Amounts(requests=1))
+    made.recount({Ref(1): (0, 5)}, 10)  # its line 10 is in the sums already
+    held.spend(10)
+    assert left(made) == [95]
+    held = made.reserve([KEY], 0)
+    held.change(Amounts(requests=1))
+    held.spend(11)
+    assert left(made) == [94]
+
+
 def test_who_wants_to_know_is_told_once_at_80_and_at_100_percent() -> None:
     told: list[Level] = []
     made = Budgets(keep_us=0, tell=told.append)

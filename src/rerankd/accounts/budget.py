@@ -126,6 +126,7 @@ class _Meter:
     place: int  # of its unit in Amounts
     counts: dict[int, _Count] = field(default_factory=dict[int, _Count])
     newest: _Count | None = None
+    line: int = -1  # the last one of the journal that was recounted
 
     def count(self, at_us: int, keep_us: int) -> _Count:
         """The window of a moment; those that no request can be in any more are forgotten."""
@@ -199,6 +200,7 @@ class Budgets:
             if (found := sums.get(meter.budget.ref)) is None:
                 continue
             count = meter.count(found[0], self._keep_us)
+            meter.line = line
             count.spent = found[1] + sum(
                 each.amounts[meter.place]
                 for each in self._undrained
@@ -233,6 +235,8 @@ class Budgets:
             self.drained(spending.line - self.backlog())
         for owner in spending.owners:
             for meter in self._meters.get(owner, ()):
+                if spending.line <= meter.line:  # a recount came between the line and this
+                    continue
                 count = meter.count(spending.at_us, self._keep_us)
                 before, amount = count.spent, meter.budget.amount
                 count.spent += spending.amounts[meter.place]
