@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
-        *("access", "core", "dialects", "gateway", "media", "models", "service"),
+        *("access", "accounts", "core", "dialects", "gateway", "media", "models", "service"),
         *("settings", "store", "telemetry", "rerankd"),
     },
     "cli": {

@@ -92,6 +92,18 @@ teams.command("rerankd.cli.teams:show", help="Show a team.")
 teams.command("rerankd.cli.teams:edit", help='Change what is given; "none" takes a limit away.')
 teams.command("rerankd.cli.teams:archive", help="Refuse all keys of a team from now on.")
 app.command(teams)
+prices = App(name="prices", help="What callers pay, and what upstreams take: a history.")
+prices.command("rerankd.cli.prices:listed", name="list", help="List prices and costs.")
+prices.command("rerankd.cli.prices:add", help="Add a price, which follows those that there are.")
+app.command(prices)
+budgets = App(name="budgets", help="How much keys, teams and all together may use.")
+budgets.command("rerankd.cli.budgets:listed", name="list", help="List budgets and what is left.")
+budgets.command(
+    "rerankd.cli.budgets:assigned", name="set", help='Give a budget, as "20 USD/month".'
+)
+budgets.command("rerankd.cli.budgets:end", help="End a budget: nobody is refused by it any more.")
+budgets.command("rerankd.cli.budgets:top_up", name="top-up", help="Pay money in.")
+app.command(budgets)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from rerankd.settings.schema import Settings
 from rerankd.web.assemble import gateway_of, plan_of
 from rerankd.web.control import ServerReport, is_possible, running
 from rerankd.web.exposure import check_exposure
+from rerankd.web.prices import written_prices
 from rerankd.web.reload import needs_restart, unserved
 
 _KEYS_MISSING = 3  # status of --check --without-keys
@@ -75,6 +76,7 @@ def _check(file: Path, *, needs_keys: bool) -> None:
     settings = load(file, os.environ, {}).settings
     wanted = plan_of(settings)
     gateway = gateway_of(settings, wanted, needs_keys=needs_keys)
+    written_prices(settings)
     routes = gateway.routes
     sentences = (
         *gateway.missing(),

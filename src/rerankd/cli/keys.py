@@ -62,6 +62,7 @@ def create(  # noqa: PLR0913 - one for each flag
     role: Role | None = None,
     admin: Admin = False,
     expires: Expires = None,
+    budget: Budgets = None,
     note: str | None = None,
     tags: Tags = None,
     json: Json = False,

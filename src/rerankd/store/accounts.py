@@ -10,6 +10,7 @@ from typing import Final
 from rerankd.access.keys import Key
 from rerankd.accounts.account import Account, Attempt, Books, Entry
 from rerankd.accounts.budget import Budgets
+from rerankd.accounts.price import Price
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.settings.schema_accounts import StoreSettings
 from rerankd.store.database import Database, StoreAway, open_database
@@ -18,6 +19,7 @@ from rerankd.store.key_feed import KeyFeed
 from rerankd.store.keys import KeyRepo
 from rerankd.store.ledger import Ledger
 from rerankd.store.migrate import migrate
+from rerankd.store.money import Money
 from rerankd.store.owner import claim
 from rerankd.store.rows import AttemptRow, UsageRow
 from rerankd.store.watch import Watch
@@ -40,15 +42,38 @@ class AccountStore:
         self.books = Books(Budgets(keep_us=_KEEP_US), currency=settings.currency)
         self.watch = Watch(database, poll_s=settings.poll_s)
         self.metrics = LedgerMetrics(ledger.facts, lambda: self.watch.failures)
+        self.money = Money(database, ledger.journal, self.books)
+        self.written: Sequence[tuple[str, Price]] = ()  # prices of the settings, and where
         self._takes = True  # whether the last row could be kept
 
     def start(self) -> None:
-        """Bring what earlier servers left into the database, and go on in the background.
+        """Bring what earlier servers left into the database, then count what is spent.
 
         Raises:
-            StartError: the database is away.
+            StartError: the database is away, or has other prices than the settings.
         """
         self.ledger.start()
+        try:
+            self.money.prices.adopt(self.written)
+            self.money.load()
+            self.watch.readers.append(self.money.read)
+        except StoreAway as error:
+            raise StartError(
+                f"[store] url: prices and budgets cannot be read from {self.database.shown} now: "
+                f"{error}"
+            ) from None
+
+    def adopt(self, written: Sequence[tuple[str, Price]]) -> None:
+        """Write prices of new settings into the history; in force when the store is next read.
+
+        Raises:
+            StartError: they would change it, or the database is away.
+        """
+        try:
+            self.money.prices.adopt(written)
+        except StoreAway as error:
+            raise StartError(f"{self.database.shown} cannot be used now: {error}") from None
+        self.written = written
 
     async def record(
         self, record: RequestRecord, key: Key, at_us: int, account: Account | None

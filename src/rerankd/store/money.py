@@ -79,9 +79,9 @@ class Money:
         except BaseException:
             held.is_pinned = False
             raise
-        self._seen, self._known = seen, frozenset(budgets)
 
         def apply() -> None:
+            self._seen, self._known = seen, frozenset(budgets)  # else it is read again
             self._books.prices = PriceList(prices)
             held.use(budgets)
             held.recount(sums, line)

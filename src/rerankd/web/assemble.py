@@ -36,6 +36,7 @@ from rerankd.web.body import InflightBytes
 from rerankd.web.client import networks
 from rerankd.web.exposure import check_places
 from rerankd.web.front import Front
+from rerankd.web.prices import costs_of, written_prices
 from rerankd.web.state import State
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def make_state(
     rates = RateLimits()
     random = Random()
     shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)
+    prices = written_prices(settings)
     accounts = store_of(settings)
     if accounts is not None:
         metrics.use_ledger(accounts.metrics)
@@ -158,6 +160,8 @@ def make_state(
     if accounts is not None:
         state.router.books = accounts.books
         accounts.follow_keys(state.use_stored)
+        accounts.written = prices
+    state.use_costs(costs_of(prices))
     state.use_keys(keys_of(settings))
     check_places(state.keys, state.keys.file)
     return state

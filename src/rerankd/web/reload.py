@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from rerankd.access.keys import Key
+from rerankd.accounts.price import Price
 from rerankd.core.errors import StartError
 from rerankd.gateway.plan import GatewayPlan
 from rerankd.models.cause import explained
@@ -24,6 +25,7 @@ from rerankd.settings.schema import KeySettings, Settings
 from rerankd.telemetry.logs import log_event, log_refusal
 from rerankd.web.assemble import gateway_of, keys_of, plan_of
 from rerankd.web.exposure import check_exposure, check_places
+from rerankd.web.prices import costs_of, written_prices
 from rerankd.web.state import State
 
 _AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
@@ -156,7 +158,9 @@ class Reloader:
         backend = self._state.backend
         try:
             with explained("The new models"):
-                wanted, routes = await asyncio.to_thread(_plans, settings)
+                wanted, routes, prices = await asyncio.to_thread(_plans, settings, self._started)
+                if (accounts := self._state.accounts) is not None:
+                    await asyncio.to_thread(accounts.adopt, prices)
                 await backend.swap(wanted)
         except StartError as error:
             log_refusal(
@@ -168,6 +172,7 @@ class Reloader:
             )
         else:
             self._state.use_routes(routes)
+            self._state.use_costs(costs_of(prices))
             for sentence in routes.warnings():
                 log_refusal("a target of another space", sentence)
             self._running = msgspec.structs.replace(
@@ -177,6 +182,8 @@ class Reloader:
                 model=settings.model,
                 upstream=settings.upstream,
                 route=settings.route,
+                price=settings.price,
+                cost=settings.cost,
             )
             log_event(
                 "reloaded",
@@ -191,10 +198,13 @@ class Reloader:
             log_refusal("a key names a model that nobody serves", sentence)
 
 
-def _plans(settings: Settings) -> tuple[ServingPlan, GatewayPlan]:
-    """Models and routes. Raises StartError."""
+def _plans(
+    settings: Settings, started: Settings
+) -> tuple[ServingPlan, GatewayPlan, tuple[tuple[str, Price], ...]]:
+    """Models, routes, and prices for the store of the start. Raises StartError."""
     wanted = plan_of(settings)
-    return wanted, gateway_of(settings, wanted)
+    prices = written_prices(msgspec.structs.replace(settings, store=started.store))
+    return wanted, gateway_of(settings, wanted), prices
 
 
 def _differences(before: dict[str, Key], after: dict[str, Key]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rerankd.access.keys import Key, Network
 from rerankd.access.rates import RateLimits
 from rerankd.access.ring import KeyRing
 from rerankd.access.wrong_keys import WrongKeys
+from rerankd.accounts.price import PriceList
 from rerankd.core.errors import StartError
 from rerankd.dialects.wire import Options
 from rerankd.gateway.fleet import Fleet
@@ -60,6 +61,11 @@ class State:
         self.fleet.use(plan)
         self.switch.doors.upstreams = self.fleet.upstreams
         self.router.routes = plan.routes
+
+    def use_costs(self, written: PriceList) -> None:
+        """Ask who costs least by what the settings say; with a store, by its history."""
+        accounts, doors = self.accounts, self.switch.doors
+        doors.prices = lambda: written if accounts is None else accounts.books.prices
 
     async def start(self, wanted: ServingPlan) -> None:
         """Load what ships inside; with a store, bring what earlier servers left into it.
