@@ -35,8 +35,8 @@ ALLOWED: dict[str, set[str]] = {
         *("settings", "store", "telemetry", "rerankd"),
     },
     "cli": {
-        *("access", "core", "dialects", "engines", "gateway", "imports", "measure", "models"),
-        *("service", "store", "web", "settings", "extras", "rerankd"),
+        *("access", "accounts", "core", "dialects", "engines", "gateway", "imports"),
+        *("measure", "models", "service", "store", "web", "settings", "extras", "rerankd"),
     },
     "public": {"core", "service"},
     "__init__": {"public"},

@@ -120,7 +120,7 @@ async def test_what_fails_and_what_is_wrong_costs_nothing(store_url: str, tmp_pa
             assert (await client.post("/v1/rerank", json=said, headers=GOOD)).status_code == 400
         answer = await client.post("/v1/rerank", json=body("q", ["a"]), headers=GOOD)
         assert answer.status_code == 200
-    assert [charge for _, charge, _ in charges(store_url)] == [0, 0, 50]
+    assert [charge for _, charge, _ in charges(store_url)] == [0, 0, 30]
 
 
 async def test_a_price_that_was_changed_in_the_file_stops_the_start(

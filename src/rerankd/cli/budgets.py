@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from rerankd.accounts.budget import EVERYBODY, Budget, Owner
 from rerankd.accounts.refusal import amount_of
-from rerankd.accounts.written import WrittenBudget, amount_nano, budget_of
+from rerankd.accounts.written import amount_nano, budget_of
 from rerankd.cli.stored import Config, Json, Opened, Store, opened, print_json, say, table
 from rerankd.cli.terminal import console
 from rerankd.core.errors import InvalidRequest
@@ -157,11 +157,6 @@ def top_up(  # noqa: PLR0913 - one for each flag
         print_json(values | {"paid_in": shown(paid_in), "balance": shown(paid_in - used)})
     else:
         say(f"Payment {row.id}; the balance is {shown(paid_in - used)} {currency}.")
-
-
-def checked(written: Sequence[str], currency: str) -> list[WrittenBudget]:
-    """Budgets as they are written at `--budget`. Raises InvalidRequest."""
-    return [budget_of(each, currency) for each in written]
 
 
 def _owner(found: Opened, key: str | None, team: str | None, *, everybody: bool) -> Owner:

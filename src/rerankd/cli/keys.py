@@ -9,6 +9,8 @@ from cyclopts import Parameter
 
 from rerankd.access.fields import KeyFields
 from rerankd.access.keys import Role
+from rerankd.accounts.budget import Owner
+from rerankd.accounts.written import budget_of
 from rerankd.cli.stored import (
     NONE,
     Config,
@@ -27,6 +29,7 @@ from rerankd.cli.stored import (
 from rerankd.cli.terminal import console
 from rerankd.core.errors import StartError
 from rerankd.settings.schema import KeySettings, Settings
+from rerankd.store.budgets import BudgetRepo
 from rerankd.store.key_rows import KeyRow, State
 from rerankd.store.keys import PAGE, KeyRepo, Wanted
 from rerankd.store.times import shown_time, span_s
@@ -39,6 +42,10 @@ Limit = Annotated[str | None, Parameter(help="At most so many; none = no limit."
 Networks = Annotated[
     list[str] | None,
     Parameter(negative=(), help="Addresses and networks it may come from; none = all."),
+]
+Budgets = Annotated[
+    list[str] | None,
+    Parameter(negative=(), help="How much it may use: '20 USD/month', '1000 requests/day'."),
 ]
 Tags = Annotated[list[str] | None, Parameter(negative=(), help="For your own order.")]
 Expires = Annotated[
@@ -75,8 +82,13 @@ def create(  # noqa: PLR0913 - one for each flag
     with opened(store, config) as found:
         if name in {key.name for key in found.settings.keys}:
             raise StartError(f"The settings have a key {name!r} already: choose another name.")
+        currency = found.settings.store.currency
+        wanted = [budget_of(each, currency) for each in budget or ()]
         repo = KeyRepo(found.database)
-        row, text = repo.create(KeyFields(name=name, **given))
+        with found.database.together():  # no key without its budgets
+            row, text = repo.create(KeyFields(name=name, **given))
+            for each in wanted:
+                BudgetRepo(found.database).set(Owner("key", row.id), each)
         _print_new(repo, row, text, json=json)
 
 
