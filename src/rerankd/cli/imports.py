@@ -11,12 +11,15 @@ import msgspec
 from cyclopts import Parameter
 
 from rerankd.access.fields import TeamFields
-from rerankd.cli.stored import Config, Json, Store, opened, print_json
+from rerankd.accounts.budget import Owner
+from rerankd.accounts.written import budget_of
+from rerankd.cli.stored import Config, Json, Opened, Store, opened, print_json
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.imports import hashes, litellm, new_api
 from rerankd.imports.keys import Found
 from rerankd.imports.rows import Row, rows
 from rerankd.imports.upstreams import of_litellm, of_new_api, toml
+from rerankd.store.budgets import BudgetRepo
 from rerankd.store.errors import NotFound
 from rerankd.store.keys import KeyRepo, MadeElsewhere
 from rerankd.store.teams import TeamRepo
@@ -65,8 +68,8 @@ def keys(  # noqa: PLR0913 - one for each flag
     found = [reads(row) for row in rows(_text(file), str(file))]
     with opened(store, config) as where:
         taken = {key.name for key in where.settings.keys}
-        repo, teams = KeyRepo(where.database), TeamRepo(where.database)
-        outcomes = list(_outcomes(found, repo, teams, taken, team))
+        takes = _Takes(where, taken)
+        outcomes = list(takes.all([_checked(each, team) for each in found]))
     if json:
         print_json(outcomes)
     else:
@@ -110,27 +113,55 @@ def _text(file: Path) -> str:
         raise StartError(f"{file} is not UTF-8.") from None
 
 
-def _outcomes(
-    found: Sequence[Found], repo: KeyRepo, teams: TeamRepo, taken: set[str], team: str | None
-) -> Iterator[ImportOutcome]:
-    """Put all into the store, some at a time; one for each."""
-    for first in range(0, len(found), _AT_ONCE):
-        some = [_checked(each, team) for each in found[first : first + _AT_ONCE]]
-        good = [each.fields for each in some if each.fields is not None]
-        for name in sorted({each.team for each in good if isinstance(each.team, str)}):
-            _make_team(teams, name)
-        made = [MadeElsewhere(e.fields, e.digests) for e in some if e.fields is not None]
-        names = iter(repo.take_over(made, taken))
-        for each in some:
-            name = None if each.fields is None else next(names)
-            if name is None:
+class _Takes:
+    """Puts keys into a store."""
+
+    def __init__(self, where: Opened, taken: set[str]) -> None:
+        """Nothing is taken over yet.
+
+        Args:
+            where: the store.
+            taken: names of other keys.
+        """
+        self._keys = KeyRepo(where.database)
+        self._teams = TeamRepo(where.database)
+        self._budgets = BudgetRepo(where.database)
+        self._currency = where.settings.store.currency
+        self._taken = taken
+
+    def all(self, found: Sequence[Found]) -> Iterator[ImportOutcome]:
+        """Some at a time; what became of each."""
+        for first in range(0, len(found), _AT_ONCE):
+            some = found[first : first + _AT_ONCE]
+            made = [MadeElsewhere(e.fields, e.digests) for e in some if e.fields is not None]
+            for name in sorted({e.fields.team for e in made if isinstance(e.fields.team, str)}):
+                self._make_team(name)
+            names = iter(self._keys.take_over(made, self._taken))
+            for each in some:
+                name = None if each.fields is None else next(names)
                 why = each.refused or "this very key is in the store already"
-                yield ImportOutcome(label=each.label, name=None, why=why, not_taken=())
-            else:
-                budget = (f"its budget of {each.budget}",) if each.budget else ()
+                lost = () if name is None else (*each.lost, *self._set_budget(each.budget, name))
                 yield ImportOutcome(
-                    label=each.label, name=name, why=None, not_taken=(*each.lost, *budget)
+                    label=each.label, name=name, why=None if name else why, not_taken=lost
                 )
+
+    def _make_team(self, name: str) -> None:
+        """A team that keys are in, if it is not there yet."""
+        try:
+            self._teams.get(name)
+        except NotFound:
+            self._teams.create(TeamFields(name=name))
+
+    def _set_budget(self, written: str, name: str) -> Iterator[str]:
+        """A key's budget; says so if it cannot be set."""
+        if not written:
+            return
+        try:
+            budget = budget_of(written, self._currency)
+        except InvalidRequest as error:
+            yield f"its budget of {written}: {error}"
+        else:
+            self._budgets.set(Owner("key", self._keys.get(name).id), budget)
 
 
 def _checked(found: Found, team: str | None) -> Found:
@@ -145,14 +176,6 @@ def _checked(found: Found, team: str | None) -> Found:
     except InvalidRequest as error:
         return replace(found, fields=None, refused=str(error).removesuffix("."))
     return replace(found, fields=fields)
-
-
-def _make_team(teams: TeamRepo, name: str) -> None:
-    """A team that keys are in, if it is not there yet."""
-    try:
-        teams.get(name)
-    except NotFound:
-        teams.create(TeamFields(name=name))
 
 
 def _print(outcomes: Iterable[ImportOutcome]) -> None:
