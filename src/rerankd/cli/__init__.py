@@ -104,6 +104,22 @@ budgets.command(
 budgets.command("rerankd.cli.budgets:end", help="End a budget: nobody is refused by it any more.")
 budgets.command("rerankd.cli.budgets:top_up", name="top-up", help="Pay money in.")
 app.command(budgets)
+app.command(
+    "rerankd.cli.usage:app",
+    name="usage",
+    help="Show what was used and what it costs, from the ledger of the store.",
+)
+store = App(name="store", help="The store: backup, tables.")
+store.command("rerankd.cli.store:backup", help="Copy a store of SQLite, while servers use it.")
+store.command(
+    "rerankd.cli.store:migrate",
+    help="Bring the tables to this version; a file of SQLite is copied before.",
+)
+store.command(
+    "rerankd.cli.store:check",
+    help="Say which tables the store has, and whether it can be used; status 1 when not.",
+)
+app.command(store)
 
 
 def main() -> None:

@@ -51,13 +51,7 @@ def opened(store: str | None, config: Path | None) -> Generator[Opened]:
         StartError: there is none, it is away, or refuses what is asked.
     """
     settings = effective(config=config).settings
-    url = store or settings.store.url
-    if url is None:
-        raise StartError(
-            "No store: name one with --store sqlite:////path/to/rerankd.db, in RERANKD_STORE_URL "
-            "or as [store] url in the file of --config."
-        )
-    database = open_database(url)
+    database = open_database(_url(store, settings))
     try:
         migrate(database)
         yield Opened(database, settings)
@@ -67,6 +61,21 @@ def opened(store: str | None, config: Path | None) -> Generator[Opened]:
         raise StartError(str(error)) from None
     finally:
         database.close()
+
+
+def url_of(store: str | None, config: Path | None) -> str:
+    """The URL of the store, that of the settings if None was given. Raises StartError."""
+    return _url(store, effective(config=config).settings)
+
+
+def _url(store: str | None, settings: Settings) -> str:
+    url = store or settings.store.url
+    if url is None:
+        raise StartError(
+            "No store: name one with --store sqlite:////path/to/rerankd.db, in RERANKD_STORE_URL "
+            "or as [store] url in the file of --config."
+        )
+    return url
 
 
 class LimitFlags(msgspec.Struct, frozen=True, kw_only=True):

@@ -150,7 +150,7 @@ def open_store(settings: StoreSettings) -> AccountStore:
     if settings.url is None:
         raise LookupError("[store] url")
     database = open_database(settings.url)
-    folder = journal_folder(settings, database)
+    folder = journal_folder(settings.journal, database)
     try:
         migrate(database)
         claim(folder, database)
@@ -162,10 +162,10 @@ def open_store(settings: StoreSettings) -> AccountStore:
     return AccountStore(settings, database, ledger)
 
 
-def journal_folder(settings: StoreSettings, database: Database) -> Path:
-    """Where the journal is. Raises StartError: nobody said."""
-    if settings.journal is not None:
-        return Path(settings.journal).absolute()
+def journal_folder(written: str | None, database: Database) -> Path:
+    """Where the journal is; written: in the settings. Raises StartError: nobody said."""
+    if written is not None:
+        return Path(written).absolute()
     if database.file is None:
         raise StartError(
             "[store] journal: with PostgreSQL, name a folder on a local disk of this machine that "
