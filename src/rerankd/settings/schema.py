@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
-from rerankd.settings.schema_accounts import StoreSettings
+from rerankd.settings.schema_accounts import AdminSettings, StoreSettings
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
 
 
@@ -334,6 +334,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     media: MediaSettings = MediaSettings()
     store: StoreSettings = StoreSettings()
+    admin: AdminSettings = AdminSettings()
     models: Annotated[
         tuple[str, ...],
         Meta(

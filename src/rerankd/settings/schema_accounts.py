@@ -58,3 +58,15 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: Annotated[
         str, Meta(min_length=1, max_length=12, description="Of all prices and budgets.")
     ] = "USD"
+
+
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The admin API, which a server with a store has."""
+
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names under which the admin API may be called, beside localhost and the "
+            "address that the server listens on; a browser that comes by another is refused."
+        ),
+    ] = ()

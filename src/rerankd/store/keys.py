@@ -181,6 +181,21 @@ class KeyRepo:
             _check_version(found, version)
             return _changed(connection, found, change, revoked_us=self.now_us)
 
+    def administrators(self) -> int:
+        """How many keys are good now that may administer."""
+        ends = api_key.c.expires_us
+        asked = sa.select(sa.func.count()).select_from(
+            api_key.outerjoin(team, team.c.id == api_key.c.team_id)
+        )
+        asked = asked.where(
+            api_key.c.role == "admin",
+            api_key.c.revoked_us.is_(None),
+            sa.or_(ends.is_(None), ends > self.now_us),
+            team.c.archived_us.is_(None),
+        )
+        with self._database.read() as connection:
+            return connection.execute(asked).scalar_one()
+
     def changed_since(self, number: int) -> Changed:
         """What a server does not know yet; 0 = everything."""
         which = api_key.c.change > number

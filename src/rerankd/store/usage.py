@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from rerankd.core.errors import InvalidRequest
 from rerankd.store.database import Database
 from rerankd.store.rows import COLUMNS
-from rerankd.store.tables import HOUR_SUMS, TOOK, team, usage, usage_hour
+from rerankd.store.tables import HOUR_SUMS, TOOK, attempt, team, usage, usage_hour
 from rerankd.store.transfer import HOUR_US
 
 By = Literal["key", "team", "model", "route", "upstream", "dialect", "status", "hour", "day"]
@@ -22,6 +22,11 @@ WIDTHS_US: Final[dict[Width, int]] = {"1m": 60_000_000, "1h": HOUR_US, "1d": 24 
 _BUCKETS: Final[dict[Width, tuple[int, int]]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 _PAGE: Final = 2000  # rows of one question of `all_rows`
 SUMS: Final = tuple(name for name in HOUR_SUMS if name not in TOOK)
+MOST_SUMS: Final = 20_000  # rows of one page of buckets
+
+
+class TooManySums(Exception):
+    """A page of buckets would have more than MOST_SUMS rows."""
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +34,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     since_us: int = 0
     until_us: int | None = None
-    key_id: int | None = None
+    key_id: int | None = None  # 0: of the settings, or none
     key_name: str | None = None
     team_id: int | None = None
     model: str | None = None
@@ -71,6 +76,12 @@ def rows(
     return [{name: row[name] for name in ("entry", *COLUMNS)} for row in found]
 
 
+def attempts_of(connection: sa.Connection, entry: str) -> list[dict[str, Any]]:
+    """The targets that were asked for a row, in order."""
+    asked = sa.select(attempt).where(attempt.c.entry == entry).order_by(attempt.c.n)
+    return [dict(each) for each in connection.execute(asked).mappings()]
+
+
 def all_rows(database: Database, asked: UsageQuery) -> Generator[dict[str, Any]]:
     """Every row by its time, the oldest first, in constant memory. Raises StoreAway."""
     after = None
@@ -93,6 +104,9 @@ def sums(
         asked: of which rows.
         by: the columns of the answer before its sums.
         width_us: of buckets of time; then `bucket_us` is the first column.
+
+    Raises:
+        TooManySums: see there; of buckets only.
     """
     ends = (asked.since_us, asked.until_us or 0, width_us or 0)
     hourly = all(end % HOUR_US == 0 for end in ends)
@@ -110,7 +124,11 @@ def sums(
         )
     if columns:
         statement = statement.group_by(*columns).order_by(*columns)
-    found = connection.execute(statement).mappings()
+    if width_us is not None:
+        statement = statement.limit(MOST_SUMS + 1)
+    found = connection.execute(statement).mappings().all()
+    if width_us is not None and len(found) > MOST_SUMS:
+        raise TooManySums
     return [{str(k): v for k, v in row.items()} for row in found if row["requests"]]
 
 
@@ -146,6 +164,7 @@ def summary(  # noqa: PLR0913 - one for each parameter of the API
 
     Raises:
         InvalidRequest: `page` is none, or `limit` is out of range.
+        TooManySums: see there.
     """
     width_us, (usual, most) = WIDTHS_US[width], _BUCKETS[width]
     count = usual if limit is None else limit
@@ -225,8 +244,10 @@ def _where(table: sa.Table, at: Any, asked: UsageQuery) -> list[Any]:
     wanted = [at >= asked.since_us]
     if asked.until_us is not None:
         wanted.append(at < asked.until_us)
+    if asked.key_id == 0:
+        wanted.append(table.c.key_id == 0 if table is usage_hour else table.c.key_id.is_(None))
     equal = (
-        (table.c.key_id, asked.key_id),
+        (table.c.key_id, asked.key_id or None),
         (table.c.key_name, asked.key_name),
         (table.c.team_id, asked.team_id),
         (model, asked.model),

@@ -84,7 +84,7 @@ def create_app(
             RerankError: failed,
             Exception: failed,
         },
-        middleware=_cors(cors_origins),
+        middleware=[*_admin(state), *_cors(cors_origins)],
     )
     app.router.redirect_slashes = False
     return RequestId(app, state.drain)
@@ -123,6 +123,16 @@ def _spellings(path: str) -> tuple[str, ...]:
     """A path in Starlette's form; with and without a slash at its end."""
     template = re.sub(r"\{(\w+)\}", r"{\1:path}", path)
     return (template,) if template.endswith(("}", "/")) else (template, template + "/")
+
+
+def _admin(state: State) -> list[Middleware]:
+    """The admin API, which other sites' pages get no leave to read: before CORS."""
+    if state.accounts is None:
+        return []
+    # Its libraries of SQL are an extra, and for servers that have a store.
+    from rerankd.web.admin.mount import admin_paths
+
+    return [admin_paths(state, state.accounts)]
 
 
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:

@@ -155,6 +155,7 @@ def make_state(
         accounts=accounts,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
+        admin_hosts=(settings.server.host, *settings.admin.hosts),
         trusted=networks(settings.server.trusted_proxies),
     )
     if accounts is not None:

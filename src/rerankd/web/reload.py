@@ -26,6 +26,7 @@ from rerankd.telemetry.logs import log_event, log_refusal
 from rerankd.web.assemble import gateway_of, keys_of, plan_of
 from rerankd.web.exposure import check_exposure, check_places
 from rerankd.web.prices import costs_of, written_prices
+from rerankd.web.reports import Reloaded
 from rerankd.web.state import State
 
 _AGAIN = "Nothing was changed. Correct it and send SIGHUP again."
@@ -83,38 +84,47 @@ class Reloader:
         self._reading = asyncio.Lock()
         self._wanted = self._started
 
-    @property
-    def running(self) -> Settings:
+    def settings(self) -> Settings:
         """What is in force now, without the keys themselves."""
         return self._running
 
-    async def reload(self) -> None:
+    async def reload(self) -> Reloaded:
         """Read the settings again and take over what can be; never raises."""
+        report = Reloaded(taken=[], refused=None, needs_restart=[])
         if self._state.drain.draining:
-            log_refusal("reload refused", "The server is shutting down.")
-            return
+            report.refused = "The server is shutting down."
+            log_refusal("reload refused", report.refused)
+            return report
         async with self._reading:
-            settings = await self._guarded(self._usable)
+            settings = await self._guarded(self._usable, report)
             if settings is None:
-                return
+                return report
             self._take_keys(settings)
+            report.taken.append("keys")
             self._wanted = settings
         if differing := changed_at_restart(self._started, settings):
+            report.needs_restart = differing
             log_refusal(
                 "needs a restart",
                 "These settings are not taken over by a reload; the running values stay.",
                 settings=differing,
             )
         async with self.loading:
-            if self._wanted is settings:  # else a later reload has come, and takes its own
-                await self._take_models(settings)
+            if self._wanted is settings:
+                await self._take_models(settings, report)
+            else:
+                report.refused = "A later reload has come, and takes its own."
+        return report
 
-    async def _guarded(self, read: Callable[[], Awaitable[Settings]]) -> Settings | None:
+    async def _guarded(
+        self, read: Callable[[], Awaitable[Settings]], report: Reloaded
+    ) -> Settings | None:
         try:
             with explained("The new configuration"):
                 return await read()
         except StartError as error:
-            log_refusal("reload refused", f"{error} {_AGAIN}", taken=[], kept=["keys", "models"])
+            report.refused = f"{error} {_AGAIN}"
+            log_refusal("reload refused", report.refused, taken=[], kept=["keys", "models"])
             return None
 
     async def _usable(self) -> Settings:
@@ -154,7 +164,7 @@ class Reloader:
         self._running = msgspec.structs.replace(self._running, keys=without_secrets(settings).keys)
         log_event("keys taken", keys=len(after), **_differences(before, after))
 
-    async def _take_models(self, settings: Settings) -> None:
+    async def _take_models(self, settings: Settings, report: Reloaded) -> None:
         backend = self._state.backend
         try:
             with explained("The new models"):
@@ -163,14 +173,18 @@ class Reloader:
                     await asyncio.to_thread(accounts.adopt, prices)
                 await backend.swap(wanted)
         except StartError as error:
+            report.refused = (
+                f"{error} The new keys are in force; models, aliases, upstreams and routes stay as "
+                "they were. Correct it and send SIGHUP again."
+            )
             log_refusal(
                 "reload refused",
-                f"{error} The new keys are in force; models, aliases, upstreams and routes stay as "
-                "they were. Correct it and send SIGHUP again.",
+                report.refused,
                 taken=["keys"],
                 kept=["models"],
             )
         else:
+            report.taken.append("models")
             self._state.use_routes(routes)
             self._state.use_costs(costs_of(prices))
             for sentence in routes.warnings():

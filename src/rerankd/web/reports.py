@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -62,3 +64,11 @@ class ReadyReport(msgspec.Struct):
     status: str
     models: list[str]
     warnings: dict[str, list[str]]
+
+
+class Reloaded(msgspec.Struct):
+    """What became of reading the settings again."""
+
+    taken: list[str]  # "keys", "models": the latter with aliases, upstreams and routes
+    refused: str | None  # why the rest stays as it was
+    needs_restart: list[dict[str, Any]]  # setting, running value, new value

@@ -154,10 +154,8 @@ class _Server(uvicorn.Server):
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hangups = 0  # SIGHUPs before the loop could take them
-        self._reloader = Reloader(state, reads)
-        self._control = control_of(
-            reads.started, url, lambda: self._reloader.running, state.fleet.facts
-        )
+        self._reloader = state.running = Reloader(state, reads)
+        self._control = control_of(reads.started, url, self._reloader.settings, state.fleet.facts)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._hang_up)
 
@@ -253,7 +251,10 @@ class _Server(uvicorn.Server):
         self._hangups += 1
 
     def _reload(self) -> None:
-        self._spawn("reload", self._reloader.reload())
+        self._spawn("reload", self._reload_now())
+
+    async def _reload_now(self) -> None:
+        await self._reloader.reload()
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rerankd.access.keys import Key, Network
 from rerankd.access.rates import RateLimits
@@ -21,15 +21,28 @@ from rerankd.gateway.switch import Switch
 from rerankd.service.base import Backend
 from rerankd.service.lag import LoopLag
 from rerankd.service.plan import ServingPlan
-from rerankd.settings.schema import Limits
+from rerankd.settings.schema import Limits, Settings
 from rerankd.telemetry.metrics import Metrics
 from rerankd.web.body import InflightBytes
 from rerankd.web.drain import Drain
 from rerankd.web.front import Front
+from rerankd.web.reports import Reloaded
 from rerankd.web.threads import BodyThreads
 
 if TYPE_CHECKING:  # it brings a library of SQL, which a server without a store does not load
     from rerankd.store.accounts import AccountStore
+
+
+class Running(Protocol):
+    """Settings of a server that runs, and how to read them again."""
+
+    def settings(self) -> Settings:
+        """What is in force now, without the keys themselves."""
+        ...
+
+    async def reload(self) -> Reloaded:
+        """Read them again and take over what can be; never raises."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,11 +62,13 @@ class State:
     lag: LoopLag
     front: Front
     accounts: AccountStore | None = None  # with [store] only: what becomes of a request is kept
+    admin_hosts: tuple[str, ...] = ()  # names of this server that the admin API answers to
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     threads: BodyThreads = field(default_factory=BodyThreads)
     drain: Drain = field(default_factory=Drain)
+    running: Running | None = None  # of `rerankd serve`
     failure: StartError | None = None  # why the server gave up, if it did
 
     def use_routes(self, plan: GatewayPlan) -> None:

@@ -1,0 +1,229 @@
+"""The admin API as an ASGI app: gate, operation, answer; every change is logged."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rerankd.access.keys import Key
+from rerankd.core.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    Overloaded,
+    RerankError,
+    UnknownPath,
+)
+from rerankd.store.database import StoreAway
+from rerankd.store.errors import Conflict, NotFound
+from rerankd.store.idempotency import NamedCall, OtherCall
+from rerankd.telemetry.logs import log_event, log_failure
+from rerankd.web.admin.answers import AdminAnswer, AdminRefusal, Stream, problem_of, response_of
+from rerankd.web.admin.asked import body_of, query_of
+from rerankd.web.admin.desk import Desk
+from rerankd.web.admin.gate import AdminGate
+from rerankd.web.admin.operation import Call, Operation
+from rerankd.web.body import ClientGone, check_headers, read_body
+from rerankd.web.client import address_of, network_around
+from rerankd.web.drain import shutting_down
+
+PREFIX: Final = "/admin/v1"
+BODY_BYTES: Final = 1_048_576  # of a call; limits.body_bytes where that is less
+_IDEM: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class AdminPaths:
+    """ASGI middleware: what is below /admin/v1 is the admin API's, all else passes."""
+
+    def __init__(self, app: ASGIApp, admin: ASGIApp) -> None:
+        self._app = app
+        self._admin = admin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to one of both."""
+        path = scope.get("path", "")
+        is_ours = scope["type"] == "http" and (path == PREFIX or path.startswith(PREFIX + "/"))
+        await (self._admin if is_ours else self._app)(scope, receive, send)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the log says of a call that changes something."""
+
+    by: str = ""
+    operation: str = ""
+
+
+class AdminApp:
+    """Answers what is below /admin/v1, in one form whatever becomes of it."""
+
+    def __init__(self, desk: Desk, gate: AdminGate, operations: Sequence[Operation]) -> None:
+        self._desk = desk
+        self._state = desk.state
+        self._gate = gate
+        self._paths: list[tuple[re.Pattern[str], dict[str, Operation]]] = []
+        found: dict[str, dict[str, Operation]] = {}
+        for operation in operations:
+            found.setdefault(operation.path, {})[operation.method] = operation
+        for path, methods in sorted(found.items(), key=lambda each: "{" in each[0]):
+            pattern = re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path))
+            self._paths.append((re.compile(pattern), methods))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        request, told = Request(scope, receive), _Told()
+        try:
+            with self._state.drain:
+                try:
+                    made = await self._answer(request, told)
+                except ClientGone:
+                    return
+                except Exception as error:  # noqa: BLE001 - the last line before the caller
+                    response = self._failed(request, told, error)
+                else:
+                    response = self._shown(request, told, made)
+                await response(scope, receive, send)  # a stream that fails ends its connection
+        except Overloaded as error:  # the drain's refusal
+            await problem_of(error, request.scope["state"]["request_id"])(scope, receive, send)
+
+    def _shown(self, request: Request, told: _Told, made: AdminAnswer | Stream) -> Response:
+        if isinstance(made, Stream):
+            return self._streamed(made)
+        response = response_of(made)
+        self._log(request, told, response.status_code, made.content)
+        return response
+
+    def _failed(self, request: Request, told: _Told, error: Exception) -> Response:
+        request_id = request.scope["state"]["request_id"]
+        if isinstance(error, OtherCall):
+            error = AdminRefusal(
+                422,
+                "idempotency_key_reused",
+                f"Idempotency-Key {str(error)!r} was another call within the last day: take a new "
+                "one for each call.",
+                param="Idempotency-Key",
+            )
+        known = (RerankError, AdminRefusal, NotFound, Conflict, StoreAway)
+        if not isinstance(error, known):
+            log_failure(request_id, error)
+        response = problem_of(error, request_id)
+        self._log(request, told, response.status_code, None)
+        return response
+
+    async def _answer(self, request: Request, told: _Told) -> AdminAnswer | Stream:
+        self._gate.check(request.scope)
+        key = self._gate.admit(request)
+        operation, ids = self._found(request)
+        if operation.method != "GET":
+            told.by, told.operation = key.name, operation.name
+        key.check_role(operation.role)
+        raw = await self._body(request)
+        call = Call(
+            by=key,
+            address=address_of(request.scope, self._state.trusted),
+            ids=ids,
+            query=query_of(request.query_params.multi_items(), operation.query),
+            body=body_of(raw, operation.body),
+        )
+        if operation.stream is not None:
+            return operation.stream(self._desk, call)
+        if operation.run_here is not None:
+            return await operation.run_here(self._desk, call)
+        work = operation.run
+        if work is None:
+            raise LookupError(operation.name)
+        if operation.changes_store:
+            asked = _named(request, key, raw)
+            made = await self._desk.run(
+                self._desk.change, asked, key, lambda: work(self._desk, call)
+            )
+        else:
+            made = await self._desk.run(work, self._desk, call)
+        return made if operation.finish is None else operation.finish(self._desk, made)
+
+    def _found(self, request: Request) -> tuple[Operation, tuple[str, ...]]:
+        """Raises UnknownPath, MethodNotAllowed."""
+        path = request.scope["path"].removeprefix(PREFIX).rstrip("/")
+        for pattern, methods in self._paths:
+            if (match := pattern.fullmatch(path)) is None:
+                continue
+            if (operation := methods.get(request.method)) is None:
+                allow = ", ".join(methods)
+                raise MethodNotAllowed(
+                    f"{request.method} is not possible at {PREFIX}{path}; use {allow}.", allow=allow
+                )
+            return operation, match.groups()
+        raise UnknownPath(f"There is nothing at {PREFIX}{path[:200]}; see docs/admin.md.")
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body. Raises BodyTooLarge, BodyTimeout, InvalidRequest, Overloaded."""
+        limits = self._state.limits
+        limit = min(BODY_BYTES, limits.body_bytes)
+        try:
+            check_headers(request.headers, limit_bytes=limit)
+            raw = await read_body(
+                request.receive,
+                request.headers,
+                limit_bytes=limit,
+                limit_s=limits.body_s,
+                inflight=self._state.inflight,
+            )
+        except BodyTooLarge:
+            raise BodyTooLarge(f"The body is over {limit} bytes.") from None
+        self._state.inflight.give_back(len(raw))
+        return raw
+
+    def _streamed(self, stream: Stream) -> Response:
+        return StreamingResponse(
+            self._pieces(stream.pieces),
+            media_type=stream.media_type,
+            headers={
+                "cache-control": "no-store",
+                "content-disposition": f'attachment; filename="{stream.file_name}"',
+            },
+        )
+
+    async def _pieces(self, pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+        """Each made on a thread when the one before was sent; a stop of the server ends them."""
+        while (piece := await self._desk.run(next, pieces, None)) is not None:
+            if self._state.drain.has_expired:
+                raise ConnectionAbortedError(str(shutting_down()))
+            yield piece
+
+    def _log(self, request: Request, told: _Told, status: int, content: object) -> None:
+        """Who changed what, or was refused; never what a body held."""
+        if not told.operation:
+            return
+        found = cast("dict[str, object]", content) if isinstance(content, dict) else {}
+        log_event(
+            "admin",
+            operation=told.operation,
+            path=request.scope["path"][:200],
+            key=told.by,
+            status=status,
+            id=found.get("id"),
+            name=found.get("name"),
+            request_id=request.scope["state"]["request_id"],
+            client=network_around(address_of(request.scope, self._state.trusted)),
+        )
+
+
+def _named(request: Request, key: Key, raw: bytes) -> NamedCall | None:
+    """The call as its idempotency key names it; None = it has none. Raises InvalidRequest."""
+    idem = request.headers.get("idempotency-key")
+    if idem is None or key.id is None:
+        return None
+    if not _IDEM.fullmatch(idem):
+        raise InvalidRequest(
+            "Idempotency-Key: is 1 to 255 visible ASCII characters, such as a UUID.",
+            param="Idempotency-Key",
+        )
+    where = f"{request.method} {request.scope['path']}?{request.url.query}"
+    return NamedCall(key.id, idem, where, hashlib.sha256(raw).digest())

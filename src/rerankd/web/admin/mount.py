@@ -1,0 +1,30 @@
+"""The admin API of one server, put together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.middleware import Middleware
+
+from rerankd.store.accounts import AccountStore
+from rerankd.web.admin import keys, money, server, teams, usage
+from rerankd.web.admin.app import AdminApp, AdminPaths
+from rerankd.web.admin.desk import Desk
+from rerankd.web.admin.gate import AdminGate
+from rerankd.web.state import State
+
+OPERATIONS: Final = (
+    *keys.OPERATIONS,
+    *teams.OPERATIONS,
+    *money.OPERATIONS,
+    *usage.OPERATIONS,
+    *server.OPERATIONS,
+)
+
+
+def admin_paths(state: State, store: AccountStore) -> Middleware:
+    """What answers below /admin/v1, before every other middleware."""
+    desk = Desk(state, store)
+    return Middleware(
+        AdminPaths, admin=AdminApp(desk, AdminGate(state, state.admin_hosts), OPERATIONS)
+    )
