@@ -62,12 +62,12 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
     ("store", "settings"): {"accounts"},
-    ("web", "accounts"): {"money", "prices", "reload", "state"},
+    ("web", "accounts"): {"money", "own", "prices", "reload", "state"},
     ("web", "store"): {
         *("answers", "app", "assemble", "desk", "keys", "money", "mount", "state", "teams"),
-        *("usage", "usage_answers", "usage_forms"),  # all but assemble and state: web/admin
+        *("own", "usage", "usage_answers", "usage_forms"),  # all but assemble and state: web/admin
     },
-    ("web", "gateway"): {"assemble", "endpoints", "model_list", "reload", "server", "state"},
+    ("web", "gateway"): {"assemble", "endpoints", "model_list", "own", "reload", "server", "state"},
     ("web", "media"): {"assemble"},
     ("web", "models"): {"assemble", "reload", "server"},
 }

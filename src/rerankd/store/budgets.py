@@ -212,7 +212,10 @@ class BudgetRepo:
         with self._database.write() as connection:
             row = _found(connection, budget_id)
             if version is not None and row.version != version:
-                raise Conflict(f"Budget {budget_id} has version {row.version}, not {version}.")
+                raise Conflict(
+                    f"Budget {budget_id} has version {row.version}, not {version}.",
+                    version=row.version,
+                )
             if row.ended_us is not None:
                 raise Conflict(f"Budget {budget_id} has ended.")
             changed = sa.update(budget).where(budget.c.id == budget_id)

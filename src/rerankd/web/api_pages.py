@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from rerankd.dialects.wire import JSON
 from rerankd.web import docs, openapi
 from rerankd.web.caller import caller_of
 from rerankd.web.endpoints import Counted
+from rerankd.web.paths import Get
 from rerankd.web.state import State
 
 
@@ -26,15 +28,16 @@ class _Pages(NamedTuple):
     docs: str  # for docs.addressed
 
 
-def _make_pages(registry: Registry, *, needs_key: bool) -> _Pages:
-    document = openapi.document(registry, __version__, needs_key=needs_key)
+def _make_pages(registry: Registry, own: Sequence[Get], *, needs_key: bool) -> _Pages:
+    document = openapi.document(registry, __version__, needs_key=needs_key, own=own)
     return _Pages(msgspec.json.encode(document), docs.page(document))
 
 
 class ApiPages:
     """The pages of one server."""
 
-    def __init__(self, state: State, registry: Registry) -> None:
+    def __init__(self, state: State, registry: Registry, own: Sequence[Get]) -> None:
+        self._own = own
         self._state = state
         self._registry = registry
         self._made: dict[bool, _Pages] = {}  # by whether keys are on
@@ -69,7 +72,9 @@ class ApiPages:
         needs_key = not self._state.keys.is_open
         async with self._making:
             if needs_key not in self._made:
-                made = await asyncio.to_thread(_make_pages, self._registry, needs_key=needs_key)
+                made = await asyncio.to_thread(
+                    _make_pages, self._registry, self._own, needs_key=needs_key
+                )
                 self._made[needs_key] = made
         return self._made[needs_key]
 

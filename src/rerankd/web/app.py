@@ -30,7 +30,7 @@ from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
 from rerankd.web.model_list import ModelLists
 from rerankd.web.operations import Operations
-from rerankd.web.paths import What, gets
+from rerankd.web.paths import Get, What, gets
 from rerankd.web.route_headers import ROUTE_HEADER, SPACE_HEADER
 from rerankd.web.state import State
 
@@ -93,7 +93,8 @@ def create_app(
 def _routes(state: State, registry: Registry) -> list[BaseRoute]:
     operations = Operations(state)
     lists = ModelLists(state, registry, created=int(time.time()))
-    pages = ApiPages(state, registry)
+    own, user = _own(state, registry, lists.user)
+    pages = ApiPages(state, registry, [get for get, _ in own])
     routes: list[Route] = []
     for route in registry.routes:
         endpoint = RerankEndpoint(route, state)
@@ -101,7 +102,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
     handlers: dict[What, Handler] = {
         "models": lists.models,
         "model": lists.model,
-        "user": lists.user,
+        "user": user,
         "health": operations.health,
         "ready": operations.ready,
         "metrics": operations.metrics,
@@ -109,14 +110,29 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
         "openapi": pages.openapi,
         "docs": pages.docs,
     }
-    for get in gets(registry):
-        if get.probe is not None and get.speaker is not None:
+    owned = {get.path: handler for get, handler in own}
+    for get in gets(registry, [get for get, _ in own]):
+        if get.what == "own":
+            handler = owned[get.path]
+        elif get.probe is not None and get.speaker is not None:
             handler = lists.probe(get.probe, get.speaker)
         else:
             handler = handlers[get.what]
         spellings = _spellings(get.path) if get.slash else _spellings(get.path)[:1]
         routes += [Route(spelling, handler, methods=["GET"]) for spelling in spellings]
     return [FixedPaths(routes), *routes]
+
+
+def _own(
+    state: State, registry: Registry, user: Handler
+) -> tuple[list[tuple[Get, Handler]], Handler]:
+    """What callers may read of their keys where there is a store, and who they are."""
+    if state.accounts is None:
+        return [], user
+    from rerankd.web.admin.mount import own_pages  # as above
+
+    found = own_pages(state, state.accounts, registry)
+    return found.all(), found.user
 
 
 def _spellings(path: str) -> tuple[str, ...]:

@@ -20,15 +20,18 @@ _REF = "#/components/schemas/{name}"
 _ENVELOPE = Envelope(request_id="", created=0)
 
 
-def document(registry: Registry, version: str, *, needs_key: bool = False) -> dict[str, Any]:
+def document(
+    registry: Registry, version: str, *, needs_key: bool = False, own: Sequence[Get] = ()
+) -> dict[str, Any]:
     """OpenAPI 3.1 of all dialects and of the operations' endpoints.
 
     Args:
         registry: the dialects.
         version: rerankd's.
         needs_key: whether keys are configured; else a request may have one and needs none.
+        own: what callers may read of their keys, where there is a store.
     """
-    writer = _Writer(registry, needs_key=needs_key)
+    writer = _Writer(registry, needs_key=needs_key, own=own)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,11 +55,13 @@ def document(registry: Registry, version: str, *, needs_key: bool = False) -> di
 class _Writer:
     """The paths and the schemas that they refer to."""
 
-    def __init__(self, registry: Registry, *, needs_key: bool) -> None:
+    def __init__(self, registry: Registry, *, needs_key: bool, own: Sequence[Get]) -> None:
         self._registry = registry
         self._needs_key = needs_key
+        self._own = own
         bodies: list[Any] = [dialect.body for dialect in registry.served]
         answers: list[Any] = [HealthReport, ReadyReport, ModelList, ModelInfo, UserInfo]
+        answers += [get.answer for get in own]
         for dialect in registry.served:
             answers += [dialect.answer, *dialect.errors.values()]
             answers += [probe.answer for probe in dialect.probes]
@@ -73,7 +78,7 @@ class _Writer:
             route.path: {"post": self._rerank(route)} for route in self._registry.routes
         }
 
-        for get in gets(self._registry):
+        for get in gets(self._registry, self._own):
             if get.summary:
                 found.setdefault(get.path, {}).setdefault("get", self._get(get))
         return found

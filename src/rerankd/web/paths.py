@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,17 @@ from rerankd.dialects.registry import Registry
 from rerankd.web.reports import HealthReport, ModelInfo, ModelList, ReadyReport, UserInfo
 
 What = Literal[
-    "probe", "models", "model", "user", "health", "ready", "metrics", "root", "openapi", "docs"
+    "probe",
+    "models",
+    "model",
+    "user",
+    "own",
+    "health",
+    "ready",
+    "metrics",
+    "root",
+    "openapi",
+    "docs",
 ]
 
 
@@ -28,8 +38,13 @@ class Get:
     slash: bool = False  # served with a slash at its end as well
 
 
-def gets(registry: Registry) -> Iterator[Get]:
-    """All, in the order in which they are looked for: a dialect's own goes before what all have."""
+def gets(registry: Registry, own: Sequence[Get] = ()) -> Iterator[Get]:
+    """All, in the order in which they are looked for: a dialect's own goes before what all have.
+
+    Args:
+        registry: the dialects.
+        own: what callers may read of their keys, where there is a store.
+    """
     for path, probe, dialect in registry.probes:
         yield Get(
             path=path,
@@ -53,6 +68,7 @@ def gets(registry: Registry) -> Iterator[Get]:
                 answer=UserInfo,
                 speaker=starts[start],
             )
+    yield from own
     for start in starts:
         yield Get(
             path=f"{start}/health",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 
 class ModelInfo(msgspec.Struct):
@@ -30,7 +31,7 @@ class ModelList(msgspec.Struct):
 
 
 class UserData(msgspec.Struct):
-    """What is known of the caller without accounts: the key's name. No balance: none is kept."""
+    """What is known of the caller: the key's name; a balance where something limits its money."""
 
     id: str  # name of the key, "" on an open server
     name: str = ""
@@ -40,6 +41,9 @@ class UserData(msgspec.Struct):
     status: str = "normal"
     introduction: str = ""
     role: str = ""
+    balance: str | UnsetType = UNSET  # decimal texts
+    chargeBalance: str | UnsetType = UNSET  # noqa: N815 - SiliconFlow's name; prepaid
+    totalBalance: str | UnsetType = UNSET  # noqa: N815 - both together
 
 
 class UserInfo(msgspec.Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from rerankd.core.errors import MethodNotAllowed, Overloaded, RateLimited, Reran
 from rerankd.dialects.wire import JSON
 from rerankd.store.database import StoreAway
 from rerankd.store.errors import Conflict, NotFound
+from rerankd.web.drain import Drain, shutting_down
 
 REPLAYED_HEADER: Final = "idempotency-replayed"
 REASON_HEADER: Final = "x-rerankd-reason"
@@ -35,6 +36,9 @@ class ProblemBody(msgspec.Struct):
     """The body of every error."""
 
     error: Problem
+
+
+Run = Callable[..., Awaitable[Any]]  # a function and its arguments, on a thread
 
 
 class AdminRefusal(Exception):
@@ -109,3 +113,21 @@ def problem_of(error: Exception, request_id: str) -> Response:
         type=kind, message=message, param=param, request_id=request_id, version=version
     )
     return Response(msgspec.json.encode(ProblemBody(problem)), status, headers, media_type=JSON)
+
+
+def stream_headers(stream: Stream) -> dict[str, str]:
+    """A file that is nobody else's."""
+    name = f'attachment; filename="{stream.file_name}"'
+    return {"cache-control": "no-store", "content-disposition": name}
+
+
+async def pieces_of(stream: Stream, run: Run, drain: Drain) -> AsyncGenerator[bytes]:
+    """Each made on a thread when the one before was sent; a stop of the server ends them.
+
+    Raises:
+        ConnectionAbortedError: it stops; what was sent is not all.
+    """
+    while (piece := await run(next, stream.pieces, None)) is not None:
+        if drain.has_expired:
+            raise ConnectionAbortedError(str(shutting_down()))
+        yield piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -25,14 +25,21 @@ from rerankd.store.database import StoreAway
 from rerankd.store.errors import Conflict, NotFound
 from rerankd.store.idempotency import NamedCall, OtherCall
 from rerankd.telemetry.logs import log_event, log_failure
-from rerankd.web.admin.answers import AdminAnswer, AdminRefusal, Stream, problem_of, response_of
+from rerankd.web.admin.answers import (
+    AdminAnswer,
+    AdminRefusal,
+    Stream,
+    pieces_of,
+    problem_of,
+    response_of,
+    stream_headers,
+)
 from rerankd.web.admin.asked import body_of, query_of
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.gate import AdminGate
 from rerankd.web.admin.operation import Call, Operation
 from rerankd.web.body import ClientGone, check_headers, read_body
 from rerankd.web.client import address_of, network_around
-from rerankd.web.drain import shutting_down
 
 PREFIX: Final = "/admin/v1"
 BODY_BYTES: Final = 1_048_576  # of a call; limits.body_bytes where that is less
@@ -95,7 +102,11 @@ class AdminApp:
 
     def _shown(self, request: Request, told: _Told, made: AdminAnswer | Stream) -> Response:
         if isinstance(made, Stream):
-            return self._streamed(made)
+            return StreamingResponse(
+                pieces_of(made, self._desk.run, self._state.drain),
+                media_type=made.media_type,
+                headers=stream_headers(made),
+            )
         response = response_of(made)
         self._log(request, told, response.status_code, made.content)
         return response
@@ -179,23 +190,6 @@ class AdminApp:
             raise BodyTooLarge(f"The body is over {limit} bytes.") from None
         self._state.inflight.give_back(len(raw))
         return raw
-
-    def _streamed(self, stream: Stream) -> Response:
-        return StreamingResponse(
-            self._pieces(stream.pieces),
-            media_type=stream.media_type,
-            headers={
-                "cache-control": "no-store",
-                "content-disposition": f'attachment; filename="{stream.file_name}"',
-            },
-        )
-
-    async def _pieces(self, pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
-        """Each made on a thread when the one before was sent; a stop of the server ends them."""
-        while (piece := await self._desk.run(next, pieces, None)) is not None:
-            if self._state.drain.has_expired:
-                raise ConnectionAbortedError(str(shutting_down()))
-            yield piece
 
     def _log(self, request: Request, told: _Told, status: int, content: object) -> None:
         """Who changed what, or was refused; never what a body held."""

@@ -6,11 +6,13 @@ from typing import Final
 
 from starlette.middleware import Middleware
 
+from rerankd.dialects.registry import Registry
 from rerankd.store.accounts import AccountStore
 from rerankd.web.admin import keys, money, server, teams, usage
 from rerankd.web.admin.app import AdminApp, AdminPaths
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.gate import AdminGate
+from rerankd.web.admin.own import OwnPages
 from rerankd.web.state import State
 
 OPERATIONS: Final = (
@@ -20,6 +22,11 @@ OPERATIONS: Final = (
     *usage.OPERATIONS,
     *server.OPERATIONS,
 )
+
+
+def own_pages(state: State, store: AccountStore, registry: Registry) -> OwnPages:
+    """What callers may read of their own keys."""
+    return OwnPages(Desk(state, store), registry)
 
 
 def admin_paths(state: State, store: AccountStore) -> Middleware:

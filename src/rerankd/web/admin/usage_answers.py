@@ -13,6 +13,7 @@ import msgspec
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.money import shown
 from rerankd.store.database import Database
+from rerankd.store.export import safe_cell
 from rerankd.store.times import shown_time
 from rerankd.store.usage import By, TooManySums, UsageQuery, all_rows, summary
 from rerankd.store.usage import rows as rows_of
@@ -29,7 +30,6 @@ from rerankd.web.admin.usage_forms import (
 )
 
 _MONEY: Final = ("charge", "cost", "maybe_billed")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # begins of cells that spreadsheets run
 _AT_ONCE: Final = 500  # rows of a piece
 Form = type[OwnRecord]
 
@@ -140,17 +140,10 @@ def _csv(parts: Iterator[list[OwnRecord]], form: Form) -> Iterator[bytes]:
     names = form.__struct_fields__
     yield _lines([list(names)])
     for some in parts:
-        yield _lines([[_cell(getattr(row, name)) for name in names] for row in some])
+        yield _lines([[safe_cell(getattr(row, name)) for name in names] for row in some])
 
 
 def _lines(rows: list[list[Any]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    """A value that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value is None else value

@@ -1,0 +1,278 @@
+"""What a caller may read of its own key: usage, and balances as clients of gateways ask for them.
+
+Of money the deciding budget is shown, the one with least left: of the key, its team or everybody,
+prepaid balances among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from rerankd.access.keys import Key
+from rerankd.accounts.budget import Budget, BudgetState
+from rerankd.core.errors import Overloaded
+from rerankd.core.money import NANO, shown
+from rerankd.dialects.registry import Registry
+from rerankd.dialects.wire import JSON
+from rerankd.gateway.bill import owners_of
+from rerankd.store.database import StoreAway
+from rerankd.store.usage import UsageQuery, sums
+from rerankd.web.admin import usage_answers
+from rerankd.web.admin.answers import AdminAnswer, Stream, pieces_of, stream_headers
+from rerankd.web.admin.asked import query_of
+from rerankd.web.admin.desk import Desk
+from rerankd.web.admin.usage_forms import (
+    GroupBy,
+    OwnExportQuery,
+    OwnRecord,
+    OwnRecordList,
+    OwnRowsQuery,
+    OwnSums,
+    OwnSumsPage,
+    OwnSumsQuery,
+)
+from rerankd.web.caller import caller_of
+from rerankd.web.paths import Get
+from rerankd.web.reports import UserData, UserInfo
+from rerankd.web.state import State
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_UNLIMITED: Final = 100_000_000  # as gateways say it
+_QUOTA_NANO: Final = NANO // 500_000  # new-api's unit of quota
+_AWAY_S: Final = 2.0
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """OpenAI's old page of what may be spent. Amounts are in the server's currency."""
+
+    object: str = "billing_subscription"
+    has_payment_method: bool = True
+    soft_limit_usd: msgspec.Raw
+    hard_limit_usd: msgspec.Raw
+    system_hard_limit_usd: msgspec.Raw
+    access_until: int  # seconds since 1970; 0 = for ever
+
+
+class BillingUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """OpenAI's old page of what was spent, in hundredths of the currency."""
+
+    object: str = "list"
+    total_usage: msgspec.Raw
+
+
+class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What new-api says of a key; 500,000 of its quota are one of the currency."""
+
+    object: str = "token_usage"
+    name: str
+    total_granted: int
+    total_used: int
+    total_available: int
+    unlimited_quota: bool
+    model_limits: dict[str, bool]
+    model_limits_enabled: bool
+    expires_at: int  # seconds since 1970; 0 = never
+
+
+class TokenUsageBody(msgspec.Struct, frozen=True, kw_only=True):
+    """new-api's answer about a key."""
+
+    code: bool = True
+    message: str = "ok"
+    data: TokenUsage
+
+
+class OwnPages:
+    """The pages of one server."""
+
+    def __init__(self, desk: Desk, registry: Registry) -> None:
+        self._desk = desk
+        self._state: State = desk.state
+        self._registry = registry
+
+    def all(self) -> list[tuple[Get, Handler]]:
+        """Each with what the document says of it."""
+        root = self._registry.root
+        found: list[tuple[Get, Handler]] = []
+
+        def add(paths: tuple[str, ...], summary: str, answer: Any, handler: Handler) -> None:
+            for path in paths:
+                get = Get(
+                    path=path,
+                    what="own",
+                    summary=summary,
+                    answer=answer,
+                    speaker=root,
+                    slash=True,
+                )
+                found.append((get, handler))
+
+        add(("/v1/usage",), "Requests of this key, newest first.", OwnRecordList, self.rows)
+        add(("/v1/usage/summary",), "Sums of this key by time.", OwnSumsPage, self.sums)
+        add(("/v1/usage/export",), "All requests of this key as a file.", None, self.export)
+        for end, answer, handler, summary in (
+            ("subscription", Subscription, self.subscription, "What this key may spend."),
+            ("usage", BillingUsage, self.spent, "What this key has spent."),
+        ):
+            paths = (f"/v1/dashboard/billing/{end}", f"/dashboard/billing/{end}")
+            add(paths, summary, answer, handler)
+        summary = "What this key has spent and may spend, as new-api says it."
+        add(("/api/usage/token",), summary, TokenUsageBody, self.token)
+        return found
+
+    async def rows(self, request: Request) -> Response:
+        """A page of requests."""
+        key = self._caller(request)
+        query = query_of(request.query_params.multi_items(), OwnRowsQuery)
+        asked, money = _own(query.asked(), key), self._desk.currency
+        return _json(
+            await self._read(
+                usage_answers.rows, self._desk.database, asked, query, OwnRecord, money
+            )
+        )
+
+    async def sums(self, request: Request) -> Response:
+        """A page of buckets."""
+        key = self._caller(request)
+        query = query_of(request.query_params.multi_items(), OwnSumsQuery)
+        groups: list[GroupBy] = [*query.group_by]
+
+        def work() -> AdminAnswer:
+            return usage_answers.sums(
+                self._desk.database,
+                _own(query.asked(), key),
+                query,
+                groups,
+                OwnSums,
+                now_us=self._desk.now_us,
+                money=self._desk.currency,
+            )
+
+        return _json(await self._read(work))
+
+    async def export(self, request: Request) -> Response:
+        """A file."""
+        key = self._caller(request)
+        query = query_of(request.query_params.multi_items(), OwnExportQuery)
+        stream: Stream = usage_answers.export(
+            self._desk.database, _own(query.asked(), key), query, OwnRecord, self._desk.currency
+        )
+        return StreamingResponse(
+            pieces_of(stream, self._desk.run, self._state.drain),
+            media_type=stream.media_type,
+            headers=stream_headers(stream),
+        )
+
+    async def user(self, request: Request) -> Response:
+        """SiliconFlow's "user info", with what is left where something limits it."""
+        key = self._caller(request)
+        balance: str | UnsetType = UNSET
+        charged: str | UnsetType = UNSET
+        total: str | UnsetType = UNSET
+        decides = self._deciding(key)
+        if decides is not None:
+            total = shown(decides[1].left)
+            balance, charged = ("0", total) if decides[0].is_prepaid else (total, "0")
+        data = UserData(id=key.name, balance=balance, chargeBalance=charged, totalBalance=total)
+        return Response(msgspec.json.encode(UserInfo(data)), media_type=JSON)
+
+    async def subscription(self, request: Request) -> Response:
+        """Limit - usage is what is left."""
+        key = self._caller(request)
+        decides = self._deciding(key)
+        limit = str(_UNLIMITED) if decides is None else shown(decides[1].amount)
+        raw = msgspec.Raw(limit.encode())
+        return _encoded(
+            Subscription(
+                soft_limit_usd=raw,
+                hard_limit_usd=raw,
+                system_hard_limit_usd=raw,
+                access_until=_seconds(key),
+            )
+        )
+
+    async def spent(self, request: Request) -> Response:
+        """In the deciding budget's window, requests in progress included; without one, ever."""
+        key = self._caller(request)
+        decides = self._deciding(key)
+        used = await self._ever(key) if decides is None else decides[1].amount - decides[1].left
+        return _encoded(BillingUsage(total_usage=msgspec.Raw(shown(used * 100).encode())))
+
+    async def token(self, request: Request) -> Response:
+        """new-api's page."""
+        key = self._caller(request)
+        decides = self._deciding(key)
+        if decides is None:
+            used, available = await self._ever(key) // _QUOTA_NANO, 0
+        else:
+            left = decides[1].left // _QUOTA_NANO
+            used, available = decides[1].amount // _QUOTA_NANO - left, left
+        allowed = [owner.models for owner in key.owners if owner.models is not None]
+        models = {} if not allowed else dict.fromkeys(sorted(allowed[0]), True)
+        usage = TokenUsage(
+            name=key.name,
+            total_granted=used + available,
+            total_used=used,
+            total_available=available,
+            unlimited_quota=decides is None,
+            model_limits=models,
+            model_limits_enabled=bool(allowed),
+            expires_at=_seconds(key),
+        )
+        return _encoded(TokenUsageBody(data=usage))
+
+    def _caller(self, request: Request) -> Key:
+        return caller_of(request, self._state, self._registry)
+
+    def _deciding(self, key: Key) -> tuple[Budget, BudgetState] | None:
+        """The budget of money that has least left."""
+        budgets, now = self._desk.books.budgets, self._desk.now_us
+        found = [
+            (budget, state)
+            for owner in owners_of(key)
+            for budget, state in budgets.states(owner, now)
+            if budget.unit == "money"
+        ]
+        return min(found, key=lambda each: each[1].left, default=None)
+
+    async def _ever(self, key: Key) -> int:
+        """What a key was charged since there is a ledger, in nano."""
+
+        def work() -> int:
+            with self._desk.database.read() as connection:
+                found = sums(connection, _own(UsageQuery(), key), [])
+            return found[0]["charge_nano"] if found else 0
+
+        return await self._read(work)
+
+    async def _read(self, work: Callable[..., Any], *args: Any) -> Any:
+        """What reads the store, on a thread. Raises Overloaded: it is away."""
+        try:
+            return await self._desk.run(work, *args)
+        except StoreAway as error:
+            raise Overloaded("Usage cannot be read now.", retry_after_s=_AWAY_S) from error
+
+
+def _own(asked: UsageQuery, key: Key) -> UsageQuery:
+    """Of this key only: of the store by id, of the settings by name."""
+    name = key.name if key.id is None else None
+    return msgspec.structs.replace(asked, key_id=key.id or 0, key_name=name)
+
+
+def _seconds(key: Key) -> int:
+    return 0 if key.expires is None else int(key.expires)
+
+
+def _json(answer: AdminAnswer) -> Response:
+    return _encoded(answer.content)
+
+
+def _encoded(content: Any) -> Response:
+    return Response(msgspec.json.encode(content), media_type=JSON)
