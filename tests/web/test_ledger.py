@@ -20,7 +20,7 @@ from rerankd.store.database import Database, open_database
 from rerankd.store.journal import JournalFull
 from rerankd.store.ledger import Ledger
 from rerankd.store.rows import UsageRow
-from rerankd.store.tables import unauthorized_minute, usage
+from rerankd.store.tables import unauthorized_minute, usage, usage_hour
 from rerankd.web.state import State
 from tests.kit.support import body, running, settings
 
@@ -251,3 +251,22 @@ def test_a_store_without_its_libraries_says_how_to_get_them(missing: str, tmp_pa
     )
     ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=False)
     assert "pip install 'rerankd[store]'" in ran.stderr
+
+
+async def test_old_rows_are_removed_once_they_are_verified(
+    store_url: str, tmp_path: Path, database: Database
+) -> None:
+    async with running(stored(store_url, tmp_path)) as (client, _):
+        assert (await client.post("/v1/rerank", json=body(), headers=GOOD)).status_code == 200
+    day_us = 86_400_000_000
+    with database.write() as connection:
+        connection.execute(sa.update(usage).values(at_us=usage.c.at_us - 2 * day_us))
+        connection.execute(sa.update(usage_hour).values(hour_us=usage_hour.c.hour_us - 2 * day_us))
+    async with running(stored(store_url, tmp_path, retain_days=3)):
+        await asyncio.sleep(1)
+    assert len(rows(store_url)) == 1
+    async with running(stored(store_url, tmp_path, retain_days=1)):
+        while rows(store_url):
+            await asyncio.sleep(0.05)
+    with database.read() as connection:
+        assert len(connection.execute(sa.select(usage_hour)).all()) == 1

@@ -157,7 +157,11 @@ def open_store(settings: StoreSettings) -> AccountStore:
     except StoreAway as error:
         raise StartError(f"[store] url: {database.shown} cannot be used now: {error}") from None
     ledger = Ledger(
-        database, folder, limit_bytes=settings.journal_bytes, durability=settings.durability
+        database,
+        folder,
+        limit_bytes=settings.journal_bytes,
+        durability=settings.durability,
+        retain_days=settings.retain_days,
     )
     return AccountStore(settings, database, ledger)
 

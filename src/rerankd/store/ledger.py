@@ -11,15 +11,20 @@ from rerankd.core.errors import StartError
 from rerankd.store.database import Database, StoreAway
 from rerankd.store.drain import Drainer
 from rerankd.store.journal import Journal
+from rerankd.store.retention import remove_before
 from rerankd.store.rows import UsageRow
 from rerankd.store.sync import GroupSync
 from rerankd.store.tables import unauthorized_minute
 from rerankd.store.transfer import insert_of
+from rerankd.telemetry.logs import log_refusal
 
 _MINUTE_US: Final = 60_000_000
 _NETWORKS: Final = 1000  # of one minute that are told apart
 _OTHERS: Final = "other"
 _FLUSH_S: Final = 10.0
+_DAY_US: Final = 86_400_000_000
+_REMOVE_S: Final = 3600.0  # how often old rows are looked for
+_SOON_S: Final = 2.0
 
 
 class LedgerFacts(NamedTuple):
@@ -39,6 +44,7 @@ class Ledger:
         *,
         limit_bytes: int,
         durability: Literal["process", "power"] = "process",
+        retain_days: int | None = None,
     ) -> None:
         """Nothing runs yet.
 
@@ -47,6 +53,7 @@ class Ledger:
             folder: of the journal.
             limit_bytes: of lines that may wait for the database.
             durability: what a line outlives.
+            retain_days: rows that are older are removed, once they are verified; None = never.
 
         Raises:
             StartError: the folder will not do.
@@ -54,6 +61,8 @@ class Ledger:
         self.journal = Journal(folder, limit_bytes=limit_bytes)
         self._sync = GroupSync(self.journal) if durability == "power" else None
         self._database = database
+        self._retain_days = retain_days
+        self._remove_at = 0.0
         self._refused: dict[tuple[int, str], int] = {}  # minute and network -> 401s
         self._refused_lock = threading.Lock()
         self._flush_at = time.monotonic() + _FLUSH_S
@@ -113,7 +122,9 @@ class Ledger:
             self.journal.close()
 
     def _beside(self) -> None:
-        """Add the 401s of late. Raises StoreAway."""
+        """Remove old rows, add the 401s of late. Raises StoreAway."""
+        if self._retain_days is not None and time.monotonic() >= self._remove_at:
+            self._remove_old(self._retain_days)
         if time.monotonic() < self._flush_at:
             return
         with self._refused_lock:
@@ -123,6 +134,14 @@ class Ledger:
             left = {key: n - counts.get(key, 0) for key, n in self._refused.items()}
             self._refused = {key: n for key, n in left.items() if n}
         self._flush_at = time.monotonic() + _FLUSH_S
+
+    def _remove_old(self, days: int) -> None:
+        """Remove rows for about a second; goes on soon while there are more. Raises StoreAway."""
+        verdict = remove_before(self._database, time.time_ns() // 1000 - days * _DAY_US)
+        if verdict.problems:
+            log_refusal("old rows stay", verdict.problems[0], problems=len(verdict.problems))
+        more = verdict.ok and verdict.hours > 0
+        self._remove_at = time.monotonic() + (_SOON_S if more else _REMOVE_S)
 
 
 def add_unauthorized(database: Database, counts: dict[tuple[int, str], int]) -> None:
