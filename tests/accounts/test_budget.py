@@ -173,7 +173,8 @@ def test_a_line_that_a_recount_has_seen_is_not_counted_again() -> None:
 
 def test_who_wants_to_know_is_told_once_at_80_and_at_100_percent() -> None:
     told: list[Level] = []
-    made = Budgets(keep_us=0, tell=told.append)
+    made = Budgets(keep_us=0)
+    made.tell = told.append
     made.use([budget(1, KEY, 10, window="minute")])
     for line in range(20):
         held = made.reserve([KEY], line // 12 * MINUTE)

@@ -14,12 +14,15 @@ from rerankd.accounts.budget import EVERYBODY
 from rerankd.accounts.price import Price, Terms
 from rerankd.accounts.written import budget_of
 from rerankd.core.errors import StartError
+from rerankd.gateway.webhook import WebhookEvent
 from rerankd.store.budgets import BudgetRepo
 from rerankd.store.database import open_database
 from rerankd.store.migrate import migrate
 from rerankd.store.prices import PriceRepo, now_us
 from rerankd.store.tables import usage
+from rerankd.web.alerts import teller
 from rerankd.web.prices import written_prices
+from tests.kit.processes import PATIENCE_S
 from tests.kit.support import body, running, settings
 
 KEY = "a-key-of-the-tests"
@@ -72,6 +75,62 @@ async def test_a_request_is_charged_by_the_settings_and_remembered(
             ((_, budget),) = state.accounts.books.budgets.states(EVERYBODY, now_us())
             assert (budget.spent, budget.reserved) == (2 * PAID, 0)
     assert charges(store_url) == [(200, PAID, 1), (200, PAID, 1), (402, 0, None), (402, 0, None)]
+
+
+async def test_a_running_server_follows_prices_budgets_and_payments(
+    store_url: str, tmp_path: Path
+) -> None:
+    values = stored(store_url, tmp_path)
+    values["store"] |= {"poll_s": 0.05}
+    async with running(values) as (client, state):
+        assert state.accounts is not None
+
+        async def ask() -> int:
+            said = body("q", ["a", "bbb"])
+            return (await client.post("/v1/rerank", json=said, headers=GOOD)).status_code
+
+        assert await ask() == 200
+        database = open_database(store_url)  # as another process
+        repo = BudgetRepo(database)
+        made = repo.set(EVERYBODY, budget_of("0.00000016 USD", "USD"))
+        async with asyncio.timeout(PATIENCE_S):
+            while not state.accounts.books.budgets.states(EVERYBODY, now_us()):
+                await asyncio.sleep(0.01)
+        assert [await ask(), await ask()] == [200, 402]  # what it spent before counts
+        repo.edit(made.id, made.version, 3 * PAID)
+        async with asyncio.timeout(PATIENCE_S):
+            while (status := await ask()) == 402:
+                await asyncio.sleep(0.01)
+        assert [status, await ask()] == [200, 402]
+        repo.end(made.id)
+        async with asyncio.timeout(PATIENCE_S):
+            while (status := await ask()) == 402:
+                await asyncio.sleep(0.01)
+        assert status == 200
+        database.close()
+
+
+async def test_the_operator_is_told_when_a_budget_is_nearly_spent(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(store_url, "5 requests")
+    monkeypatch.setenv("SECRET", "whsec_" + "A" * 44)
+    values = stored(store_url, tmp_path)
+    values["alerts"] = {"url": "https://ops.example.org/hook", "secret_env": "SECRET"}
+    async with running(values) as (client, state):
+        assert state.webhook is not None
+        sent: list[WebhookEvent] = []
+        monkeypatch.setattr(state.webhook, "send", sent.append)
+        assert state.accounts is not None
+        state.accounts.books.budgets.tell = teller("USD", sent.append)
+        for _ in range(6):
+            await client.post("/v1/rerank", json=body("q", ["a"]), headers=GOOD)
+    assert [(event.data["percent"], event.data["spent"]) for event in sent] == [
+        (80, "4"),
+        (100, "5"),
+    ]
+    assert sent[0].data["amount"] == "5"
+    assert len({event.id for event in sent}) == 2
 
 
 @pytest.mark.parametrize(

@@ -151,15 +151,14 @@ class _Meter:
 class Budgets:
     """All budgets of a server."""
 
-    def __init__(self, *, keep_us: int, tell: Callable[[Level], None] = lambda _: None) -> None:
+    def __init__(self, *, keep_us: int) -> None:
         """None yet.
 
         Args:
             keep_us: how long after a window's end a request of it may still begin to count.
-            tell: told when a budget is spent to one of ALERTS.
         """
         self._keep_us = keep_us
-        self._tell = tell
+        self.tell: Callable[[Level], None] = lambda _: None  # of one that is spent to ALERTS
         self._meters: dict[Owner, tuple[_Meter, ...]] = {}
         self._undrained: deque[Spending] = deque()
         self.backlog: Callable[[], int] = lambda: 0  # of the journal, behind what the ledger has
@@ -242,7 +241,7 @@ class Budgets:
                 count.spent += spending.amounts[meter.place]
                 for percent in ALERTS:
                     if before * 100 < amount * percent <= count.spent * 100:
-                        self._tell(Level(meter.budget, meter.state(count), percent))
+                        self.tell(Level(meter.budget, meter.state(count), percent))
 
     @property
     def windows(self) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
-from rerankd.settings.schema_accounts import AdminSettings, StoreSettings
+from rerankd.settings.schema_accounts import AdminSettings, AlertSettings, StoreSettings
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
 
 
@@ -335,6 +335,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media: MediaSettings = MediaSettings()
     store: StoreSettings = StoreSettings()
     admin: AdminSettings = AdminSettings()
+    alerts: AlertSettings = AlertSettings()
     models: Annotated[
         tuple[str, ...],
         Meta(

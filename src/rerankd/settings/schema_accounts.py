@@ -70,3 +70,23 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "address that the server listens on; a browser that comes by another is refused."
         ),
     ] = ()
+
+
+class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told when a budget is spent to 80 and to 100 percent."""
+
+    url: Annotated[
+        str | None,
+        Meta(description="Is sent a signed POST (Standard Webhooks); unset = nobody is told."),
+    ] = None
+    secret_env: Annotated[
+        str | None,
+        Meta(description="Variable with the secret of the signature, `whsec_` and base64."),
+    ] = None
+    allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts, addresses and networks on a private network that it may be at. "
+            "Loopback needs none when `url` names it."
+        ),
+    ] = ()

@@ -21,6 +21,7 @@ from rerankd.gateway.router import Router
 from rerankd.gateway.shadow import Shadows
 from rerankd.gateway.switch import Switch
 from rerankd.gateway.targets import LEXICAL
+from rerankd.gateway.webhook import webhook_of
 from rerankd.media.gate import Resolve
 from rerankd.media.loader import MediaLoader
 from rerankd.models import catalog
@@ -32,6 +33,7 @@ from rerankd.service.plan import ServingPlan, plan
 from rerankd.service.pool import Pool
 from rerankd.settings.schema import Settings
 from rerankd.telemetry.metrics import Metrics
+from rerankd.web.alerts import teller
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import networks
 from rerankd.web.exposure import check_places
@@ -130,7 +132,7 @@ def make_state(
     rates = RateLimits()
     random = Random()
     shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)
-    prices = written_prices(settings)
+    prices, webhook = written_prices(settings), webhook_of(settings.alerts, os.environ)
     accounts = store_of(settings)
     if accounts is not None:
         metrics.use_ledger(accounts.metrics)
@@ -153,6 +155,7 @@ def make_state(
         front=Front(limits.wait_s),
         metrics=metrics,
         accounts=accounts,
+        webhook=webhook,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
         admin_hosts=(settings.server.host, *settings.admin.hosts),
@@ -162,6 +165,8 @@ def make_state(
         state.router.books = accounts.books
         accounts.follow_keys(state.use_stored)
         accounts.written = prices
+        if webhook is not None:
+            accounts.books.budgets.tell = teller(settings.store.currency, webhook.send)
     state.use_costs(costs_of(prices))
     state.use_keys(keys_of(settings))
     check_places(state.keys, state.keys.file)

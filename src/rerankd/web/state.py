@@ -18,6 +18,7 @@ from rerankd.gateway.fleet import Fleet
 from rerankd.gateway.plan import GatewayPlan
 from rerankd.gateway.router import Router
 from rerankd.gateway.switch import Switch
+from rerankd.gateway.webhook import Webhook
 from rerankd.service.base import Backend
 from rerankd.service.lag import LoopLag
 from rerankd.service.plan import ServingPlan
@@ -63,6 +64,7 @@ class State:
     front: Front
     accounts: AccountStore | None = None  # with [store] only: what becomes of a request is kept
     admin_hosts: tuple[str, ...] = ()  # names of this server that the admin API answers to
+    webhook: Webhook | None = None  # is told of budgets that are spent
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
@@ -91,6 +93,8 @@ class State:
         if self.accounts is not None:
             await asyncio.to_thread(self.accounts.start)
             self.accounts.watch.start(asyncio.get_running_loop().call_soon_threadsafe)
+        if self.webhook is not None:
+            self.webhook.start()
         await self.backend.start(wanted)
 
     async def close(self) -> None:
@@ -98,6 +102,8 @@ class State:
         try:
             if self.accounts is not None:
                 await asyncio.to_thread(self.accounts.close)
+            if self.webhook is not None:
+                await self.webhook.close()
             await self.switch.shadows.close()
             await self.backend.close()
         finally:
