@@ -41,6 +41,7 @@ def test_readers_may_read_usage_only() -> None:
         "GET /usage/summary",
         "GET /usage/export",
         "GET /usage/requests/{id}",
+        "GET /openapi.json",
     }
 
 

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.middleware import Middleware
 
+from rerankd import __version__
 from rerankd.dialects.registry import Registry
 from rerankd.store.accounts import AccountStore
 from rerankd.web.admin import keys, money, server, teams, usage
+from rerankd.web.admin.answers import AdminAnswer
 from rerankd.web.admin.app import AdminApp, AdminPaths
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.gate import AdminGate
+from rerankd.web.admin.openapi import document
+from rerankd.web.admin.operation import Call, Operation
 from rerankd.web.admin.own import OwnPages
 from rerankd.web.state import State
 
-OPERATIONS: Final = (
+_OPERATIONS: Final = (
     *keys.OPERATIONS,
     *teams.OPERATIONS,
     *money.OPERATIONS,
     *usage.OPERATIONS,
     *server.OPERATIONS,
+)
+
+
+async def _document(_desk: Desk, _call: Call) -> AdminAnswer:
+    return AdminAnswer(content=document(_OPERATIONS, __version__))
+
+
+OPERATIONS: Final = (
+    *_OPERATIONS,
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        summary="The OpenAPI document of the admin API.",
+        role="read",
+        answer=dict[str, Any],
+        run_here=_document,
+    ),
 )
 
 
