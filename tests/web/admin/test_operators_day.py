@@ -193,3 +193,29 @@ def test_an_operators_day(desk: Desk, way: type[Http | Cli]) -> None:
     assert sorted(row["status"] for row in steps.export()) == [200] * 4 + [402] * 2
     verified = desk.run("usage", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_the_server_shows_its_settings_and_reads_them_again(store_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "rerankd.toml"
+    file.write_text('[[keys]]\nname = "old"\nkey = "sk-of-the-file-0123456789"\n', "utf-8")
+    desk = Desk(store_url, tmp_path)
+    with serving((*SERVE, "--config", str(file)), env=desk.env) as server:
+        desk.server = server
+        shown = desk.http("GET", "/config")["settings"]
+        assert (shown["admin.hosts"], shown["keys.old"]["name"]) == ([], "old")
+        assert "sk-of-the-file" not in json.dumps(shown)
+        assert desk.http("GET", "/upstreams")["data"] == desk.http("GET", "/routes")["data"] == []
+
+        file.write_text(
+            '[server]\nport = 1\n[[keys]]\nname = "new"\nkey = "sk-of-the-file-9876543210"\n',
+            "utf-8",
+        )
+        report = desk.http("POST", "/reload")
+        assert (report["taken"], report["refused"]) == (["keys", "models"], None)
+        found = desk.http("GET", "/keys?source=file")["data"]
+        assert [key["name"] for key in found] == ["new"]
+
+        file.write_text("colour = 1\n", "utf-8")
+        report = desk.http("POST", "/reload")
+        assert report["taken"] == []
+        assert "colour" in report["refused"]
