@@ -24,6 +24,7 @@ PAGES = {"/", "/docs", "/openapi.json"}  # about the API, not of it
 
 # All that an answer may leave out: what nobody asked for, or what there is nothing to say of.
 OPTIONAL = {
+    "UserData": {"balance", "chargeBalance", "totalBalance"},  # where money is limited
     "Result": {"document", "truncated", "stage"},
     "AnswerMeta": {"warnings", "route"},
     "CohereMeta": {"warnings"},

@@ -27,6 +27,8 @@ async def test_the_document_has_every_operation(server: Administered) -> None:
     public = (await server.client.get("/openapi.json")).json()
     assert not [path for path in public["paths"] if path.startswith("/admin")]
     assert {"/v1/usage", "/api/usage/token"} <= set(public["paths"])
+    schemas = public["components"]["schemas"]
+    assert schemas["Subscription"]["properties"]["hard_limit_usd"] == {"type": "number"}
 
 
 async def test_answers_are_as_the_document_says(server: Administered) -> None:

@@ -7,10 +7,10 @@ prepaid balances among them.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -44,6 +44,8 @@ from rerankd.web.state import State
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
+# Exact, without a float in between.
+_Number = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "number"})]
 _UNLIMITED: Final = 100_000_000  # as gateways say it
 _QUOTA_NANO: Final = NANO // 500_000  # new-api's unit of quota
 _AWAY_S: Final = 2.0
@@ -54,9 +56,9 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
     object: str = "billing_subscription"
     has_payment_method: bool = True
-    soft_limit_usd: msgspec.Raw
-    hard_limit_usd: msgspec.Raw
-    system_hard_limit_usd: msgspec.Raw
+    soft_limit_usd: _Number
+    hard_limit_usd: _Number
+    system_hard_limit_usd: _Number
     access_until: int  # seconds since 1970; 0 = for ever
 
 
@@ -64,7 +66,7 @@ class BillingUsage(msgspec.Struct, frozen=True, kw_only=True):
     """OpenAI's old page of what was spent, in hundredths of the currency."""
 
     object: str = "list"
-    total_usage: msgspec.Raw
+    total_usage: _Number
 
 
 class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
