@@ -7,10 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from cyclopts import App
 
 from rerankd.cli import app
 from tests.checkpoints import bert as checkpoints
@@ -96,18 +98,33 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(
     assert "Traceback" not in done.stderr
 
 
+def commands(group: App, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:
+    """Every command with a function of its own, below groups too."""
+    for name in group:
+        if name.startswith("-"):
+            continue
+        command = group[name]
+        if command.default_command is not None:
+            yield (*path, name), command
+        yield from commands(command, (*path, name))
+
+
+def paragraphs(text: str | None) -> list[str]:
+    said = re.split(r"\n *Parameters", text or "")[0].split("\n\n")
+    return [" ".join(part.split()) for part in said if part.strip()]
+
+
 def test_the_help_says_what_each_command_does_in_its_own_words() -> None:
-    for group, shown in ((app, run("--help")), (app["upstream"], run("upstream", "--help"))):
-        for name in group:
-            command = group[name]
-            function = command.default_command
-            if name.startswith("-") or command is app["upstream"]:
-                continue
-            assert function is not None
-            said = re.split(r"\n *Parameters", function.__doc__ or "")[0].split("\n\n")
-            own = [" ".join(part.split()) for part in said if part.strip()]
-            assert command.help.split("\n\n") == own, name
-            assert re.search(rf"│ {name} +{own[0][:12]}", shown.stdout), name
+    found = dict(commands(app))
+    assert {("serve",), ("keys", "create"), ("usage", "verify")} <= found.keys()
+    shown = {path[:-1]: "" for path in found}
+    shown = {group: run(*group, "--help").stdout for group in shown}
+    for path, command in found.items():
+        function = command.default_command
+        assert function is not None
+        own = paragraphs(function.__doc__)
+        assert paragraphs(command.help) == own, path
+        assert re.search(rf"│ {path[-1]} +{re.escape(own[0][:12])}", shown[path[:-1]]), path
 
 
 def test_models_shows_the_catalog() -> None:

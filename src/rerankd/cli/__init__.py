@@ -68,49 +68,103 @@ upstreams.command(
 upstreams.command(
     "rerankd.cli.imports:upstreams",
     name="import",
-    help="Print [upstream] and [route] tables for what new-api or LiteLLM sends requests on to.\n\n"
-    "To check and to paste into the configuration file. Secrets are never printed.",
+    help="Print [upstream] and [route] tables for what new-api or LiteLLM sends requests on to.",
 )
 app.command(upstreams)
 keys = App(name="keys", help="Keys of the store: who may call, for what, and how much.")
-keys.command("rerankd.cli.keys:create", help="Make a key and print it, this once.")
-keys.command("rerankd.cli.keys:listed", name="list", help="List keys of the store and settings.")
+keys.command(
+    "rerankd.cli.keys:create",
+    help="Make a key and print it, this once: only its SHA-256 is kept.",
+)
+keys.command(
+    "rerankd.cli.keys:listed",
+    name="list",
+    help="List keys of the store, and those of the settings, which only their file changes.",
+)
 keys.command("rerankd.cli.keys:show", help="Show a key by name or public id.")
-keys.command("rerankd.cli.keys:edit", help='Change what is given; "none" takes a limit away.')
-keys.command("rerankd.cli.keys:rotate", help="Make another key in its place and print it.")
-keys.command("rerankd.cli.keys:revoke", help="Refuse a key from now on, for ever.")
+keys.command(
+    "rerankd.cli.keys:edit",
+    help='Change what is given; the rest stays. "none" takes a limit away.',
+)
+keys.command(
+    "rerankd.cli.keys:rotate",
+    help="Make another key in its place and print it, this once.",
+)
+keys.command(
+    "rerankd.cli.keys:revoke",
+    help="Refuse a key from now on, for ever; running servers see it within two seconds.",
+)
 keys.command(
     "rerankd.cli.imports:keys",
     name="import",
-    help="Take over keys that exist already, so that callers keep theirs.",
+    help="Take over keys that exist already, so that callers keep theirs. Only hashes are kept.\n\n"
+    "JSON, JSON by line, or CSV. What is there already is left as it is, so it can be "
+    "repeated.",
 )
 app.command(keys)
 teams = App(name="teams", help="Teams: keys that share limits.")
-teams.command("rerankd.cli.teams:create", help="Make a team.")
+teams.command(
+    "rerankd.cli.teams:create",
+    help="Make a team. Its limits hold for its keys together, beside their own.",
+)
 teams.command("rerankd.cli.teams:listed", name="list", help="List the teams of the store.")
-teams.command("rerankd.cli.teams:show", help="Show a team.")
-teams.command("rerankd.cli.teams:edit", help='Change what is given; "none" takes a limit away.')
-teams.command("rerankd.cli.teams:archive", help="Refuse all keys of a team from now on.")
+teams.command(
+    "rerankd.cli.teams:show",
+    help="Show a team, and how many keys it has.",
+)
+teams.command(
+    "rerankd.cli.teams:edit",
+    help='Change what is given; the rest stays. "none" takes a limit away.',
+)
+teams.command(
+    "rerankd.cli.teams:archive",
+    help="Refuse all keys of a team from now on; what they used stays in the ledger.",
+)
 app.command(teams)
 prices = App(name="prices", help="What callers pay, and what upstreams take: a history.")
-prices.command("rerankd.cli.prices:listed", name="list", help="List prices and costs.")
-prices.command("rerankd.cli.prices:add", help="Add a price, which follows those that there are.")
+prices.command(
+    "rerankd.cli.prices:listed",
+    name="list",
+    help="List prices and costs, with those to come and those that others have followed.",
+)
+prices.command(
+    "rerankd.cli.prices:add",
+    help="Add a price, which follows those that there are: none is ever changed.",
+)
 app.command(prices)
 budgets = App(name="budgets", help="How much keys, teams and all together may use.")
-budgets.command("rerankd.cli.budgets:listed", name="list", help="List budgets and what is left.")
 budgets.command(
-    "rerankd.cli.budgets:assigned", name="set", help='Give a budget, as "20 USD/month".'
+    "rerankd.cli.budgets:listed",
+    name="list",
+    help="List budgets and prepaid balances, with what the ledger has spent of them in this "
+    "window.\n\n"
+    "Requests that a running server has not brought into the store yet, a second's worth, "
+    "are not in it.",
+)
+budgets.command(
+    "rerankd.cli.budgets:assigned",
+    name="set",
+    help="Give a key, a team or all together a budget; one in its unit and window gets this "
+    "amount.",
 )
 budgets.command("rerankd.cli.budgets:end", help="End a budget: nobody is refused by it any more.")
-budgets.command("rerankd.cli.budgets:top_up", name="top-up", help="Pay money in.")
+budgets.command(
+    "rerankd.cli.budgets:top_up",
+    name="top-up",
+    help="Pay money in: with the first payment the key or team has a balance and can spend no "
+    "more.",
+)
 app.command(budgets)
 app.command(
     "rerankd.cli.usage:app",
     name="usage",
-    help="Show what was used and what it costs, from the ledger of the store.",
+    help="Show what was used: sums, or with --rows every request.",
 )
 store = App(name="store", help="The store: backup, tables.")
-store.command("rerankd.cli.store:backup", help="Copy a store of SQLite, while servers use it.")
+store.command(
+    "rerankd.cli.store:backup",
+    help="Copy a store of SQLite to a file, while servers use it.",
+)
 store.command(
     "rerankd.cli.store:migrate",
     help="Bring the tables to this version; a file of SQLite is copied before.",

@@ -35,9 +35,7 @@ _SHOWN: Final = (
 )
 
 
-app: Final = App(
-    name="usage", help="Show what was used and what it costs, from the ledger of the store."
-)
+app: Final = App(name="usage", help="Show what was used: sums, or with --rows every request.")
 
 
 @app.default
