@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,52 @@ async def test_a_request_is_charged_by_the_settings_and_remembered(
             ((_, budget),) = state.accounts.books.budgets.states(EVERYBODY, now_us())
             assert (budget.spent, budget.reserved) == (2 * PAID, 0)
     assert charges(store_url) == [(200, PAID, 1), (200, PAID, 1), (402, 0, None), (402, 0, None)]
+
+
+async def test_who_leaves_while_the_disk_is_waited_for_is_charged_in_memory_too(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(store_url, "0.0000002 USD")
+    values = stored(store_url, tmp_path)
+    values["store"] |= {"durability": "power"}
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_: object) -> None:
+        begun.set()
+        go_on.wait(PATIENCE_S)
+
+    monkeypatch.setattr("rerankd.store.journal.Journal.sync", slow)
+    async with running(values) as (client, state):
+        assert state.accounts is not None
+        asked = client.post("/v1/rerank", json=body("q", ["a", "bbb"]), headers=GOOD)
+        asking = asyncio.create_task(asked)
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+        asking.cancel()
+        await asyncio.wait([asking])
+        go_on.set()
+        ((_, budget),) = state.accounts.books.budgets.states(EVERYBODY, now_us())
+        assert (budget.spent, budget.reserved) == (PAID, 0)
+    assert charges(store_url) == [(200, PAID, 1)]
+
+
+async def test_what_a_disk_does_not_sync_is_spent_as_its_row_says(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    prepared(store_url, "0.0000002 USD")
+    values = stored(store_url, tmp_path)
+    values["store"] |= {"durability": "power"}
+    async with running(values) as (client, state):
+        monkeypatch.setattr("rerankd.store.journal.os.fdatasync", broken)
+        said = body("q", ["a", "bbb"])
+        assert (await client.post("/v1/rerank", json=said, headers=GOOD)).status_code == 503
+        monkeypatch.undo()
+        assert state.accounts is not None
+        ((_, budget),) = state.accounts.books.budgets.states(EVERYBODY, now_us())
+        assert (budget.spent, budget.reserved) == (PAID, 0)
+    assert charges(store_url) == [(200, PAID, 1)]
 
 
 async def test_a_running_server_follows_prices_budgets_and_payments(

@@ -92,7 +92,10 @@ class AccountStore:
         if account is not None and record.status != _ANSWERED:
             account.give_back()
         try:
-            line = await self.ledger.record(row_of(record, key, at_us, account))
+            line = self.ledger.append(row_of(record, key, at_us, account))
+            if account is not None:  # at once: it is charged, also when nobody waits for the disk
+                account.spend(line)
+            await self.ledger.synced()
         except JournalFull as full:
             self._say(full)
             if account is not None:
@@ -105,8 +108,6 @@ class AccountStore:
             self.metrics.lost()
         else:
             self._say(None)
-            if account is not None:
-                account.spend(line)
 
     def follow_keys(self, use: Callable[[Sequence[Key]], None]) -> None:
         """Take over all keys now, and from `start` of the watch on those that change.

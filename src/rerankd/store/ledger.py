@@ -83,8 +83,8 @@ class Ledger:
             ) from None
         self._drainer.start()
 
-    async def record(self, row: UsageRow) -> int:
-        """Keep a row: it is on disk when this returns.
+    def append(self, row: UsageRow) -> int:
+        """Keep a row: it is on disk when this returns, and will be in the database.
 
         Returns:
             How many bytes of lines this process wrote; see `transfer.drained_position`.
@@ -92,10 +92,16 @@ class Ledger:
         Raises:
             JournalFull: it is not, and no part of it.
         """
-        position = self.journal.append(row)
+        return self.journal.append(row)
+
+    async def synced(self) -> None:
+        """Until what was appended outlives what the settings ask for.
+
+        Raises:
+            JournalFull: the disk does not write; see `GroupSync.wait`.
+        """
         if self._sync is not None:
             await self._sync.wait()
-        return position
 
     def unauthorized(self, network: str) -> None:
         """Count one request without a good key."""

@@ -21,7 +21,8 @@ T0 = 1_800_000_000 // 86_400 * 86_400  # a midnight
 async def filled(server: Administered, *rows: UsageRow) -> None:
     """Rows in the ledger, as requests would have left them."""
     for row in rows:
-        await server.store.ledger.record(row)
+        server.store.ledger.append(row)
+        await server.store.ledger.synced()
     async with asyncio.timeout(60):
         while True:
             with server.store.database.read() as connection:
