@@ -180,6 +180,23 @@ async def test_the_operator_is_told_when_a_budget_is_nearly_spent(
     assert len({event.id for event in sent}) == 2
 
 
+async def test_what_was_told_is_not_told_again_after_a_restart(
+    store_url: str, tmp_path: Path
+) -> None:
+    prepared(store_url, "5 requests")
+    sent: list[WebhookEvent] = []
+    told: list[int] = []
+    for requests in (3, 1, 0, 1, 1):  # each by another server on the same store; 6: one is refused
+        async with running(stored(store_url, tmp_path)) as (client, state):
+            assert state.accounts is not None
+            state.accounts.books.budgets.tell = teller("USD", sent.append)
+            for _ in range(requests):
+                await client.post("/v1/rerank", json=body("q", ["a"]), headers=GOOD)
+        told.append(len(sent))
+    assert told == [0, 1, 1, 2, 2]
+    assert [event.data["percent"] for event in sent] == [80, 100]
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/v1/rerank", 402), ("/siliconflow/v1/rerank", 403), ("/jina/v1/rerank", 403)],

@@ -305,14 +305,3 @@ idempotency: Final = Table(
     Column("response", _JSON),
     _int("at_us"),
 )
-
-alert: Final = Table(
-    "alert",
-    METADATA,
-    _id(),
-    Column("budget_id", BigInteger, ForeignKey("budget.id"), nullable=False),
-    _int("window_start_us"),
-    _int("percent"),
-    _int("at_us"),
-    UniqueConstraint("budget_id", "window_start_us", "percent"),
-)

@@ -27,7 +27,6 @@ def upgrade() -> None:
     _budget()
     _key_digest()
     _topup()
-    _alert()
 
 
 def _ints(*names: str) -> list[sa.Column[int]]:
@@ -325,19 +324,3 @@ def _topup() -> None:
     )
     op.create_index(op.f("ix_topup_key_id"), "topup", ["key_id"])
     op.create_index(op.f("ix_topup_team_id"), "topup", ["team_id"])
-
-
-def _alert() -> None:
-    op.create_table(
-        "alert",
-        sa.Column("id", _ID, nullable=False),
-        *_ints("budget_id", "window_start_us", "percent", "at_us"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
-        sa.ForeignKeyConstraint(["budget_id"], ["budget.id"], name=op.f("fk_alert_budget_id")),
-        sa.UniqueConstraint(
-            "budget_id",
-            "window_start_us",
-            "percent",
-            name=op.f("uq_alert_budget_id_window_start_us_percent"),
-        ),
-    )
