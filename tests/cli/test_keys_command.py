@@ -79,7 +79,6 @@ def test_everything_that_may_be_said_of_a_key_is_kept(run: Run) -> None:
         "expires_at": "2099-01-31T00:00:00+00:00",
         "created_at": made["created_at"],
         "revoked_at": None,
-        "last_used_at": None,
         "source": "store",
         "state": "good",
     }

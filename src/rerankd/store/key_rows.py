@@ -16,7 +16,7 @@ from rerankd.store.times import shown_time
 
 State = Literal["good", "expired", "revoked"]
 
-_TIMES = ("expires_us", "created_us", "revoked_us", "last_used_us")
+_TIMES = ("expires_us", "created_us", "revoked_us")
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,6 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     expires_us: int | None = None
     created_us: int
     revoked_us: int | None = None
-    last_used_us: int | None = None
     note: str = ""
     tags: list[str] | None = None
     version: int

@@ -98,7 +98,6 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     created_at: str | None
     revoked_at: str | None
-    last_used_at: str | None
     note: str
     tags: list[str] | None
     version: int | None
