@@ -95,6 +95,14 @@ def test_a_moment_is_read_in_its_zone_and_shown_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
+    "written", ["1969-12-31", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "soon"]
+)
+def test_a_moment_that_no_calendar_shows_is_refused(written: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^from: "):
+        moment_us(written, "from")
+
+
+@pytest.mark.parametrize(
     ("text", "unit", "amount", "window"),
     [
         ("20 USD/month", "money", 20 * NANO, "month"),

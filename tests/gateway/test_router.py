@@ -10,6 +10,9 @@ import pytest
 
 from rerankd.access.keys import Key
 from rerankd.access.rates import RateLimits
+from rerankd.accounts.account import Books
+from rerankd.accounts.budget import Budgets
+from rerankd.accounts.price import Price, PriceList, Terms
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.cascade import Cascade
 from rerankd.core.errors import (
@@ -76,6 +79,20 @@ async def test_a_call_says_who_answers_after_what_for_whom(
     assert (call.model, call.cascade, call.share) == (model, cascade, "k")
     assert (trace.model, trace.asked, trace.cost.documents) == (model, asked or "", 3)
     assert (ranking.model, ranking.warnings) == (model, ())
+
+
+@pytest.mark.parametrize("asked", ["gone", "*", "first", None])
+async def test_a_name_of_the_stand_in_is_paid_as_the_model(asked: str | None) -> None:
+    history = {"gone": 0, "*": 1, "first": 3}
+    prices = [
+        Price(model=model, terms=Terms(per_request=each), id=each)
+        for model, each in history.items()
+    ]
+    router, trace = router_of(Told()), Trace()
+    router.books = Books(Budgets(keep_us=1), prices=PriceList(prices))
+    await router.rerank((replace(REQUEST, model=asked),), KEY, trace)
+    assert trace.account is not None
+    assert trace.account.entry().charge_nano == 3
 
 
 async def test_the_stand_in_is_told_to_the_caller() -> None:

@@ -21,6 +21,7 @@ _MOST_DOCUMENTS: Final = 1_000_000
 _MOST_COUNT: Final = 10**18
 _BUDGET = re.compile(r"\s*(\S+)\s+([A-Za-z]+)\s*(?:/\s*([a-z]+)\s*)?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def moment_us(written: date | datetime | str, param: str) -> int:
     """Microseconds UTC of a date, or of a time; one without a zone is in UTC.
 
     Raises:
-        InvalidRequest: it is none, or before 1970.
+        InvalidRequest: it is none, before 1970, or after 9999.
     """
     try:
         found = datetime.fromisoformat(written) if isinstance(written, str) else written
@@ -104,6 +105,8 @@ def moment_us(written: date | datetime | str, param: str) -> int:
     moment = (found - _EPOCH) // timedelta(microseconds=1)
     if moment < 0:
         _refuse(param, "before 1970.")
+    if moment > _LAST_US:
+        _refuse(param, "after the year 9999, in UTC.")
     return moment
 
 

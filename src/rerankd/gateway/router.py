@@ -98,7 +98,9 @@ class Router:
         )
         try:
             sizes = [len(request.documents) for request in requests]
-            bill.begin(asked or model, "" if route else model, sizes)
+            # A name that `*` alone answers may have a price of before: it is nobody's now.
+            priced = model if names.is_stood_in_for(asked) and route is None else asked or model
+            bill.begin(priced, "" if route else model, sizes)
             if route is not None and self._switch is not None:
                 return await self._switch.rerank(
                     Asked(route=route, call=call, wish=wish, bill=bill)

@@ -60,6 +60,9 @@ async def test_prices_and_costs_are_added_and_listed(server: Administered) -> No
         ("/budgets", {"unit": "apples", "amount": "5"}, "unit"),
         ("/budgets", {"unit": "money", "amount": "5", "tz": "Moon/Base"}, "tz"),
         ("/budgets", {"unit": "money", "amount": "5", "key": "call", "team": "x"}, "team"),
+        ("/budgets", {"unit": "money", "amount": "5", "key": 2**63}, "key"),
+        ("/budgets", {"unit": "money", "amount": "5", "team": 0}, "team"),
+        ("/prices", {"model": "m", "per_request": "1", "from": "9999-12-31T23:00-14:00"}, "from"),
         ("/budgets/keys/call/top-ups", {"amount": "0"}, "amount"),
         ("/budgets/keys/call/top-ups", {"amount": "-5"}, "amount"),
     ],
@@ -89,6 +92,13 @@ async def test_a_budget_is_set_edited_spent_and_ended(server: Administered) -> N
     await server.good("DELETE", f"/budgets/{made['id']}")
     assert (await server.good("GET", "/budgets"))["data"] == []
     assert len((await server.good("GET", "/budgets?ended=true"))["data"]) == 1
+
+
+async def test_an_id_that_is_too_long_is_nobodys(server: Administered) -> None:
+    made = await server.good("POST", "/budgets", {"key": "call", "unit": "requests", "amount": "2"})
+    long = f"{made['id']:016}0"
+    for path in (f"/budgets/{long}", f"/budgets/keys/{long}/top-ups", f"/budgets?key={long}"):
+        assert (await server.call("GET", path)).status_code == 404, path
 
 
 async def test_a_balance_is_what_every_page_says(server: Administered) -> None:

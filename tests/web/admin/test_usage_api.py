@@ -12,6 +12,7 @@ import pytest
 
 from rerankd.store.rows import AttemptRow, UsageRow
 from rerankd.store.tables import usage
+from rerankd.web.admin.asked import cursor_of
 from tests.kit.administered import Administered, administered
 
 HOUR_S = 3600
@@ -149,3 +150,19 @@ async def test_a_key_sees_itself_only_also_one_of_the_file_with_an_old_name(
             assert "cost" not in result
             exported = await server.client.get("/v1/usage/export?format=jsonl", headers=headers)
             assert len(exported.text.splitlines()) == len(ids)
+
+
+@pytest.mark.parametrize("place", [2**63, -(2**63) - 1, 10**30])
+async def test_a_cursor_that_no_database_can_hold_is_refused(
+    server: Administered, place: int
+) -> None:
+    lists = {"/keys": ["store", place], "/usage": [place, "x"]}
+    lists |= dict.fromkeys(("/teams", "/prices", "/costs", "/budgets"), place)
+    lists["/budgets/keys/call/top-ups"] = place
+    for path, cursor in lists.items():
+        answer = await server.call("GET", f"{path}?cursor={cursor_of(cursor)}")
+        found = answer.status_code, answer.json()["error"]["param"]
+        assert found == (400, "cursor"), path
+    own = f"/v1/usage?cursor={cursor_of([place, 'x'])}"
+    answer = await server.client.get(own, headers=server.headers("call"))
+    assert answer.status_code == 400

@@ -21,6 +21,7 @@ MOST_ID: Final = 2**53
 _DIGITS: Final = 15  # of an id in a path
 
 PageSize = Annotated[int, Meta(ge=1, le=MOST_OF_A_PAGE)]
+Id = Annotated[int, Meta(ge=1, le=MOST_ID)]
 Version = Annotated[int, Meta(ge=1, le=MOST_ID)]
 
 
@@ -105,11 +106,14 @@ def place_of(cursor: str, kind: Any) -> Any:
     """The place that a cursor is. Raises InvalidRequest."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=kind)
+        place = msgspec.json.decode(raw, type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
+        place = None
+    if place is None or not _is_kept(place):
         raise InvalidRequest(
             "cursor: is not one that this list gave: take next_cursor as it is.", param="cursor"
-        ) from None
+        )
+    return place
 
 
 def page(rows: list[Any], limit: int, places: Iterable[object]) -> dict[str, Any]:
@@ -134,6 +138,13 @@ def page(rows: list[Any], limit: int, places: Iterable[object]) -> dict[str, Any
 def given(value: Any) -> Any:
     """A value that may be left out; None = it was."""
     return None if isinstance(value, UnsetType) or value is UNSET else value
+
+
+def _is_kept(place: object) -> bool:
+    """Whether a database can hold the numbers of a place."""
+    if isinstance(place, tuple):
+        return all(map(_is_kept, cast("tuple[object, ...]", place)))
+    return not isinstance(place, int) or abs(place) <= MOST_ID
 
 
 def _is_list(kind: Any) -> bool:

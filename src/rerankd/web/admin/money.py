@@ -24,7 +24,16 @@ from rerankd.core.money import shown
 from rerankd.store.budgets import BudgetRow, TopUpRow
 from rerankd.store.prices import PriceRow
 from rerankd.web.admin.answers import AdminAnswer
-from rerankd.web.admin.asked import MOST_ID, PageQuery, Version, VersionQuery, page, place_of
+from rerankd.web.admin.asked import (
+    MOST_ID,
+    Id,
+    PageQuery,
+    Version,
+    VersionQuery,
+    id_of,
+    page,
+    place_of,
+)
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.operation import Call, Operation
 
@@ -77,8 +86,8 @@ class PricePage(msgspec.Struct, frozen=True, kw_only=True):
 class BudgetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A budget of a key, of a team, or of everybody together; replaces that of unit and window."""
 
-    key: str | int | None = None  # id, public id or name
-    team: str | int | None = None  # id or name
+    key: str | Id | None = None  # id, public id or name
+    team: str | Id | None = None  # id or name
     unit: Unit
     amount: str  # whole number; of money a decimal text
     window: Window = "total"
@@ -247,9 +256,7 @@ def _row(row: BudgetRow) -> dict[str, Any]:
 
 def _number(written: str | None) -> str | int | None:
     """Digits of a path or query are an id."""
-    if written is None or not (written.isascii() and written.isdecimal()):
-        return written
-    return int(written[:16])
+    return None if written is None else id_of(written)
 
 
 def _owner(desk: Desk, key: str | int | None = None, team: str | int | None = None) -> Owner:
