@@ -70,6 +70,13 @@ def test_a_server_that_is_not_there_is_away() -> None:
     assert "secret" not in str(raised.value)
 
 
+def test_a_file_that_is_no_database_is_said_as_away(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("no database, but long enough to be looked at" * 99)
+    found = open_database(f"sqlite:///{tmp_path / 'x.db'}")
+    with closing(found), pytest.raises(StoreAway, match="not a database"), found.read():
+        pass
+
+
 def test_who_reads_sees_one_state(database: Database) -> None:
     with database.read() as reading:
         count = sa.select(sa.func.count()).select_from(meta)

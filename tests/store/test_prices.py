@@ -122,3 +122,14 @@ def test_one_that_is_refused_leaves_nothing_of_the_others(repo: PriceRepo) -> No
     with pytest.raises(StartError):
         repo.adopt([("price[0]", price(1, model="n")), ("price[1]", price(2))])
     assert history(repo) == [(NOW, 1)]
+
+
+def test_a_store_stays_in_its_currency(repo: PriceRepo, database: Database) -> None:
+    repo.adopt([("price[0]", price(1))])
+    euro = PriceRepo(database, "EUR", clock=lambda: NOW)
+    with pytest.raises(StartError, match=r"^\[store\] currency: .* in USD, not in EUR"):
+        euro.adopt([])
+    with pytest.raises(InvalidRequest, match=r"^currency: "):
+        euro.add(price(2))
+    repo.adopt([])
+    assert history(repo) == [(NOW, 1)]

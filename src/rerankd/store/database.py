@@ -194,7 +194,8 @@ def _away() -> Generator[None]:
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         raise StoreAway(_first_line(error)) from error
     except exc.DBAPIError as error:
-        if error.connection_invalidated:
+        # Of no class of its own is what SQLite says of a file that is none of its, or broken.
+        if error.connection_invalidated or type(error) is exc.DatabaseError:
             raise StoreAway(_first_line(error)) from error
         raise
 

@@ -66,11 +66,13 @@ class PriceRepo:
                 means the same.
 
         Raises:
-            InvalidRequest: `from` is too early.
+            InvalidRequest: `from` is too early; or the history is in another currency.
             Conflict: another one has that start.
             StoreAway: see there.
         """
         with self._database.write() as connection:
+            if other := self._other_currency(connection):
+                raise InvalidRequest(other, param="currency")
             now = self._clock()
             starts_us = wanted.starts_us or now + LEAD_US
             if starts_us < now + LEAD_US:
@@ -121,13 +123,16 @@ class PriceRepo:
             written: where each stands in the settings, as `price[0]`, and the price.
 
         Raises:
-            StartError: it would change what is there, or charge what is past.
+            StartError: it would change what is there, or charge what is past; or that is in another
+                currency.
             StoreAway: see there.
         """
         subjects: dict[tuple[str, ...], list[tuple[str, Price]]] = {}
         for at, wanted in written:
             subjects.setdefault(wanted.subject, []).append((at, wanted))
         with self._database.write() as connection:
+            if other := self._other_currency(connection):
+                raise StartError(f"[store] {other}")
             now = self._clock()
             for found in subjects.values():
                 known = _of(connection, found[0][1])
@@ -137,6 +142,17 @@ class PriceRepo:
                         self._insert(connection, wanted, now)
                     elif same is None or same.terms != wanted.terms:
                         raise StartError(f"{at}: {_refused(wanted, same, now)}")
+
+    def _other_currency(self, connection: sa.Connection) -> str:
+        """Why nothing fits the history: it is in another currency. "" = it is not."""
+        asked = sa.select(price.c.currency).where(price.c.currency != self._currency).limit(1)
+        found = connection.execute(asked).scalar()
+        if found is None:
+            return ""
+        return (
+            f"currency: the prices, budgets and charges of this store are in {found}, not in "
+            f"{self._currency}. Set it to {found}, or begin another store."
+        )
 
     def _insert(self, connection: sa.Connection, wanted: Price, now: int) -> PriceRow:
         terms = wanted.terms
