@@ -133,3 +133,16 @@ def test_a_store_stays_in_its_currency(repo: PriceRepo, database: Database) -> N
         euro.add(price(2))
     repo.adopt([])
     assert history(repo) == [(NOW, 1)]
+
+
+def test_what_a_running_server_reads_again_starts_when_it_is_known(
+    repo: PriceRepo, clock: Clock
+) -> None:
+    repo.adopt([("price[0]", price(1))], lead_us=LEAD_US)
+    assert history(repo) == [(NOW + LEAD_US, 1)]
+    clock.now += 2 * LEAD_US
+    soon = [("price[0]", price(1)), ("price[1]", price(2, clock.now + 1))]
+    with pytest.raises(StartError, match=r"^price\[1\]: "):
+        repo.adopt(soon, lead_us=LEAD_US)
+    repo.adopt([soon[0], ("price[1]", price(2, clock.now + LEAD_US + 1))], lead_us=LEAD_US)
+    assert len(history(repo)) == 2

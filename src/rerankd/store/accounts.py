@@ -21,6 +21,7 @@ from rerankd.store.ledger import Ledger
 from rerankd.store.migrate import migrate
 from rerankd.store.money import Money
 from rerankd.store.owner import claim
+from rerankd.store.prices import LEAD_US
 from rerankd.store.rows import AttemptRow, UsageRow
 from rerankd.store.watch import Watch
 from rerankd.telemetry.ledger import LedgerMetrics
@@ -64,13 +65,13 @@ class AccountStore:
             ) from None
 
     def adopt(self, written: Sequence[tuple[str, Price]]) -> None:
-        """Write prices of new settings into the history; in force when the store is next read.
+        """Write prices of new settings into the history; in force when all servers know them.
 
         Raises:
             StartError: they would change it, or the database is away.
         """
         try:
-            self.money.prices.adopt(written)
+            self.money.prices.adopt(written, lead_us=LEAD_US)
         except StoreAway as error:
             raise StartError(f"{self.database.shown} cannot be used now: {error}") from None
         self.written = written

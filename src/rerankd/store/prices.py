@@ -113,14 +113,15 @@ class PriceRepo:
         with self._database.read() as connection:
             return [_row(found) for found in connection.execute(asked)]
 
-    def adopt(self, written: Sequence[tuple[str, Price]]) -> None:
-        """Write what the settings say into the history, before the server answers.
+    def adopt(self, written: Sequence[tuple[str, Price]], *, lead_us: int = 0) -> None:
+        """Write what the settings say into the history, before anybody is charged by it.
 
         A start before the first one of its subject in the history counts from that one; where
         there is no history, from now on. What is there already must be the same.
 
         Args:
             written: where each stands in the settings, as `price[0]`, and the price.
+            lead_us: how long from now on servers may not know of it yet.
 
         Raises:
             StartError: it would change what is there, or charge what is past; or that is in another
@@ -133,13 +134,13 @@ class PriceRepo:
         with self._database.write() as connection:
             if other := self._other_currency(connection):
                 raise StartError(f"[store] {other}")
-            now = self._clock()
+            now = self._clock() + lead_us
             for found in subjects.values():
                 known = _of(connection, found[0][1])
                 for at, wanted in _effective(found, known[0].starts_us if known else now):
                     same = next((p for p in known if p.starts_us == wanted.starts_us), None)
                     if same is None and (not known or wanted.starts_us > now):
-                        self._insert(connection, wanted, now)
+                        self._insert(connection, wanted, now - lead_us)
                     elif same is None or same.terms != wanted.terms:
                         raise StartError(f"{at}: {_refused(wanted, same, now)}")
 
