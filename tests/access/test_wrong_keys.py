@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from rerankd.access.wrong_keys import NETWORKS, PER_MINUTE, WrongKeys
+from rerankd.access.wrong_keys import NETWORKS, WrongKeys
 from rerankd.core.errors import RateLimited
+
+PER_MINUTE = 20  # limits.wrong_keys by default
 
 
 def test_the_21st_of_a_minute_is_told_when_again_and_other_networks_are_not_meant() -> None:
     now = [100.0]
-    wrong = WrongKeys(clock=lambda: now[0])
+    wrong = WrongKeys(PER_MINUTE, clock=lambda: now[0])
     for _ in range(PER_MINUTE):
         wrong.note("10.0.0.0/24")
     now[0] += 45
@@ -25,7 +27,7 @@ def test_the_21st_of_a_minute_is_told_when_again_and_other_networks_are_not_mean
 
 def test_the_table_is_bounded_and_forgets_the_oldest() -> None:
     now = [0.0]
-    wrong = WrongKeys(clock=lambda: now[0])
+    wrong = WrongKeys(PER_MINUTE, clock=lambda: now[0])
     for _ in range(PER_MINUTE):
         wrong.note("first")
     for number in range(NETWORKS + 10):

@@ -105,7 +105,9 @@ def whole(program: Path) -> list[str]:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "rerankd.toml"
-        config.write_text(f'[[keys]]\nname = "schema"\nkey = "{KEY}"\n')
+        # Wrong keys by the hundred are part of the checks.
+        keys = f'[[keys]]\nname = "schema"\nkey = "{KEY}"\n'
+        config.write_text(f"[limits]\nwrong_keys = 1_000_000\n{keys}")
         command = ["-m", "rerankd", "serve", "--port", "0", "--config", str(config)]
         with serving([*command, "--model", MODEL]) as server:
             found = schemathesis(program, server.url, [], examples=12)

@@ -20,8 +20,8 @@ PRICES = (
     "per_1m_image_nano, per_request_nano, minimum_nano, id from price"
 )
 ROWS = (
-    "select entry, at_us, status, degraded, model_asked, model_answered, input_tokens, "
-    'image_tokens, searches, charge_nano, price_id from "usage"'
+    "select entry, at_us, status, degraded, stood_in, model_asked, model_answered, "
+    'input_tokens, image_tokens, searches, charge_nano, price_id from "usage"'
 )
 
 
@@ -43,10 +43,12 @@ def bill(prices: Iterable[Any], rows: Iterable[Any]) -> Bill:
     charged = recomputed = count = 0
     differing: list[str] = []
     for row in rows:
-        entry, at_us, status, degraded, asked, answered, tokens, images, searches, paid, used = row
+        entry, at_us, status, degraded, stood_in, asked, answered, *more = row
+        tokens, images, searches, paid, used = more
         price = None
         if 200 <= status < 300 and not degraded:
-            price = in_force(history, (asked, answered, "*"), at_us)
+            names = (answered, "*") if stood_in else (asked, answered, "*")
+            price = in_force(history, names, at_us)
         wanted = 0 if price is None else cost(price, tokens, images, searches)
         if (wanted, None if price is None else price[9]) != (paid, used):
             differing.append(entry)

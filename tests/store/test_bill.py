@@ -52,9 +52,12 @@ def requests(books: Books, random: Random) -> list[UsageRow]:
             random.choice(["a", "b", "dear", "z"]),
         )
         status, degraded = random.choice([(200, "")] * 6 + [(200, "input-order"), (500, "")])
+        stood_in = random.random() < 0.1
         account = books.open((EVERYBODY,), at_us)
         account.begin(
-            asked, model, [random.randrange(1, 300) for _ in range(random.choice([1, 3]))]
+            model if stood_in else asked,
+            model,
+            [random.randrange(1, 300) for _ in range(random.choice([1, 3]))],
         )
         tokens = random.randrange(10 ** random.randrange(1, 7))
         images = random.randrange(tokens + 1) if random.random() < 0.3 else 0
@@ -76,6 +79,7 @@ def requests(books: Books, random: Random) -> list[UsageRow]:
                 degraded=degraded,
                 model_asked=asked,
                 model_answered=model,
+                stood_in=int(stood_in),
                 input_tokens=entry.input_tokens,
                 image_tokens=entry.image_tokens,
                 searches=entry.searches,
@@ -116,7 +120,7 @@ def test_a_bill_of_10000_requests_is_recomputed_to_the_last_unit(
     assert len({row.price_id for row in made}) > len(MODELS)
     # and it would see a unit too much
     one = next(row for row in rows if row.charge_nano)
-    wrong = recompute.bill(prices, [(*one[:9], one.charge_nano + 1, one.price_id)])
+    wrong = recompute.bill(prices, [(*one[:10], one.charge_nano + 1, one.price_id)])
     assert wrong.differing == [one.entry]
 
 

@@ -25,6 +25,7 @@ from rerankd.web.alerts import teller
 from rerankd.web.prices import written_prices
 from tests.kit.processes import PATIENCE_S
 from tests.kit.support import body, running, settings
+from tests.store import recompute
 
 KEY = "a-key-of-the-tests"
 GOOD = {"authorization": f"Bearer {KEY}"}
@@ -244,6 +245,26 @@ async def test_what_fails_and_what_is_wrong_costs_nothing(store_url: str, tmp_pa
         answer = await client.post("/v1/rerank", json=body("q", ["a"]), headers=GOOD)
         assert answer.status_code == 200
     assert [charge for _, charge, _ in charges(store_url)] == [0, 0, 30]
+
+
+async def test_a_name_that_nobody_serves_is_paid_as_who_stood_in_and_recomputes(
+    store_url: str, tmp_path: Path
+) -> None:
+    prices = [*PRICES, {"model": "retired", "per_request": "0"}]  # how a price is ended
+    values = stored(store_url, tmp_path, price=prices)
+    async with running(values, aliases={"*": MODEL}) as (client, _):
+        for name in ("retired", MODEL):
+            asked = body("q", ["a", "bbb"]) | {"model": name}
+            assert (await client.post("/v1/rerank", json=asked, headers=GOOD)).status_code == 200
+    assert charges(store_url) == [(200, PAID, 1), (200, PAID, 1)]
+    database = open_database(store_url)
+    with database.read() as connection:
+        rows = connection.execute(sa.text(recompute.ROWS)).all()
+        found = recompute.bill(connection.execute(sa.text(recompute.PRICES)).all(), rows)
+        stood_in = connection.execute(sa.select(usage.c.stood_in).order_by(usage.c.at_us))
+        assert stood_in.scalars().all() == [1, 0]
+    database.close()
+    assert (found.charged, found.differing) == (2 * PAID, [])
 
 
 async def test_a_price_that_was_changed_in_the_file_stops_the_start(

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from rerankd.access.keys import Key, Team, digest
-from rerankd.access.wrong_keys import PER_MINUTE
 from rerankd.dialects.registry import SERVED
 from rerankd.engines.fake import FakeEngine
 from rerankd.web.state import State
 from tests.kit.support import BytesModel, body, running, stop_rates
+
+PER_MINUTE = 20  # limits.wrong_keys by default
 
 SECRET = "sk-stored"
 

@@ -15,7 +15,6 @@ from typing import Final
 
 from rerankd.core.errors import RateLimited
 
-PER_MINUTE: Final = 20
 NETWORKS: Final = 10_000  # that are remembered; then the one that began first is forgotten
 _MINUTE_S: Final = 60.0
 
@@ -23,7 +22,8 @@ _MINUTE_S: Final = 60.0
 class WrongKeys:
     """The networks that sent unknown keys within the last minute."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
         self._clock = clock
         self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()  # begin of a minute, count
 
@@ -37,7 +37,7 @@ class WrongKeys:
         began, count = self._seen.get(network, (now, 0))
         if now - began >= _MINUTE_S:
             began, count = now, 0
-        if count >= PER_MINUTE:
+        if count >= self._per_minute:
             wait_s = math.ceil(began + _MINUTE_S - now)
             raise RateLimited("wrong_keys", retry_after_s=wait_s)
         if not count:

@@ -98,8 +98,8 @@ class Router:
         )
         try:
             sizes = [len(request.documents) for request in requests]
-            # A name that `*` alone answers may have a price of before: it is nobody's now.
-            priced = model if names.is_stood_in_for(asked) and route is None else asked or model
+            trace.stood_in = route is None and names.is_stood_in_for(asked)  # has no price now
+            priced = model if trace.stood_in else asked or model
             bill.begin(priced, "" if route else model, sizes)
             if route is not None and self._switch is not None:
                 return await self._switch.rerank(
@@ -113,7 +113,7 @@ class Router:
             raise
         if facts is not None:
             rankings = [replace(found, route=facts) for found in rankings]
-        if not names.is_stood_in_for(asked):
+        if not trace.stood_in:
             return rankings
         said = f"model: the name asked for is not served; {model} answered for it (alias *)."
         return [replace(found, warnings=(said, *found.warnings)) for found in rankings]

@@ -28,6 +28,7 @@ class Trace:
     cost: Cost = NOTHING
     own_s: float = 0.0  # about how long its rows take when nothing else runs
     until: float | None = None  # its deadline, on time.monotonic()
+    stood_in: bool = False  # nobody serves the name asked for, the alias `*` answered
     route: RouteFacts | None = None  # who answered, for a routed name
     attempts: tuple[str, ...] = ()  # of a routed name, that failed: who, how, after how long
     passed: Callable[[], None] = lambda: None  # called when it is queued, or waits for its images

@@ -124,6 +124,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "encoder; 0 = none.",
         ),
     ] = VECTOR_CACHE_BYTES
+    wrong_keys: Annotated[
+        int,
+        Meta(ge=1, description="Unknown keys per minute and network. More of them: 429, not 401."),
+    ] = 20
     share_caches: Annotated[
         bool, Meta(description="One key's texts may be remembered for another. See Keys, below.")
     ] = False

@@ -197,6 +197,7 @@ def row_of(record: RequestRecord, key: Key, at_us: int, account: Account | None 
         path=_kept(record.path),
         model_asked=_kept(record.asked),
         model_answered=route.model if route is not None else record.model,
+        stood_in=int(record.stood_in),
         route=route.route if route is not None else "",
         upstream=route.upstream if route is not None else "",
         space=route.space if route is not None else "",

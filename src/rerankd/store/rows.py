@@ -46,6 +46,7 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str = ""
     model_asked: str = ""
     model_answered: str = ""
+    stood_in: int = 0  # 1: nobody serves model_asked, the alias `*` answered
     route: str = ""
     upstream: str = ""
     space: str = ""

@@ -192,6 +192,7 @@ usage: Final = Table(
     _text("path"),
     _text("model_asked"),
     _text("model_answered"),
+    _int("stood_in", default=0),
     _text("route"),
     _text("upstream"),
     _text("space"),

@@ -23,6 +23,7 @@ class RequestRecord:
     key: str  # name of the key, "" when the server is open
     asked: str  # the model's name in the request, "" = the default
     model: str  # who answered or would have, "" when that was never known
+    stood_in: bool = False  # nobody serves the name asked for, the alias `*` answered
     status: int
     error: str  # kind of the error, "" on success
     body_bytes: int

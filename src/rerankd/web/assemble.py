@@ -13,6 +13,7 @@ from rerankd import __version__
 from rerankd.access.keys import Key, key_of
 from rerankd.access.rates import RateLimits
 from rerankd.access.ring import KeyRing
+from rerankd.access.wrong_keys import WrongKeys
 from rerankd.core.options import BY_THE_CARD
 from rerankd.dialects.wire import Options
 from rerankd.gateway.fleet import Fleet
@@ -153,6 +154,7 @@ def make_state(
         fleet=Fleet(metrics.attempted, user_agent=f"rerankd/{__version__}"),
         lag=lag,
         front=Front(limits.wait_s),
+        wrong_keys=WrongKeys(limits.wrong_keys),
         metrics=metrics,
         accounts=accounts,
         webhook=webhook,

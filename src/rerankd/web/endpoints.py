@@ -287,6 +287,7 @@ class _Call:
             key=self._key.name if self._key else "",
             asked=trace.asked[:LOGGED_CHARACTERS],
             model=trace.model,
+            stood_in=trace.stood_in,
             status=status,
             error=error,
             body_bytes=self._body_bytes,

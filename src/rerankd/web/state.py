@@ -62,12 +62,12 @@ class State:
     inflight: InflightBytes
     lag: LoopLag
     front: Front
+    wrong_keys: WrongKeys
     accounts: AccountStore | None = None  # with [store] only: what becomes of a request is kept
     admin_hosts: tuple[str, ...] = ()  # names of this server that the admin API answers to
     webhook: Webhook | None = None  # is told of budgets that are spent
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
-    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     threads: BodyThreads = field(default_factory=BodyThreads)
     drain: Drain = field(default_factory=Drain)
     running: Running | None = None  # of `rerankd serve`

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from rerankd.access.fields import KeyFields
-from rerankd.access.wrong_keys import PER_MINUTE, WrongKeys
+from rerankd.access.wrong_keys import WrongKeys
 from rerankd.web.admin.mount import OPERATIONS
 from rerankd.web.admin.operation import Operation
 from tests.kit.administered import Administered, administered
 from tests.kit.support import running
+
+PER_MINUTE = 20  # limits.wrong_keys by default
 
 
 def path_of(operation: Operation) -> str:
@@ -22,7 +24,7 @@ def path_of(operation: Operation) -> str:
 async def test_every_call_by_every_role(server: Administered, caller: str) -> None:
     for operation in OPERATIONS:
         by = f"wrong-{operation.name}" if caller == "wrong" else caller
-        server.state.wrong_keys = WrongKeys()
+        server.state.wrong_keys = WrongKeys(PER_MINUTE)
         answer = await server.call(operation.method, path_of(operation), by=by)
         if caller in ("nobody", "wrong"):
             assert (answer.status_code, answer.json()["error"]["type"]) == (401, "unauthorized")

@@ -122,6 +122,7 @@ class OwnRecord(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     model_asked: str
     model_answered: str
+    stood_in: int
     route: str
     space: str
     degraded: str
