@@ -133,7 +133,9 @@ def checked(
     ]
     with tempfile.TemporaryDirectory() as folder:
         config, log = Path(folder) / "rerankd.toml", Path(folder) / "log"
-        config.write_text('[server]\nlog = "json"\n' + "".join(keys))
+        # All clients share one network, and each sends a wrong key, some of them several times.
+        limits = "[limits]\nwrong_keys = 10_000\n"
+        config.write_text(f'[server]\nlog = "json"\n{limits}{"".join(keys)}')
         command = ["-m", "rerankd", "serve", "--port", "0", "--config", str(config)]
         command += ["--alias", f"{MODEL}=rerankd-lexical"]
         with serving(command, log=log) as server:
