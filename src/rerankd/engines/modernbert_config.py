@@ -14,7 +14,7 @@ Pooling = Literal["cls", "mean"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModernBertConfig:
-    """Sizes of one encoder with a classification head."""
+    """Sizes of one encoder, with a classification head or without."""
 
     architecture: Literal["modernbert"] = "modernbert"
     hidden: int
@@ -32,7 +32,7 @@ class ModernBertConfig:
     mlp_bias: bool
     head_bias: bool  # of the head's first linear layer; its last always has one
     pooling: Pooling
-    labels: int  # K
+    labels: int  # K; 0 = an encoder without a head
 
     @property
     def layers(self) -> int:
@@ -81,6 +81,8 @@ def tensor_shapes(config: ModernBertConfig) -> dict[str, tuple[int, ...]]:
         linear(f"{block}.mlp.Wi", 2 * inner, h, bias=config.mlp_bias)
         linear(f"{block}.mlp.Wo", h, inner, bias=config.mlp_bias)
     norm("final_norm")
+    if config.labels == 0:
+        return shapes
     linear("head.dense", h, h, bias=config.head_bias)
     norm("head.norm")
     linear("classifier", config.labels, h, bias=True)

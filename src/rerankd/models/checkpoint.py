@@ -18,12 +18,12 @@ from rerankd.engines import deberta_config as deberta
 from rerankd.engines import modernbert_config as modernbert
 from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
 from rerankd.models.deberta_fields import DebertaFields, deberta_config
+from rerankd.models.encoder_fields import EncoderFields, encoder_config
 from rerankd.models.flash_names import plain_names
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.label_names import relevant_label
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
 from rerankd.models.pair_template import derive_template
-from rerankd.models.sizes import Layers, Positive, Size
 from rerankd.models.tokenizer_config import (
     TokenizerConfig,
     follow_config,
@@ -32,13 +32,10 @@ from rerankd.models.tokenizer_config import (
     unclear_token_types,
 )
 from rerankd.models.tokenizer_file import read_any_tokenizer
-from rerankd.models.unsupported import refuse_unsupported
 from rerankd.models.weights import SafetensorsFolder
 
 if TYPE_CHECKING:
     from rerankd.models.tokens import AnyTokenizer
-
-_DEFAULT_PAD: dict[Architecture, int] = {"bert": 0, "xlm-roberta": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +66,6 @@ class _Kind(msgspec.Struct):
 
     architectures: list[str]
     model_type: str | None = None  # jina-reranker-v2 is published without
-
-
-class _Config(msgspec.Struct):
-    """The fields of config.json that change what is computed; defaults are transformers'."""
-
-    hidden_size: Size
-    num_hidden_layers: Layers
-    num_attention_heads: Size
-    intermediate_size: Size
-    vocab_size: Size
-    max_position_embeddings: Size
-    type_vocab_size: Size = 2
-    layer_norm_eps: Positive = 1e-12
-    hidden_act: str = "gelu"
-    position_embedding_type: str = "absolute"
-    is_decoder: bool = False
-    pad_token_id: int | None = None
-    id2label: dict[str, object] | None = None
-    num_labels: Size | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +100,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         config = deberta_config(read_json(path, DebertaFields), folder)
         shapes = deberta.tensor_shapes(config)
     else:
-        config = _encoder_config(read_json(path, _Config), family.architecture, folder)
+        config = encoder_config(read_json(path, EncoderFields), family.architecture, folder)
         shapes = tensor_shapes(config)
     said = read_tokenizer_config(folder)
     tokenizer, notes = read_any_tokenizer(folder, config.vocab)
@@ -169,33 +147,3 @@ def _family(raw: _Kind, folder: Path) -> _Family:
             "checkpoint brings is never run."
         )
     return family
-
-
-def _encoder_config(raw: _Config, architecture: Architecture, folder: Path) -> EncoderConfig:
-    labels = len(raw.id2label) if raw.id2label is not None else raw.num_labels or 2
-    pad = raw.pad_token_id if raw.pad_token_id is not None else _DEFAULT_PAD[architecture]
-    wrong = {
-        f"hidden_act {raw.hidden_act!r} (only 'gelu')": raw.hidden_act != "gelu",
-        f"position_embedding_type {raw.position_embedding_type!r} (only 'absolute')": (
-            raw.position_embedding_type != "absolute"
-        ),
-        "is_decoder true": raw.is_decoder,
-        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": labels not in (1, 2),
-        f"hidden_size {raw.hidden_size}, which num_attention_heads {raw.num_attention_heads} "
-        "does not divide": raw.hidden_size % raw.num_attention_heads != 0,
-        f"pad_token_id {pad}": not 0 <= pad < raw.max_position_embeddings - 1,
-    }
-    refuse_unsupported(folder / "config.json", wrong)
-    return EncoderConfig(
-        architecture=architecture,
-        hidden=raw.hidden_size,
-        layers=raw.num_hidden_layers,
-        heads=raw.num_attention_heads,
-        intermediate=raw.intermediate_size,
-        vocab=raw.vocab_size,
-        positions=raw.max_position_embeddings,
-        token_types=raw.type_vocab_size,
-        layer_norm_eps=raw.layer_norm_eps,
-        labels=labels,
-        pad_id=pad,
-    )

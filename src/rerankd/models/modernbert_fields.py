@@ -1,4 +1,4 @@
-"""config.json of a ModernBERT cross-encoder, as published and as transformers 5 writes it.
+"""config.json of a ModernBERT, with a head or without, as published and as transformers 5 has it.
 
 The published form counts layers (`global_attn_every_n_layers`) and names two thetas; transformers 5
 lists `layer_types` and `rope_parameters` instead. The list wins where both are there.
@@ -60,18 +60,22 @@ def _is_global(raw: ModernBertFields) -> tuple[bool, ...]:
     return tuple(layer % every == 0 for layer in range(raw.num_hidden_layers))
 
 
-def modernbert_config(raw: ModernBertFields, folder: Path) -> ModernBertConfig:
-    """Sizes of the model.
+def modernbert_config(
+    raw: ModernBertFields, folder: Path, *, is_headless: bool = False
+) -> ModernBertConfig:
+    """Sizes of the model, without a head (labels = 0) if it has none.
 
     Raises:
         StartError: the fields ask for something that the graph does not compute.
     """
     labels = len(raw.id2label) if raw.id2label is not None else raw.num_labels or 2
+    labels = 0 if is_headless else labels
     ropes = {kind: (raw.rope_parameters or {}).get(kind) or Rope() for kind in (GLOBAL, LOCAL)}
     types = set(raw.layer_types or ()) - {GLOBAL, LOCAL}
     kinds = sorted({rope.rope_type for rope in ropes.values()} - {"default"})
     is_global = _is_global(raw)
-    activations = {raw.hidden_activation, raw.classifier_activation} - {"gelu"}
+    of_head = set[str]() if is_headless else {raw.classifier_activation}
+    activations = {raw.hidden_activation, *of_head} - {"gelu"}
     wrong = {
         f"activation {', '.join(sorted(activations))} (only gelu)": bool(activations),
         f"layer_types {', '.join(sorted(types))}": bool(types),
@@ -81,7 +85,9 @@ def modernbert_config(raw: ModernBertFields, folder: Path) -> ModernBertConfig:
         f"rope_type {', '.join(kinds)} (only default)": bool(kinds),
         "rope_scaling": raw.rope_scaling is not None,
         f"local_attention {raw.local_attention} (at least 2)": raw.local_attention < 2,
-        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": labels not in (1, 2),
+        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": (
+            not is_headless and labels not in (1, 2)
+        ),
         f"hidden_size {raw.hidden_size} with num_attention_heads {raw.num_attention_heads}, which "
         "makes no heads of an even size": raw.hidden_size % (2 * raw.num_attention_heads) != 0,
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -84,7 +84,7 @@ class _Special(msgspec.Struct):
 class _Template(_Strict, tag="TemplateProcessing", tag_field="type"):
     pair: list[dict[str, _Part]]
     special_tokens: dict[str, _Special]
-    single: Any = None
+    single: list[dict[str, _Part]] = []
 
 
 class _File(msgspec.Struct):
@@ -107,7 +107,8 @@ def read_unigram(data: bytes) -> UnigramTokenizer | None:
             steps=tuple(_steps(file.normalizer)),
             by_words=_by_words(file.pre_tokenizer),
             added=tuple(_added(file)),
-            pair=tuple(_slots(file.post_processor)),
+            pair=tuple(_slots(file.post_processor.pair, file.post_processor)),
+            single=tuple(_slots(file.post_processor.single, file.post_processor)),
         )
         if file.model.byte_fallback:
             return None
@@ -168,8 +169,8 @@ def _added(file: _File) -> Iterator[Added]:
         yield Added(at, token.content, takes_blanks=token.lstrip, normalized=token.normalized)
 
 
-def _slots(template: _Template) -> Iterator[Slot]:
-    for each in template.pair:
+def _slots(parts: Sequence[Mapping[str, _Part]], template: _Template) -> Iterator[Slot]:
+    for each in parts:
         match each:
             case {"Sequence": _Part(id="A" | "B" as text) as part}:
                 yield Slot(part.type_id, text)

@@ -59,6 +59,7 @@ class Form:
     by_words: bool  # the text is split at white space; otherwise every blank counts
     added: tuple[Added, ...] = ()
     pair: tuple[Slot, ...] = (Slot(0, QUERY), Slot(1, DOCUMENT))
+    single: tuple[Slot, ...] = (Slot(0, QUERY),)  # of one text alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)

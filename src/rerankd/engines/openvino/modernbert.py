@@ -133,6 +133,14 @@ class ModernBertLayers:
         x = ops.add(x, self._attention(y, f"{block}.attn", is_global=is_global))
         return ops.add(x, self._mlp(self.norm(x, f"{block}.mlp_norm"), f"{block}.mlp"))
 
+    def states(self) -> Node:
+        """The last hidden states of all tokens, normalised, (T, h)."""
+        x = take(weight(self.weights, "embeddings.tok_embeddings.weight"), self.inputs.ids)
+        x = self.norm(x, "embeddings.norm")
+        for index in range(self.config.layers):
+            x = self.layer(x, index)
+        return self.norm(x, "final_norm")
+
     def pool(self, x: Node) -> Node:
         """What the head reads of each row, (T, h) -> (B, h)."""
         inputs = self.inputs
@@ -147,11 +155,7 @@ class ModernBertLayers:
 def build(config: ModernBertConfig, weights: Weights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
     graph = ModernBertLayers(config, weights)
-    x = take(weight(weights, "embeddings.tok_embeddings.weight"), graph.inputs.ids)
-    x = graph.norm(x, "embeddings.norm")
-    for index in range(config.layers):
-        x = graph.layer(x, index)
-    x = graph.pool(graph.norm(x, "final_norm"))
+    x = graph.pool(graph.states())
     x = ops.gelu(linear(x, weights, "head.dense", bias=config.head_bias), "erf")
     logits = linear(graph.norm(x, "head.norm"), weights, "classifier")
     results = [ops.result(logits, name="logits")]

@@ -22,12 +22,15 @@ from rerankd.engines.pack import Array, pack_rows
 HIDDEN = np.float32(-1e9)  # added to the attention scores of tokens that are not seen
 
 
-def blocks(positions: Array, reach: int) -> dict[str, npt.NDArray[Any]]:
+def blocks(
+    positions: Array, reach: int, hidden: npt.NDArray[np.bool_] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """What local layers gather and hide.
 
     Args:
         positions: place of each packed token in its row, (T,).
         reach: w.
+        hidden: tokens that no other looks at, (T,); None = there are none.
 
     Returns:
         `local_queries` (N, w) and `local_keys` (N, 3 w), packed indexes, the last (or first) token
@@ -47,6 +50,8 @@ def blocks(positions: Array, reach: int) -> dict[str, npt.NDArray[Any]]:
     is_seen = np.abs(queries[:, :, None] - keys[:, None, :]) <= reach
     is_seen &= starts[local_queries][:, :, None] == starts[local_keys][:, None, :]
     is_seen &= (local_keys == keys)[:, None, :]
+    if hidden is not None:
+        is_seen &= ~hidden[local_keys][:, None, :]
     return {
         "local_queries": local_queries,
         "local_keys": local_keys,
@@ -54,11 +59,23 @@ def blocks(positions: Array, reach: int) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def pack(rows: Sequence[Row], config: ModernBertConfig) -> dict[str, npt.NDArray[Any]]:
-    """The graph's inputs by name (engines.openvino.modernbert.ModernBertInputs)."""
+def pack(
+    rows: Sequence[Row], config: ModernBertConfig, attended: Array | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The graph's inputs by name (engines.openvino.modernbert.ModernBertInputs).
+
+    Args:
+        rows: B of them.
+        config: sizes.
+        attended: how many tokens of each row, from its first, others look at, (B,); None = all.
+    """
     packed = pack_rows(rows)
+    hidden = None
+    if attended is not None:
+        hidden = packed["places"] >= np.repeat(attended, packed["lengths"])
+        packed["lengths"] = attended
     return {
         **{name: packed[name] for name in ("ids", "slots", "tokens", "lengths", "first")},
         "positions": packed["places"],
-        **blocks(packed["places"], config.reach),
+        **blocks(packed["places"], config.reach, hidden),
     }
