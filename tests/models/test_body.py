@@ -35,6 +35,7 @@ def test_a_single_text_has_the_special_tokens_of_its_tokenizer(tmp_path: Path, n
     """Those that the library puts around one text, not around a pair."""
     body = open_body(write(tmp_path, SHAPES[name]))
     text, own = "one text", Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    own.no_padding()
     ids = np.asarray(own.encode(text, add_special_tokens=False).ids, np.int32)
     assert single_template(body.tokenizer).ids(ids).tolist() == own.encode(text).ids
 
