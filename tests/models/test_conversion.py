@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rerankd.core.errors import StartError
-from rerankd.models.checkpoint import open_checkpoint
+from rerankd.models.load import Spec, load
 from tests.checkpoints import bert
 
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(StartError) as caught:
-        open_checkpoint(folder)
+        load(Spec(name="mine", folder=folder))
     return str(caught.value)
 
 

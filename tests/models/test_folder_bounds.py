@@ -18,7 +18,7 @@ from rerankd.measure.flops import layer_cost
 from rerankd.models import tokenizer_limits, weights
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.decoder_checkpoint import open_decoder
-from rerankd.models.folder_file import MAX_JSON_BYTES, read_bytes, shown
+from rerankd.models.folder_file import INDEX, MAX_JSON_BYTES, read_bytes, shown
 from rerankd.models.sizes import MAX_LAYERS, MAX_SIZE
 from rerankd.models.tokenizer_patterns import KNOWN
 from rerankd.models.vision_checkpoint import is_vision, open_vision
@@ -121,7 +121,7 @@ def test_tensors_of_all_shards_count_together(
         (folder / shard).write_bytes(whole)
     (folder / "model.safetensors").unlink()
     where = dict.fromkeys(names, "a.safetensors") | {"b": "b.safetensors"}
-    (folder / weights.INDEX).write_text(json.dumps({"weight_map": where}), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps({"weight_map": where}), encoding="utf-8")
     refused(folder, "b.safetensors lists")
 
 
@@ -154,7 +154,7 @@ def test_weights_whose_json_nests_deep_are_refused(folder: Path, where: str) -> 
     file = folder / "model.safetensors"
     if where == "index":
         file.unlink()
-        (folder / weights.INDEX).write_text('{"weight_map": ' + DEEP + "}", encoding="utf-8")
+        (folder / INDEX).write_text('{"weight_map": ' + DEEP + "}", encoding="utf-8")
     else:
         header = ('{"a": ' + DEEP + "}").encode()
         file.write_bytes(struct.pack("<Q", len(header)) + header)

@@ -27,9 +27,20 @@ FILES = {
     "modules.json": b"[]",
     "config_sentence_transformers.json": b"{}",
     "sentence_bert_config.json": b"{}",
+    "1_Pooling/config.json": b"{}",
+    "2_Dense/config.json": b"{}",
+    "2_Dense/model.safetensors": b"head",
+    "2_Dense/pytorch_model.bin": b"pickle",
+    "10_Dense/config.json": b"{}",
+    "chat_template.jinja": b"{{ x }}",
+    "artifact.metadata": b"{}",
+    "adapter_config.json": b"{}",
+    "README.md": b"",
     "pytorch_model.bin": b"pickle",
     "modeling_x.py": b"import os",
     "onnx/model.safetensors": b"export",
+    "onnx/config.json": b"export",
+    "2_Dense/onnx/model.safetensors": b"export",
 }
 
 
@@ -119,6 +130,14 @@ def test_pull_fetches_configuration_tokenizer_and_safetensors_only() -> None:
         "modules.json",
         "config_sentence_transformers.json",
         "sentence_bert_config.json",
+        "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+        "10_Dense/config.json",
+        "chat_template.jinja",
+        "artifact.metadata",
+        "adapter_config.json",
+        "README.md",
     }
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert hub.cached_folder("owner/model") == folder

@@ -88,8 +88,13 @@ def test_a_plan_that_cannot_work_says_what_to_do(
 def test_two_folders_of_one_name_clash(tmp_path: Path) -> None:
     for parent in ("a", "b"):
         (tmp_path / parent / "same").mkdir(parents=True)
-    with pytest.raises(StartError, match="served already"):
-        plan((str(tmp_path / "a" / "same"), str(tmp_path / "b" / "same")), {}, {})
+    one, other = (str(tmp_path / parent / "same") for parent in ("a", "b"))
+    with pytest.raises(StartError, match="served already") as caught:
+        plan((one, other), {}, {})
+    way_out = str(caught.value).rpartition("--model ")[2]
+    assert way_out == f"NAME={other}"
+    made = plan((one, way_out), {}, {})
+    assert [spec.name for spec in made.specs] == ["same", "NAME"]
 
 
 async def test_what_ships_inside_is_loaded_at_once_and_checkpoints_behind() -> None:

@@ -21,12 +21,15 @@ from rerankd.models.cause import unreadable
 
 Fields = TypeVar("Fields")
 
+SINGLE: Final = "model.safetensors"  # the weights; or, where they are in several files:
+INDEX: Final = "model.safetensors.index.json"
 MAX_JSON_BYTES: Final = 4 << 20  # the largest known, a tokenizer_config.json, has 1.2 MB
 MAX_JSON_DEPTH: Final = 64  # config.json of vision models has 5
 MAX_SHOWN: Final = 120  # characters of a file's own words in a message
 MAX_SAID: Final = 300  # of a library's
 _SLICE: Final = 1 << 20  # bytes looked at in one step
 _BOM: Final = b"\xef\xbb\xbf"
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _NO_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
 
@@ -86,6 +89,8 @@ def json_text(path: Path, data: bytes) -> bytes:
 
 def text_fault(data: bytes) -> str | None:
     """Why a JSON text must not be decoded, if so; linear in its size, whatever it holds."""
+    if data.startswith(_UTF16):
+        return "is UTF-16, not UTF-8 (iconv -f UTF-16 -t UTF-8 makes it that)"
     try:
         data.decode()
     except UnicodeDecodeError as error:

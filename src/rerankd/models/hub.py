@@ -20,8 +20,14 @@ _WANTED = (
     "*.safetensors.index.json",
     "modules.json",  # what sentence-transformers writes about scoring
     "*sentence*.json",
+    "[0-9]*_*/config.json",  # its modules
+    "chat_template.jinja",  # compared with known ones, never run
+    "artifact.metadata",  # of ColBERT's first form
+    "adapter_config.json",  # says that the weights are no whole model
+    "README.md",  # names what a quantised one was made from
 )
-_UNWANTED = ("*/*",)  # exports for other runtimes live in sub-folders
+_UNWANTED = ("[!0-9]*/*", "*/*/*")  # exports for other runtimes live in sub-folders
+_KINDS = ("config.json", "modules.json", "adapter_config.json")  # one of which each model has
 _REPOSITORY = re.compile(r"(?!\.)[\w.-]+/[\w.-]+")  # ./x and ../x are folders
 
 
@@ -49,7 +55,7 @@ def cached_folder(repository: str) -> Path:
         folder = Path(found)
     except (LocalEntryNotFoundError, HFValidationError):
         folder = None
-    if folder is None or not (folder / "config.json").is_file():
+    if folder is None or not any((folder / name).is_file() for name in _KINDS):
         raise StartError(
             f"The weights of {repository} are not on this machine. "
             f"`rerankd pull {repository}` gets them; or give a folder: "

@@ -14,6 +14,7 @@ from rerankd.models import catalog, hub
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
 from rerankd.models.folder_recipe import check_recipe
+from rerankd.models.foreign import a_file, refuse_foreign
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
 from rerankd.models.shipped import open_shipped
@@ -69,6 +70,8 @@ def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
         folder = None if entry.ships_inside else hub.cached_folder(entry.name)
         return _of_catalog(entry, folder, options)
     folder = Path(name_or_folder).expanduser()
+    if folder.is_file():
+        raise a_file(folder)
     if folder.is_dir():
         return Spec(name=folder.resolve().name, folder=folder.resolve(), options=options)
     if hub.looks_like_repository(name_or_folder):
@@ -104,6 +107,8 @@ def _named(name: str, folder: Path, options: LoadOptions) -> Spec:
     """NAME=FOLDER."""
     if not name or name != name.strip() or not name.isprintable():
         raise StartError(f"--model {name}={folder}: the name before = must not be empty or blank.")
+    if folder.is_file():
+        raise a_file(folder)
     if not folder.is_dir():
         raise StartError(f"--model {name}={folder}: no such folder: {folder}.")
     entry = catalog.find(name)
@@ -122,6 +127,8 @@ def load(spec: Spec) -> Loaded:
             fit into memory, or its scores are wrong; whatever a library raised, with its cause.
     """
     with explained(f"Model {spec.name}"):
+        if spec.folder is not None:
+            refuse_foreign(spec.folder)
         # a catalog name says how its weights are scored: the card's recipe
         said = check_recipe(spec.folder) if spec.folder and not spec.named_by_catalog else ()
         model = _open(spec)

@@ -23,6 +23,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
@@ -33,11 +34,9 @@ from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
 from rerankd.models.cause import unreadable
-from rerankd.models.conversion import how_to_convert
-from rerankd.models.folder_file import printable, read_json, shown, text_fault
+from rerankd.models.folder_file import INDEX, SINGLE, printable, read_json, shown, text_fault
+from rerankd.models.wrapped import why_unfit
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER_BYTES: Final = 16 << 20  # a tensor takes about 110
@@ -117,6 +116,7 @@ class SafetensorsFolder:
             StartError: files are missing, damaged, or lie outside the folder.
         """
         self._folder = folder
+        self._canonical = partial(_canonical_parts, prefix=prefix, rename=rename)
         self._space = _Space()
         self._are_kept = are_kept
         self._tensors: dict[str, _Tensor] = {}
@@ -128,8 +128,7 @@ class SafetensorsFolder:
                     raise StartError(
                         f"{file} lacks {shown(name)[1:-1]}, which {INDEX} says it holds."
                     )
-                plain = _canonical(name, prefix)
-                parts = (plain,) if rename is None else rename(plain)
+                parts = self._canonical(name)
                 for canonical, part in zip(parts, tensors[name].cut(len(parts)), strict=True):
                     if canonical in self._tensors:
                         raise StartError(
@@ -169,7 +168,7 @@ class SafetensorsFolder:
             ]
             raise StartError(
                 f"{self._folder}: the weights do not fit config.json: tensors {'; '.join(parts)}. "
-                "Is it a whole checkpoint of that architecture, as transformers saves it?"
+                f"{why_unfit(self._folder, missing, unused, self._canonical)}"
             )
         for name, shape in wanted.items():
             if have[name] != shape:
@@ -248,6 +247,23 @@ def _reserve(file: int, start: int, size: int) -> None:
         os.ftruncate(file, start + size)
 
 
+def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of one file, under the names that it has them.
+
+    Raises:
+        StartError: it is damaged or cannot be read.
+    """
+    return {name: tensor.shape for name, tensor in _header(file, MAX_TENSORS).items()}
+
+
+def _canonical_parts(
+    name: str, prefix: str, rename: Callable[[str], tuple[str, ...]] | None
+) -> tuple[str, ...]:
+    """The names of what a tensor joins, mostly one."""
+    plain = _canonical(name, prefix)
+    return (plain,) if rename is None else rename(plain)
+
+
 def _canonical(name: str, prefix: str) -> str:
     name = name.removeprefix(prefix)
     if name.endswith("LayerNorm.gamma"):
@@ -263,13 +279,6 @@ def _files(folder: Path) -> dict[Path, list[str] | None]:
         return {folder / SINGLE: None}
     if (folder / INDEX).is_file():
         return _shards(folder)
-    pickle = min((path.name for path in folder.glob("*.bin")), default=None)
-    if pickle is not None:
-        raise StartError(
-            f"{folder} holds {shown(pickle)[1:-1]}, but no {SINGLE}. A .bin file is a "
-            "Python pickle, which can run code, so rerankd never opens one. Use a revision that "
-            f"has safetensors, or, if you trust the file, convert it. {how_to_convert(folder)}"
-        )
     raise StartError(f"{folder} has no weights: {SINGLE} or {INDEX} is needed.")
 
 

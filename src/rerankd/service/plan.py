@@ -65,7 +65,10 @@ def plan(
             spec = resolve(written, chosen)
         as_written[written] = spec.name
         if specs.setdefault(spec.name, spec) != spec:
-            raise StartError(f"--model {written}: a model named {spec.name} is served already.")
+            raise StartError(
+                f"--model {written}: a model named {spec.name} is served already. Give one of them "
+                f"another name: --model NAME={written}"
+            )
     for name in tuple(specs):
         beside = SHIPPED[name].beside if name in SHIPPED else ()
         specs |= {other: resolve(other) for other in beside if other not in specs}
