@@ -28,7 +28,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from shared import servers, workers
 from shared.workers import DEFAULT_PEER, OURS
 
@@ -248,7 +247,7 @@ def stages(folder: Path, texts: Sequence[str], args: argparse.Namespace) -> Figu
         cut = batches(rows, model.engine.info.batch_tokens)
         logits = [row for batch in cut for row in model.engine.forward(batch)]
         marks.append(time.process_time())
-        ranking = rank(parsed, prepared, np.stack(logits)[inverse], model)
+        ranking = rank(parsed, prepared, [logits[place] for place in inverse], model)
         dialect.render(parsed, ranking, envelope)
         marks.append(time.process_time())
         if number:  # the first warms up

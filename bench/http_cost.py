@@ -79,7 +79,7 @@ def steps(model: Model, body: bytes, rounds: int) -> dict[str, float]:
     request = parsed(body)
     prepared = model.prepare(request)
     rows, inverse = distinct(prepared.rows)
-    logits = forward(model, rows)[inverse]
+    logits = list(forward(model, rows)[inverse])
     ranking = rank(request, prepared, logits, model)
     envelope = Envelope(request_id="x", created=0)
     timed: dict[str, Callable[[], object]] = {

@@ -152,8 +152,8 @@ MUTATIONS = (
     ),
     Mutation(
         "NaN scores are healthy",
-        f"{SERVICE}/scheduler.py",
-        "if not np.isfinite(logits).all():",
+        f"{SERVICE}/work.py",
+        "if not all(np.isfinite(output).all() for output in outputs):",
         "if False:",
         ("tests/service/test_health.py",),
     ),

@@ -11,6 +11,7 @@ import numpy as np
 from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
+from rerankd.engines.base import Engine
 from rerankd.models.load import load, resolve
 from rerankd.service.scheduler import Scheduler
 from tests.checkpoints.bert import TINY_BERT, write
@@ -19,11 +20,11 @@ from tests.checkpoints.bert import TINY_BERT, write
 class Counting:
     """Counts the batches of an engine, and tells when the first one starts."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.batches = 0
         self.loop = asyncio.get_running_loop()
         self.first = asyncio.Event()
-        self._forward = scheduler.engine.forward
+        self._forward = engine.forward
 
     def forward(self, batch: Sequence[Row]) -> Logits:
         self.batches += 1
@@ -43,8 +44,8 @@ async def test_four_documents_beside_a_thousand(tmp_path: Path) -> None:
     large, small = prepared("large", 1000), prepared("small", 4)
     alone = model.engine.forward(small)
     scheduler = Scheduler(model.engine, request_tokens=1_000_000, queue_tokens=1_000_000)
-    counting = Counting(scheduler)
-    scheduler.engine.forward = counting.forward  # type: ignore[method-assign]
+    counting = Counting(model.engine)
+    model.engine.forward = counting.forward  # type: ignore[method-assign]
     try:
         running = asyncio.create_task(scheduler.submit(large, key="a"))
         await counting.first.wait()

@@ -13,6 +13,8 @@ TokenIds = npt.NDArray[np.int32]  # shape (L,)
 # What an engine gives, (B, K): logits of K labels, or features that the model weighs (Model.logit).
 Logits = npt.NDArray[np.float32 | np.float64]
 Scores = npt.NDArray[np.float64]  # shape (B,)
+# What a listwise engine gives of one row, (V, d): a vector per document, and the query's behind.
+Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +56,8 @@ class Prepared:
     """A request as token rows: what a model makes of it before any engine runs.
 
     rows[i] belongs to documents[owners[i]]; rows are in document order, then chunk order, and
-    every document has at least one row.
+    every document has at least one row. A row of a listwise model belongs to that document and
+    those behind it, up to the next row's.
     """
 
     rows: tuple[Row, ...]

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rerankd.core.rows import Logits, Row
+from rerankd.core.rows import Logits, Row, Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +85,42 @@ class Sliced(Protocol):
             EngineFailed: as forward().
         """
         ...
+
+
+@runtime_checkable
+class ListwiseEngine(Protocol):
+    """What runs rows that are whole lists of documents: each alone, as bounded steps."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the engine is; slice_tokens is set."""
+        ...
+
+    def vectors(self, row: Row) -> Generator[int, None, Vectors]:
+        """Run one row of any length step by step; made, advanced and closed as Sliced.slices().
+
+        Returns:
+            Shape (V, d): a vector for each of the row's documents, and the query's behind them.
+            They depend on nothing but the row: within 1e-5, however it is cut into steps.
+
+        Raises:
+            EngineFailed: as Engine.forward().
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the device. Safe to call twice."""
+        ...
+
+
+AnyEngine = Engine | ListwiseEngine
+
+
+def vectors_of(row: Row, engine: ListwiseEngine) -> Vectors:
+    """All steps of a row, with nothing in between."""
+    steps = engine.vectors(row)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

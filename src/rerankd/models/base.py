@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
+from rerankd.core.rank import best_chunk
 from rerankd.core.request import Modality, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
-from rerankd.engines.base import Engine
+from rerankd.engines.base import Engine, ListwiseEngine
 from rerankd.models.families import Family
 
 
@@ -73,6 +76,60 @@ class Model(Protocol):
     def relevance(self, logit: float) -> float:
         """The published score of a logit, in [0, 1], monotone, computed in float64."""
         ...
+
+
+@runtime_checkable
+class ListwiseModel(Protocol):
+    """A loaded model whose rows are lists of documents: a score depends on all that are asked for.
+
+    Their order counts as well. Nothing of one request is good for another.
+    """
+
+    @property
+    def card(self) -> ModelCard:
+        """The recipe."""
+        ...
+
+    @property
+    def engine(self) -> ListwiseEngine:
+        """What runs the rows; used by one thread at a time."""
+        ...
+
+    def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
+        """Turn a request into rows, each with the query and many documents; as Model.prepare()."""
+        ...
+
+    def document_scores(self, outputs: Sequence[Logits]) -> list[float]:
+        """One number per document of a request, in order: what the ranking is made by.
+
+        Args:
+            outputs: what the engine gave of all rows of the request, in order, (V, d) each.
+        """
+        ...
+
+    def relevance(self, logit: float) -> float:
+        """The published score of such a number, monotone."""
+        ...
+
+
+AnyModel = Model | ListwiseModel
+
+
+def document_logits(
+    model: AnyModel, prepared: Prepared, outputs: Sequence[Logits], documents: int
+) -> list[float]:
+    """One number per document of a request, in order: what the ranking is made by.
+
+    Args:
+        model: that made the rows.
+        prepared: the request as rows.
+        outputs: what the model's engine gave of each row.
+        documents: how many the request has.
+    """
+    if isinstance(model, ListwiseModel):
+        return model.document_scores(outputs)
+    per_row = model.logit(np.stack(outputs))
+    return best_chunk(per_row.tolist(), prepared.owners, documents)
 
 
 def query_warnings(request: RerankRequest, *, is_cut: bool) -> tuple[str, ...]:

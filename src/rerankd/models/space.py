@@ -6,14 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 
 _SAMPLES: Final = 16  # of a file of weights
 _SAMPLE_BYTES: Final = 4096
 _DIGITS: Final = 7
 
 
-def space_of(model: Model, folder: Path | None) -> str:
+def space_of(model: AnyModel, folder: Path | None) -> str:
     """NAME@REVISION/RECIPE/PRECISION.
 
     Args:

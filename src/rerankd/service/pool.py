@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rerankd.core.errors import Overloaded
 from rerankd.core.names import Names
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.models.space import space_of
@@ -24,7 +24,7 @@ _Opened = tuple[Loaded, str]  # with its score space
 class LoadedModel(NamedTuple):
     """One loaded model with the queue in front of it."""
 
-    model: Model
+    model: AnyModel
     scheduler: Scheduler
     warnings: tuple[str, ...]
     space: str

@@ -8,10 +8,10 @@ from rerankd.core.errors import QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Prepared
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 
 
-def prepared_of(model: Model, request: RerankRequest, meter: Meter) -> Prepared:
+def prepared_of(model: AnyModel, request: RerankRequest, meter: Meter) -> Prepared:
     """The request's rows; with truncate_query the end of a query that is too long is left out.
 
     The model counts the query before it looks at a document, so that a try that is too long costs

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from rerankd.core.answer import Hit, Ranking
-from rerankd.core.rank import best_chunk, top_hits
+from rerankd.core.rank import top_hits
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel, document_logits
 from rerankd.service.tokenise import Tokenised
 from rerankd.service.work import Scored
 
 
 def rank_all(
-    requests: Sequence[RerankRequest], found: Tokenised, scored: Scored, model: Model
+    requests: Sequence[RerankRequest], found: Tokenised, scored: Scored, model: AnyModel
 ) -> Sequence[Ranking]:
     """The rankings of requests that were tokenised, and scored, together."""
     rankings: list[Ranking] = []
@@ -25,17 +23,21 @@ def rank_all(
         own = found.inverse[start : start + len(prepared.rows)]
         start += len(prepared.rows)
         cached_tokens = sum(scored.cached_tokens[place] for place in own)
-        rankings.append(rank(request, prepared, scored.logits[own], model, cached_tokens))
+        outputs = [scored.outputs[place] for place in own]
+        rankings.append(rank(request, prepared, outputs, model, cached_tokens))
     return rankings
 
 
 def rank(
-    request: RerankRequest, prepared: Prepared, logits: Logits, model: Model, cached_tokens: int = 0
+    request: RerankRequest,
+    prepared: Prepared,
+    outputs: Sequence[Logits],
+    model: AnyModel,
+    cached_tokens: int = 0,
 ) -> Ranking:
-    """Logits (B, K) of a request's rows as its ranking: best chunk, then best document first."""
-    per_row = model.logit(np.asarray(logits))
+    """What came of each of a request's rows as its ranking: best document first."""
     documents = len(request.documents)
-    best = best_chunk(per_row.tolist(), prepared.owners, documents)
+    found = document_logits(model, prepared, outputs, documents)
     hits = [
         Hit(
             index,
@@ -43,7 +45,7 @@ def rank(
             logit,
             index in prepared.truncated,
         )
-        for index, logit in enumerate(best)
+        for index, logit in enumerate(found)
     ]
     return Ranking(
         model=model.card.name,

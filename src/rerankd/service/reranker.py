@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.batch import distinct
-from rerankd.core.errors import EngineFailed, InvalidRequest
+from rerankd.core.errors import InvalidRequest
 from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
+from rerankd.engines.base import Engine, ListwiseEngine, vectors_of
 from rerankd.models import catalog
 from rerankd.models.load import Loaded, load, resolve
 from rerankd.service.ranking import rank
+from rerankd.service.work import checked
 
 Step = Callable[[int, int], None]  # told of every batch: rows that are scored, of how many
 
@@ -104,7 +104,12 @@ class Reranker:
         """As rank, for a canonical request, with exact token counts and warnings."""
         prepared = self.model.prepare(request)
         rows, inverse = distinct(prepared.rows)
-        return rank(request, prepared, self._forward(rows, step)[inverse], self.model)
+        engine = self.model.engine
+        if isinstance(engine, ListwiseEngine):
+            outputs = checked(_listwise(rows, engine, step))
+        else:
+            outputs = checked(_batched(rows, engine, step))
+        return rank(request, prepared, [outputs[place] for place in inverse], self.model)
 
     def close(self) -> None:
         """Free the engine."""
@@ -121,22 +126,30 @@ class Reranker:
     ) -> None:
         self.close()
 
-    def _forward(self, rows: Sequence[Row], step: Step) -> Logits:
-        """All rows, in batches of the engine's size."""
-        outputs: list[Logits] = []
-        batch: list[Row] = []
-        used, budget = 0, self.model.engine.info.batch_tokens
-        step(0, len(rows))
-        for done, row in enumerate(rows):
-            if batch and used + row.tokens > budget:
-                outputs.append(self.model.engine.forward(batch))
-                step(done, len(rows))
-                batch, used = [], 0
-            batch.append(row)
-            used += row.tokens
-        outputs.append(self.model.engine.forward(batch))
-        step(len(rows), len(rows))
-        logits = np.concatenate(outputs)
-        if not np.isfinite(logits).all():
-            raise EngineFailed("The engine gave a logit that is not finite.")
-        return logits
+
+def _batched(rows: Sequence[Row], engine: Engine, step: Step) -> list[Logits]:
+    """The logits (K,) of all rows, in batches of the engine's size."""
+    outputs: list[Logits] = []
+    batch: list[Row] = []
+    used, budget = 0, engine.info.batch_tokens
+    step(0, len(rows))
+    for done, row in enumerate(rows):
+        if batch and used + row.tokens > budget:
+            outputs += list(engine.forward(batch))
+            step(done, len(rows))
+            batch, used = [], 0
+        batch.append(row)
+        used += row.tokens
+    outputs += list(engine.forward(batch))
+    step(len(rows), len(rows))
+    return outputs
+
+
+def _listwise(rows: Sequence[Row], engine: ListwiseEngine, step: Step) -> list[Logits]:
+    """The vectors (V, d) of all rows."""
+    outputs: list[Logits] = []
+    for done, row in enumerate(rows):
+        step(done, len(rows))
+        outputs.append(vectors_of(row, engine))
+    step(len(rows), len(rows))
+    return outputs

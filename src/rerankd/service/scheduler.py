@@ -27,11 +27,11 @@ from rerankd.core.batch import distinct
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, WaitingRows
 from rerankd.core.rows import Logits, Row
-from rerankd.engines.base import Engine, Remembering, Sliced
+from rerankd.engines.base import AnyEngine, ListwiseEngine, Remembering
 from rerankd.service.admission import RETRY_MIN_S, WAIT_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache
 from rerankd.service.watch import watched
-from rerankd.service.work import Piece, Scored, Work, cut, held_tokens
+from rerankd.service.work import Piece, Scored, Work, checked, close_slices, cut, held_tokens, step
 
 T = TypeVar("T")
 Batch = Sequence[tuple[WaitingRows[Work], int]]
@@ -47,7 +47,7 @@ class Scheduler:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: AnyEngine,
         *,
         request_tokens: int,
         queue_tokens: int,
@@ -56,7 +56,8 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
-        self.cache = cache
+        # a list of documents is no pair: nothing of it is known before
+        self.cache = None if isinstance(engine, ListwiseEngine) else cache
         self._clock = clock
         self._queue: FairQueue[Work] = FairQueue()
         limits = QueueLimits(
@@ -168,7 +169,7 @@ class Scheduler:
             self.cache.clear()
         ended = self._fail_all(Overloaded("The model was unloaded.", retry_after_s=RETRY_MIN_S))
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, _close, ended)
+        await loop.run_in_executor(self._thread, close_slices, ended)
         await loop.run_in_executor(self._thread, self.engine.close)
         self._thread.shutdown(wait=False)
 
@@ -188,7 +189,7 @@ class Scheduler:
     def _work(self, rows: Sequence[Row], known: list[Logits | None], costs: Sequence[int]) -> Work:
         return Work(
             rows=rows,
-            pieces=cut(rows, costs, self.engine.info.slice_tokens),
+            pieces=cut(rows, costs, self.engine),
             future=asyncio.get_running_loop().create_future(),
             admitted_at=self._clock(),
             outputs=known,
@@ -219,7 +220,7 @@ class Scheduler:
         finally:
             self._queue.cancel(job)
             if work.slices and not self.admission.closed:
-                self._thread.submit(_close, [work])
+                self._thread.submit(close_slices, [work])
 
     async def _run(self) -> None:
         self._is_broken = False
@@ -316,30 +317,13 @@ class Scheduler:
         work, i = job.owner, piece.row
         is_last = work.is_last_slice(piece)
         while not job.cancelled and work.outputs[i] is None:
-            logits = await self._on_thread(self._step, work, i)
-            if logits is not None:
-                checked = self._checked(logits[None, :], 1)
-                self._remember(work.rows[i], checked[0], work.scope)
-                work.store(i, checked[0], cached_tokens=0, now=self._clock())
+            output = await self._on_thread(step, work, i, self.engine)
+            if output is not None:
+                [output] = checked([output])
+                self._remember(work.rows[i], output, work.scope)
+                work.store(i, output, cached_tokens=0, now=self._clock())
             if not is_last:
                 return
-
-    def _step(self, work: Work, i: int) -> Logits | None:
-        """On the engine's thread: one step of row i; its logits (K,) after the last."""
-        engine = self.engine
-        if not isinstance(engine, Sliced):
-            raise EngineFailed(f"{engine.info.name} has slice_tokens and no slices().")
-        slices = work.slices.get(i)
-        if slices is None:
-            slices = work.slices[i] = engine.slices(work.rows[i])
-        try:
-            next(slices)
-        except BaseException as done:
-            del work.slices[i]
-            if isinstance(done, StopIteration):
-                return done.value
-            raise
-        return None
 
     async def _forward(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
         """Logits (B, K) of B rows, checked, and what the engine remembered, (B,).
@@ -367,13 +351,14 @@ class Scheduler:
     def _checked(logits: Logits, rows: int) -> Logits:
         if logits.ndim != 2 or logits.shape[0] != rows:
             raise EngineFailed(f"The engine gave shape {logits.shape} for {rows} rows.")
-        if not np.isfinite(logits).all():
-            raise EngineFailed("The engine gave a logit that is not finite.")
+        checked([logits])
         return logits
 
     def _run_engine(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
         """On the engine's thread: nothing changes between the question and the batch."""
         engine = self.engine
+        if isinstance(engine, ListwiseEngine):
+            raise EngineFailed(f"{engine.info.name} has no forward(); its rows run as steps.")
         remembering = isinstance(engine, Remembering)
         remembered = engine.remembered_tokens(rows) if remembering else [0] * len(rows)
         return engine.forward(rows), remembered
@@ -410,11 +395,3 @@ class Scheduler:
         for work in ended:
             work.fail(error)
         return ended
-
-
-def _close(ended: Sequence[Work]) -> None:
-    """On the engine's thread: free what long rows held that nobody waits for."""
-    for work in ended:
-        for slices in work.slices.values():
-            slices.close()
-        work.slices.clear()

@@ -10,7 +10,7 @@ from rerankd.core.batch import distinct
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Prepared, Row
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 from rerankd.service.admit import check
 from rerankd.service.bodies import of_request
 from rerankd.service.query_cut import prepared_of
@@ -48,7 +48,7 @@ class Tokenised(NamedTuple):
 
 
 def tokenise(
-    requests: Sequence[RerankRequest], model: Model, meter: Meter, limits: Limits | None
+    requests: Sequence[RerankRequest], model: AnyModel, meter: Meter, limits: Limits | None
 ) -> Tokenised:
     """What costs CPU before the queue: on a thread, so that the event loop stays free.
 

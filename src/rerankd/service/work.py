@@ -8,17 +8,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Logits, Row
+from rerankd.engines.base import AnyEngine, ListwiseEngine, Sliced
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Logits (B, K) for the B rows of one request, and where its time went."""
+    """What came of the B rows of one request, and where its time went."""
 
-    logits: Logits
+    outputs: Sequence[Logits]  # B of them: (K,) each, or of listwise rows (V, d)
     cached_tokens: Sequence[int]  # (B,): all of a row from the score cache, or the engine's number
     queue_s: float  # from admission until its first row started
     engine_s: float  # from then until its last row was done
+
+    @property
+    def logits(self) -> Logits:
+        """Of rows that all give K numbers, (B, K)."""
+        return np.stack(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Work:
     pieces: Sequence[Piece]
     future: asyncio.Future[Scored]
     admitted_at: float
-    outputs: list[Logits | None]  # (K,) per row
+    outputs: list[Logits | None]  # (K,) per row, or (V, d)
     cached_tokens: list[int]
     remaining: int  # rows
     until: float | None = None  # deadline
@@ -61,7 +68,7 @@ class Work:
         return done >= piece.of
 
     def store(self, row: int, logits: Logits, *, cached_tokens: int, now: float) -> None:
-        """The logits (K,) of one row; the last one answers the request."""
+        """What came of one row; the last one answers the request."""
         self.outputs[row] = logits
         self.cached_tokens[row] = cached_tokens
         self.remaining -= 1
@@ -71,8 +78,8 @@ class Work:
     def scored(self, now: float) -> Scored:
         """The answer; every row has its logits."""
         started = self.started_at if self.started_at is not None else now
-        stacked = np.stack([out for out in self.outputs if out is not None])
-        return Scored(stacked, self.cached_tokens, started - self.admitted_at, now - started)
+        outputs = [out for out in self.outputs if out is not None]
+        return Scored(outputs, self.cached_tokens, started - self.admitted_at, now - started)
 
     def fail(self, error: BaseException) -> None:
         """End the request with an error, unless it has ended."""
@@ -86,20 +93,64 @@ def held_tokens(work: Work, missing: Sequence[int]) -> int:
     return max((work.rows[i].tokens for i in missing if i in sliced), default=0)
 
 
-def cut(rows: Sequence[Row], costs: Sequence[int], slice_tokens: int | None) -> list[Piece]:
-    """The pieces of rows: a row, or equal slices of a long one.
+def cut(rows: Sequence[Row], costs: Sequence[int], engine: AnyEngine) -> list[Piece]:
+    """The pieces of rows: a row, or equal slices of a long one; listwise ones are always cut.
 
     Args:
         rows: shape (B,).
         costs: shape (B,), in tokens.
-        slice_tokens: rows of more tokens run in slices; None = no row does.
+        engine: that runs them; rows of more than its info.slice_tokens run in slices.
     """
+    slice_tokens = engine.info.slice_tokens
+    whole = 0 if isinstance(engine, ListwiseEngine) else slice_tokens
     pieces: list[Piece] = []
     for i, (row, cost) in enumerate(zip(rows, costs, strict=True)):
-        if slice_tokens is None or row.tokens <= slice_tokens:
+        if slice_tokens is None or whole is None or row.tokens <= whole:
             pieces.append(Piece(i, cost))
             continue
         count = -(-row.tokens // slice_tokens)
         share = max(1, cost // count)
         pieces += [Piece(i, share, count)] * count
     return pieces
+
+
+def step(work: Work, i: int, engine: AnyEngine) -> Logits | None:
+    """On the engine's thread: one step of row i; what came of it, (K,) or (V, d), after the last.
+
+    Raises:
+        EngineFailed, or whatever the engine raised.
+    """
+    slices = work.slices.get(i)
+    if slices is None:
+        slices = work.slices[i] = _opened(work.rows[i], engine)
+    try:
+        next(slices)
+    except BaseException as done:
+        del work.slices[i]
+        if isinstance(done, StopIteration):
+            return done.value
+        raise
+    return None
+
+
+def _opened(row: Row, engine: AnyEngine) -> Generator[int, None, Logits]:
+    if isinstance(engine, ListwiseEngine):
+        return engine.vectors(row)
+    if isinstance(engine, Sliced):
+        return engine.slices(row)
+    raise EngineFailed(f"{engine.info.name} has slice_tokens and no slices().")
+
+
+def close_slices(ended: Sequence[Work]) -> None:
+    """On the engine's thread: free what long rows held that nobody waits for."""
+    for work in ended:
+        for slices in work.slices.values():
+            slices.close()
+        work.slices.clear()
+
+
+def checked(outputs: Sequence[Logits]) -> Sequence[Logits]:
+    """What came of rows. Raises EngineFailed where a number is not finite."""
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise EngineFailed("The engine gave a logit that is not finite.")
+    return outputs

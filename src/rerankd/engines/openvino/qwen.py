@@ -121,6 +121,21 @@ class QwenLayers:
             x = rms_norm(x, self.weights, norm, config.rms_norm_eps)
         return x if at is None else rotate(x, *at)
 
+    def _past(self, layer: int) -> Node:
+        """What a layer sees of the past, (P, 2 layers, k, d); `layer` as in _seen()."""
+        del layer
+        return self.inputs.past
+
+    def _mask(self, index: int) -> Node:
+        """What is added to the attention scores of all slots in layer `index`, (S, P + S)."""
+        del index
+        return self.mask
+
+    def _attend_last(self, q: Node, k: Node, v: Node, index: int) -> Node:
+        """As _attend() of the tokens that are read alone, q (B, a d)."""
+        del index
+        return self._attend(ops.unsqueeze(q, constant(1, np.int32)), k, v, self.last_mask)
+
     def _seen(self, x: Node, layer: int) -> Node:
         """Past and own keys (or values) of a layer: (T, k, d) -> (B, k, 1, P + S, d).
 
@@ -128,7 +143,7 @@ class QwenLayers:
         """
         inputs = self.inputs
         own = ops.transpose(take(x, inputs.slots), constant([0, 2, 1, 3], np.int64))
-        past = ops.gather(inputs.past, constant(layer, np.int32), constant(1, np.int32))
+        past = ops.gather(self._past(layer), constant(layer, np.int32), constant(1, np.int32))
         past = ops.transpose(past, constant([1, 0, 2], np.int64))  # (k, P, d)
         rows = ops.slice(
             ops.shape_of(inputs.slots, "i64"), *(constant([i], np.int64) for i in (0, 1, 1))
@@ -168,10 +183,10 @@ class QwenLayers:
             x, y = take(x, inputs.last), take(y, inputs.last)
             turn = (take(inputs.cos, inputs.last), take(inputs.sin, inputs.last))
             q = self._heads(y, f"{attend}.q_proj", f"{attend}.q_norm", turn)
-            mixed = self._attend(ops.unsqueeze(q, one), keys, values, self.last_mask)
+            mixed = self._attend_last(q, keys, values, index)
         else:
             q = self._heads(y, f"{attend}.q_proj", f"{attend}.q_norm", turn)
-            mixed = self._attend(take(q, inputs.slots), keys, values, self.mask)
+            mixed = self._attend(take(q, inputs.slots), keys, values, self._mask(index))
             mixed = take(mixed, inputs.tokens)
         x = ops.add(x, _linear(mixed, weights, f"{attend}.o_proj", bias=config.output_bias))
         y = rms_norm(x, weights, f"{block}.post_attention_layernorm", config.rms_norm_eps)
