@@ -20,10 +20,12 @@ import pytest
 from rerankd.core.errors import StartError
 from rerankd.measure.flops import layer_cost
 from rerankd.models.checkpoint import open_checkpoint
-from rerankd.models.decoder_checkpoint import is_decoder, open_decoder
-from rerankd.models.folder_recipe import check_recipe
+from rerankd.models.decoder_checkpoint import open_decoder
+from rerankd.models.folder_recipe import folder_activation, refuse_other_models, refuse_prompts
+from rerankd.models.folder_word import read_word
+from rerankd.models.loaders import LOADERS
 from rerankd.models.pair_template import derive_template
-from rerankd.models.vision_checkpoint import is_vision, open_vision
+from rerankd.models.vision_checkpoint import open_vision
 from tests.checkpoints import bert, deberta, decoder, modernbert, vision
 
 ROUNDS = int(os.environ.get("RERANKD_FUZZ_ROUNDS", "30"))  # changes of each kind and family
@@ -141,10 +143,14 @@ def opened(folder: Path) -> str:
     """Open a folder as load() does: "opened", or what it is refused with."""
     try:
         layer_cost(folder)
-        check_recipe(folder)
-        if is_vision(folder):
+        word = read_word(folder)
+        if word.kind not in LOADERS:
+            refuse_other_models(word)
+        refuse_prompts(word)
+        folder_activation(word)
+        if word.kind == "vision":
             open_vision(folder)
-        elif is_decoder(folder):
+        elif word.kind == "causal":
             open_decoder(folder)
         else:
             checkpoint = open_checkpoint(folder)

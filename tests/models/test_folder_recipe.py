@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from rerankd.core.errors import StartError
-from rerankd.models.folder_recipe import check_recipe
+from rerankd.core.options import LoadOptions, Score
+from rerankd.models.activation import RAW, SIGMOID, Activation
+from rerankd.models.folder_recipe import folder_activation
+from rerankd.models.folder_word import read_word
 from rerankd.models.load import Loaded, Spec, load
 from tests.checkpoints import bert, decoder
 
@@ -176,6 +179,10 @@ def test_prompts_that_nobody_asks_for_change_nothing(
 # activation
 
 
+def activation(folder: Path) -> Activation:
+    return folder_activation(read_word(folder))
+
+
 def say_newest(folder: Path, name: str) -> None:
     put(folder, SETTINGS, {"activation_fn": name})
 
@@ -198,7 +205,7 @@ PLACES = {
 @pytest.mark.parametrize("key", list(PLACES))
 def test_the_sigmoid_is_followed(folder: Path, key: str) -> None:
     PLACES[key](folder, "torch.nn.modules.activation.Sigmoid")
-    assert check_recipe(folder) == ()
+    assert activation(folder) == SIGMOID
 
 
 @pytest.mark.parametrize("key", list(PLACES))
@@ -209,26 +216,45 @@ def test_another_activation_is_refused_by_its_key(folder: Path, key: str, name: 
 
 
 @pytest.mark.parametrize("key", list(PLACES))
-def test_identity_is_said_at_start(folder: Path, key: str) -> None:
-    """As the most used cross-encoders have it: raw_scores are the folder's, the order is too."""
+def test_identity_is_followed_and_said_at_start(folder: Path, key: str) -> None:
+    """As the most used cross-encoders have it."""
     PLACES[key](folder, "torch.nn.modules.linear.Identity")
-    said = opened(folder).warnings
-    assert any(key in each and "raw_scores" in each for each in said)
+    loaded = opened(folder)
+    assert loaded.model.card.activation == RAW
+    assert loaded.model.relevance(-11.25) == -11.25
+    assert any(key in each and 'score = "sigmoid"' in each for each in loaded.warnings)
+
+
+@pytest.mark.parametrize(("score", "found"), [("sigmoid", SIGMOID), ("raw", RAW)])
+@pytest.mark.parametrize("said", ["Sigmoid", "Tanh"])
+def test_the_operator_chooses_the_scale(
+    folder: Path, score: Score, found: Activation, said: str
+) -> None:
+    say_newest(folder, f"torch.nn.modules.activation.{said}")
+    loaded = opened(folder, options=LoadOptions(score=score))
+    assert loaded.model.card.activation == found
+    assert not any("activation_fn" in each for each in loaded.warnings)
+
+
+@pytest.mark.parametrize("score", ["cosine", "mean"])
+def test_a_scale_of_another_kind_is_refused(folder: Path, score: Score) -> None:
+    with pytest.raises(StartError, match=f'score = "{score}".*"sigmoid" or "raw"'):
+        opened(folder, options=LoadOptions(score=score))
 
 
 def test_two_labels_have_the_softmax(folder: Path) -> None:
     config(folder, id2label={"0": "a", "1": "b"})
     put(folder, SETTINGS, {"activation_fn": "torch.nn.modules.activation.Softmax"})
-    assert check_recipe(folder) == ()
+    assert activation(folder) == SIGMOID
     config(folder, id2label={"0": "a"})
     with pytest.raises(StartError, match="Softmax"):
-        check_recipe(folder)
+        activation(folder)
 
 
 def test_the_newest_place_wins(folder: Path) -> None:
     say_oldest(folder, "torch.nn.modules.activation.Tanh")
     say_newest(folder, "torch.nn.modules.activation.Sigmoid")
-    assert check_recipe(folder) == ()
+    assert activation(folder) == SIGMOID
 
 
 def test_a_catalog_name_has_the_recipe_of_its_card(tmp_path: Path) -> None:

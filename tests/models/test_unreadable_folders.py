@@ -134,7 +134,7 @@ def test_whatever_is_raised_becomes_a_cause(
     def raising(*_: object) -> None:
         raise raised
 
-    def opened(_: Spec) -> BytesModel:
+    def opened(*_: object) -> BytesModel:
         return BytesModel("mine", engine)
 
     if when == "while it is checked":
@@ -148,7 +148,7 @@ def test_whatever_is_raised_becomes_a_cause(
 
 
 def test_ctrl_c_stays_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    def raising(_: Spec) -> None:
+    def raising(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loading, "_open", raising)

@@ -15,8 +15,9 @@ from tokenizers import Tokenizer
 from rerankd.core.errors import StartError
 from rerankd.core.options import LoadOptions
 from rerankd.models import catalog, hub, vision_checkpoint, vision_pixels
+from rerankd.models.folder_word import read_word
 from rerankd.models.load import Spec, load, resolve
-from rerankd.models.vision_checkpoint import is_vision, open_vision
+from rerankd.models.vision_checkpoint import open_vision
 from tests.checkpoints.decoder import TINY_QWEN3
 from tests.checkpoints.decoder import write as write_decoder
 from tests.checkpoints.vision import GOLDEN_SHAPES, TINY, TINY_UNTIED, tensors, write
@@ -165,9 +166,9 @@ def test_an_answer_of_several_tokens_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_families_are_not_taken_for_it(tmp_path: Path) -> None:
-    assert is_vision(write(tmp_path / "vl", TINY_UNTIED))
-    assert not is_vision(write_decoder(tmp_path / "text", TINY_QWEN3))
-    assert not is_vision(tmp_path)
+    assert read_word(write(tmp_path / "vl", TINY_UNTIED)).kind == "vision"
+    assert read_word(write_decoder(tmp_path / "text", TINY_QWEN3)).kind == "causal"
+    assert read_word(tmp_path).kind == "classifier"
 
 
 def test_a_window_that_is_not_possible_is_refused(tmp_path: Path) -> None:

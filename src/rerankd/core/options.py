@@ -10,6 +10,7 @@ from msgspec import Meta
 EngineName = Literal["openvino", "torch"]
 Quantization = Literal["int8"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Score = Literal["sigmoid", "raw", "cosine", "mean"]
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 VECTOR_CACHE_BYTES: Final = 32 << 20  # the vectors of 1,270 documents of 192 tokens
@@ -48,6 +49,14 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="Encoders on the CPU: batches at once; unset = usable cores. "
             "Decoders run one."
+        ),
+    ] = None
+    score: Annotated[
+        Score | None,
+        Meta(
+            description='relevance_score: "sigmoid" of the logit, "raw" the logit; "mean" of a '
+            'ColBERT model\'s best dot products; "cosine" makes a reranker of an embedding model; '
+            "unset = as the folder or the model card says."
         ),
     ] = None
 

@@ -17,6 +17,7 @@ from rerankd.core.rank import best_chunk
 from rerankd.core.request import Modality, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.base import Engine, ListwiseEngine
+from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.families import Family
 
 
@@ -28,6 +29,7 @@ class ModelCard:
     family: Family
     window_tokens: int | None  # longest row; None = no limit
     score: str  # one sentence: what relevance_score means
+    activation: Activation = SIGMOID  # relevance_score of the logit
     video: VideoSampling | None = None  # how it reads video; None = it does not
     named_by_catalog: bool = False  # a failed relevance probe then refuses the model
     revision: str = ""
@@ -74,7 +76,7 @@ class Model(Protocol):
         ...
 
     def relevance(self, logit: float) -> float:
-        """The published score of a logit, in [0, 1], monotone, computed in float64."""
+        """The published score of a logit, monotone, in float64; as the card's activation says."""
         ...
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.request import Modality
+from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.families import (
     CAUSAL_YES_NO,
     CROSS_ENCODER,
@@ -35,6 +36,7 @@ class CatalogEntry:
     window_tokens: int | None = None  # longest row by the model card; None = no limit
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
+    activation: Activation = SIGMOID  # of the score that is answered
     encoders: tuple[str, ...] = ()  # of tokens, as a late-interaction model's engine names them
 
     @property

@@ -20,9 +20,9 @@ from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
-from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.build import decoder_engine
+from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.documents import (
     check_text,
@@ -65,7 +65,7 @@ class CausalYesNo:
         self.engine = engine
         self._encoder = encoder
         self._recipe = recipe
-        self._shift = recipe.shifts.get(card.name, 0.0) if card.named_by_catalog else 0.0
+        self._shift = _shift(recipe, card.name, card.activation) if card.named_by_catalog else 0.0
         self._after = self._apart(recipe.after)
         self._window = PromptWindow(card.name, card.window_tokens or WINDOW_TOKENS)
         self._window.check_template(self._fixed_tokens(None))
@@ -112,8 +112,8 @@ class CausalYesNo:
         return logits[:, 0].astype(np.float64)
 
     def relevance(self, logit: float) -> float:
-        """The sigmoid of the logit, shifted where the recipe's publisher does so."""
-        return sigmoid(logit - self._shift)
+        """The card's activation of the logit, shifted where the recipe's publisher does so."""
+        return self.card.activation(logit - self._shift)
 
     def _row(self, head: TokenIds, chunk: TokenIds) -> Row:
         ids = np.concatenate([head, chunk, self._after])
@@ -147,6 +147,11 @@ class CausalYesNo:
 
     def _query_too_long(self, request: RerankRequest, limit: int) -> QueryTooLong:
         return self._window.too_long(self._encode(request.query.value).size, limit)
+
+
+def _shift(recipe: Recipe, name: str, activation: Activation) -> float:
+    """What is taken from the logit before the sigmoid; of raw scores nothing."""
+    return recipe.shifts.get(name, 0.0) if activation.is_bounded else 0.0
 
 
 def query_cut(
@@ -200,6 +205,7 @@ def load_causal_yes_no(
     name: str,
     options: LoadOptions = BY_THE_CARD,
     named_by_catalog: bool = False,
+    activation: Activation = SIGMOID,
 ) -> CausalYesNo:
     """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
@@ -219,14 +225,15 @@ def load_causal_yes_no(
         positions=checkpoint.config.max_length,
         said=checkpoint.model_max_length,
     )
-    shift = recipe.shifts.get(name, 0.0) if named_by_catalog else 0.0
-    score = f"{recipe.score}{f' minus {shift:g}, as published' if shift else ''}"
+    shift = _shift(recipe, name, activation) if named_by_catalog else 0.0
+    score = f"{activation.of(recipe.logit)}{f' minus {shift:g}, as published' if shift else ''}"
     encoder = TextEncoder(tokenizer)
     card = ModelCard(
         name=name,
         family=CAUSAL_YES_NO,
         window_tokens=window,
         score=f"{score}, of the document's best chunk",
+        activation=activation,
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )

@@ -17,9 +17,9 @@ from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Scores
-from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.build import encoder_engine
+from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.documents import (
@@ -33,7 +33,7 @@ from rerankd.models.families import CROSS_ENCODER
 from rerankd.models.pair_template import PairTemplate, derive_template
 from rerankd.models.text_encoder import TextEncoder
 
-SCORE = "sigmoid of the logit of the document's best chunk"
+LOGIT = "the logit of the document's best chunk"
 MIN_WINDOW_TOKENS = 16
 
 
@@ -108,8 +108,8 @@ class CrossEncoder:
         return wide[:, self._relevant] - wide[:, 1 - self._relevant]
 
     def relevance(self, logit: float) -> float:
-        """The sigmoid of the logit."""
-        return sigmoid(logit)
+        """The card's activation of the logit."""
+        return self.card.activation(logit)
 
     def _document_window(self, query_tokens: int) -> int:
         """Tokens that a chunk may have beside this query; the query may take 3/4 of the window."""
@@ -154,6 +154,7 @@ def load_cross_encoder(
     options: LoadOptions = BY_THE_CARD,
     chunk_rule: ChunkRule = "bce",
     named_by_catalog: bool = False,
+    activation: Activation = SIGMOID,
 ) -> CrossEncoder:
     """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
@@ -163,6 +164,7 @@ def load_cross_encoder(
         options: window and engine; no window = the checkpoint's own.
         chunk_rule: the catalog's.
         named_by_catalog: a failed relevance probe then refuses the model.
+        activation: from logit to score.
 
     Raises:
         StartError: the folder cannot be served; the message says what to do.
@@ -175,7 +177,8 @@ def load_cross_encoder(
         name=name,
         family=CROSS_ENCODER,
         window_tokens=window,
-        score=SCORE,
+        score=activation.of(LOGIT),
+        activation=activation,
         named_by_catalog=named_by_catalog,
         notes=(*checkpoint.notes, *encoder.notes),
     )

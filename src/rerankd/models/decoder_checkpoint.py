@@ -30,12 +30,6 @@ _ARCHITECTURES: dict[str, Architecture] = {
 _DEFAULT_ROPE_THETA = 10_000.0
 
 
-class _Kind(msgspec.Struct):
-    """What tells the families apart."""
-
-    architectures: list[str] = []
-
-
 class _Rope(msgspec.Struct):
     """`rope_parameters` (transformers 5) or `rope_scaling` (older), as far as it is supported."""
 
@@ -76,15 +70,6 @@ class DecoderCheckpoint:
     tokenizer: Tokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
-
-
-def is_decoder(folder: Path) -> bool:
-    """Whether config.json names a decoder; False when there is none to be read."""
-    try:
-        found = read_json(folder / "config.json", _Kind).architectures
-    except StartError:
-        return False
-    return bool(found) and found[0] in _ARCHITECTURES
 
 
 def open_decoder(folder: Path) -> DecoderCheckpoint:

@@ -11,10 +11,18 @@ from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog, hub
+from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.base import Model
 from rerankd.models.cause import explained
-from rerankd.models.folder_recipe import check_recipe
+from rerankd.models.folder_recipe import (
+    chosen_activation,
+    folder_activation,
+    refuse_other_models,
+    refuse_prompts,
+)
+from rerankd.models.folder_word import FolderWord, read_word
 from rerankd.models.foreign import a_file, refuse_foreign
+from rerankd.models.loaders import CATALOG_LOADERS, LOADERS, Opening
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
 from rerankd.models.shipped import open_shipped
@@ -30,6 +38,7 @@ class Spec:
     options: LoadOptions = BY_THE_CARD
     chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False
+    activation: Activation = SIGMOID  # a catalog model's
     examples: tuple[Example, ...] = ()  # what its model card prints, for a catalog model
     vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
 
@@ -65,7 +74,7 @@ def _resolved(name_or_folder: str, options: LoadOptions) -> Spec:
         if entry.ships_inside and options != BY_THE_CARD:
             raise StartError(
                 f"{entry.name} ships with rerankd and runs in one way only: leave window_tokens, "
-                "engine, quantization, device, precision and streams unset for it."
+                "engine, quantization, device, precision, streams and score unset for it."
             )
         folder = None if entry.ships_inside else hub.cached_folder(entry.name)
         return _of_catalog(entry, folder, options)
@@ -99,6 +108,7 @@ def _of_catalog(entry: catalog.CatalogEntry, folder: Path | None, options: LoadO
         options=replace(options, window_tokens=options.window_tokens or entry.window_tokens),
         chunk_rule=entry.chunk_rule,
         named_by_catalog=True,
+        activation=entry.activation,
         examples=entry.examples,
     )
 
@@ -127,13 +137,13 @@ def load(spec: Spec) -> Loaded:
             fit into memory, or its scores are wrong; whatever a library raised, with its cause.
     """
     with explained(f"Model {spec.name}"):
+        word = None
         if spec.folder is not None:
             refuse_foreign(spec.folder)
-        # a catalog name says how its weights are scored: the card's recipe
-        said = check_recipe(spec.folder) if spec.folder and not spec.named_by_catalog else ()
-        model = _open(spec)
+            word = read_word(spec.folder)
+        model = _open(spec, word)
         try:
-            warnings = (*said, *self_check(model))
+            warnings = (*_said(spec, word, model), *self_check(model))
             examples = check_examples(model, spec.examples)
         except BaseException:
             model.engine.close()
@@ -141,34 +151,41 @@ def load(spec: Spec) -> Loaded:
         return Loaded(model=model, warnings=warnings, examples=examples)
 
 
-def _open(spec: Spec) -> Model:
-    if spec.folder is None:
+def _open(spec: Spec, word: FolderWord | None) -> Model:
+    if word is None:
         return open_shipped(spec.name, spec.vector_cache_bytes)
-    from rerankd.models.causal_yes_no import load_causal_yes_no
-    from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
-    from rerankd.models.decoder_checkpoint import is_decoder
-    from rerankd.models.vision_checkpoint import is_vision
-
-    if is_vision(spec.folder):
-        from rerankd.models.vision_yes_no import load_vision_yes_no
-
-        return load_vision_yes_no(
-            spec.folder,
-            name=spec.name,
-            options=spec.options,
-            named_by_catalog=spec.named_by_catalog,
-        )
-    if is_decoder(spec.folder):
-        return load_causal_yes_no(
-            spec.folder,
-            name=spec.name,
-            options=spec.options,
-            named_by_catalog=spec.named_by_catalog,
-        )
-    return load_cross_encoder(
-        spec.folder,
+    own = spec.activation
+    loaders = CATALOG_LOADERS if spec.named_by_catalog else LOADERS
+    if not spec.named_by_catalog:
+        if word.kind not in loaders:
+            refuse_other_models(word)
+        refuse_prompts(word)
+        own = folder_activation(word) if spec.options.score is None else own
+    activation = chosen_activation(spec.options.score, word.kind, own, spec.name)
+    opening = Opening(
+        folder=word.folder,
+        word=word,
         name=spec.name,
         options=spec.options,
+        activation=activation,
         chunk_rule=spec.chunk_rule,
         named_by_catalog=spec.named_by_catalog,
     )
+    # a catalog name on a folder of a kind without a loader: the classifier's says what is wrong
+    return loaders.get(word.kind, loaders["classifier"])(opening)
+
+
+def _said(spec: Spec, word: FolderWord | None, model: Model) -> tuple[str, ...]:
+    """That scores are logits, because the folder says so."""
+    found = None if word is None else word.activation_fn
+    if word is None or found is None or spec.named_by_catalog or spec.options.score is not None:
+        return ()
+    if model.card.activation != RAW:
+        return ()
+    file, key, _ = found
+    sentence = (
+        f"{word.folder / file}: {key} is Identity, so relevance_score is the logit, as in "
+        f'raw_scores; score = "sigmoid" in [model."{spec.name}"] brings it to 0..1, in the same '
+        "order."
+    )
+    return (sentence,)

@@ -139,9 +139,11 @@ def _logits(model: Model, rows: list[Row]) -> Scores:
 
 
 def _check_relevance(model: Model, logits: Scores) -> None:
-    """Scores lie in [0, 1], grow with the logit, and are not all at one end."""
+    """Scores lie in [0, 1] if they are bounded, grow with the logit, and are not all at one end."""
     scores = np.array([model.relevance(float(x)) for x in np.sort(logits)])
-    if not (np.isfinite(scores).all() and scores.min() >= 0.0 and scores.max() <= 1.0):
+    if not np.isfinite(scores).all():
+        raise StartError(f"{model.card.name} gives relevance scores that are not finite.")
+    if model.card.activation.is_bounded and not (scores.min() >= 0.0 and scores.max() <= 1.0):
         raise StartError(f"{model.card.name} gives relevance scores outside [0, 1].")
     if (np.diff(scores) < 0).any():
         raise StartError(f"{model.card.name}: a higher logit gives a lower relevance score.")

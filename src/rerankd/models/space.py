@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from rerankd.models.activation import SIGMOID
 from rerankd.models.base import AnyModel
 
 _SAMPLES: Final = 16  # of a file of weights
@@ -28,6 +29,8 @@ def space_of(model: AnyModel, folder: Path | None) -> str:
     card, info = model.card, model.engine.info
     revision = card.revision or (_revision(folder) if folder is not None else "")
     recipe = f"{card.family.name}-{card.window_tokens}" if card.window_tokens else card.family.name
+    if card.activation != SIGMOID:
+        recipe += f"-{card.activation.name}"
     return f"{card.name}@{revision}/{recipe}/{info.precision}"
 
 

@@ -114,15 +114,6 @@ class VisionCheckpoint:
     weights: SafetensorsFolder
 
 
-def is_vision(folder: Path) -> bool:
-    """Whether config.json names a Qwen3-VL of any kind; False when there is none to be read."""
-    try:
-        found = read_json(folder / "config.json", _Kind)
-    except StartError:
-        return False
-    return found.model_type == _MODEL_TYPE or ARCHITECTURE in found.architectures[:1]
-
-
 def open_vision(folder: Path) -> VisionCheckpoint:
     """Read and check a folder.
 

@@ -20,9 +20,9 @@ from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
-from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.build import vision_engine
+from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector
 from rerankd.models.causal_yes_no import answer_id, query_cut
 from rerankd.models.documents import (
@@ -116,8 +116,8 @@ class VisionYesNo:
         return logits[:, 0].astype(np.float64)
 
     def relevance(self, logit: float) -> float:
-        """The sigmoid of the logit."""
-        return sigmoid(logit)
+        """The card's activation of the logit."""
+        return self.card.activation(logit)
 
     def _head(self, request: RerankRequest, processor: _Processor) -> Draft:
         """What all rows of a request start with; its last text waits for the document's."""
@@ -259,12 +259,16 @@ class _Processor:
         return processed
 
 
+LOGIT = 'the logit of "yes" minus that of "no"'
+
+
 def load_vision_yes_no(
     folder: Path,
     *,
     name: str,
     options: LoadOptions = BY_THE_CARD,
     named_by_catalog: bool = False,
+    activation: Activation = SIGMOID,
 ) -> VisionYesNo:
     """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
@@ -287,7 +291,8 @@ def load_vision_yes_no(
         name=name,
         family=VISION_YES_NO,
         window_tokens=window,
-        score='sigmoid of the logit of "yes" minus that of "no", of a text document\'s best chunk',
+        score=f"{activation.of(LOGIT)}, of a text document's best chunk",
+        activation=activation,
         video=SAMPLING,
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,

@@ -26,7 +26,7 @@ class Recipe:
     specials: tuple[str, ...]  # each must be one token, else the tokenizer is another model's
     yes: str
     no: str
-    score: str  # what the logit is, for the card
+    logit: str  # what it is, for the card
     shifts: Mapping[str, float] = field(default_factory=dict[str, float])  # of the sigmoid, by name
 
     def texts(self, query: str, instruction: str | None) -> tuple[list[str], str]:
@@ -57,7 +57,7 @@ QWEN3 = Recipe(
     specials=("<|im_start|>", "<|im_end|>", "<think>", "</think>"),
     yes="yes",
     no="no",
-    score='sigmoid of the logit of "yes" minus that of "no" (softmax over both)',
+    logit='the logit of "yes" minus that of "no" (softmax over both)',
 )
 
 # Source: https://github.com/mixedbread-ai/mxbai-rerank, mxbai_rerank/mxbai_rerank_v2.py. Its window
@@ -89,7 +89,7 @@ MXBAI_V2 = Recipe(
     specials=("<|im_start|>", "<|im_end|>"),
     yes="1",
     no="0",
-    score='sigmoid of the logit of "1" minus that of "0"',
+    logit='the logit of "1" minus that of "0"',
     # normalize=True: half of the largest logit that is expected of the model
     shifts={
         "mixedbread-ai/mxbai-rerank-base-v2": 4.5,

@@ -1,0 +1,47 @@
+"""What makes the published score of a logit: the sigmoid, nothing, or what a publisher chose.
+
+A folder of sentence-transformers names its activation; a catalog entry says its own; the operator
+may choose another (`score` in [model."NAME"]). All are monotone: none changes an order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from rerankd.core.score import sigmoid
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A monotone function of the logit; equal by name."""
+
+    name: str  # short: part of the score space
+    says: str  # "{}" stands for what the logit is
+    is_bounded: bool  # to [0, 1]
+    function: Callable[[float], float] = field(compare=False, repr=False)
+
+    def __call__(self, logit: float) -> float:
+        """The score of a logit, in float64."""
+        return self.function(logit)
+
+    def of(self, logit: str) -> str:
+        """What the score is, for the card: "sigmoid of the logit", of "the logit"."""
+        return self.says.format(logit)
+
+
+def _same(logit: float) -> float:
+    return logit
+
+
+def _fifth(logit: float) -> float:
+    return sigmoid(logit / 5.0)
+
+
+SIGMOID: Final = Activation("sigmoid", "sigmoid of {}", is_bounded=True, function=sigmoid)
+RAW: Final = Activation("raw", "{}, unbounded", is_bounded=False, function=_same)
+# Source: modeling_zeranker.py of zeroentropy/zerank-1 and zerank-2.
+SIGMOID_OF_A_FIFTH: Final = Activation(
+    "sigmoid-fifth", "sigmoid of a fifth of {}", is_bounded=True, function=_fifth
+)

@@ -1,0 +1,187 @@
+"""What a folder's files say of how it is scored, read once: its own word.
+
+sentence-transformers keeps a model's modules, prompts and activation in files of its own, beside
+config.json. Class paths in them are compared by their last part and never imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from rerankd.models.folder_file import read_json
+
+MODULES: Final = "modules.json"
+SETTINGS: Final = "config_sentence_transformers.json"
+CONFIG: Final = "config.json"
+TRANSFORMER: Final = "Transformer"
+
+Kind = Literal[
+    "classifier",  # a head for labels in config.json's model
+    "modules",  # a cross-encoder whose head is in modules of its own
+    "logit-score",  # a decoder; modules.json says which tokens' logits are the score
+    "causal",  # a decoder, and nothing else said
+    "listwise",  # all documents in one prompt
+    "late-interaction",  # a vector per token
+    "bi-encoder",  # a vector per text
+    "vision",  # reads images
+    "static",  # a table of word vectors
+]
+
+_STATIC: Final = ("model2vec", "StaticModel", "StaticEmbedding")
+_VISION: Final = ("qwen3_vl", "Qwen3VLForConditionalGeneration")
+_LISTWISE: Final = ("JinaForRanking",)
+_LATE: Final = ("ColBERT", "MultiVectorEncoder")
+_TOKEN_HEADS: Final = ("LogitScore", "CausalScoreHead")
+
+
+class Module(msgspec.Struct):
+    """One entry of modules.json, in the order in which they run."""
+
+    type: str  # a dotted class path
+    path: str = ""  # of its folder; "" = the root
+
+    @property
+    def kind(self) -> str:
+        """The class's own name: paths differ between versions."""
+        return self.type.rpartition(".")[2]
+
+
+class SavedSettings(msgspec.Struct):
+    """config_sentence_transformers.json, as far as it changes scores; defaults are "not said"."""
+
+    model_type: str | None = None
+    prompts: dict[str, str | None] | None = None
+    default_prompt_name: str | None = None
+    activation_fn: str | None = None
+    similarity_fn_name: str | None = None
+    # of a ColBERT model
+    query_prefix: str | None = None
+    document_prefix: str | None = None
+    query_length: int | None = None
+    document_length: int | None = None
+    do_query_expansion: bool | None = None
+    attend_to_expansion_tokens: bool | None = None
+    skiplist_words: list[str] | None = None
+
+    @property
+    def default_prompt(self) -> str | None:
+        """What stands before every text that nobody names a prompt for; None = nothing.
+
+        A name without a prompt is said as "(missing)", which nobody may use.
+        """
+        if self.default_prompt_name is None:
+            return None
+        return (self.prompts or {}).get(self.default_prompt_name, "(missing)") or None
+
+
+class SavedActivation(msgspec.Struct):
+    """config.json's `sentence_transformers`, before 5.4."""
+
+    activation_fn: str | None = None
+
+
+class ConfigWord(msgspec.Struct):
+    """What config.json says beside its sizes."""
+
+    model_type: str | None = None
+    architectures: list[str] | None = None
+    id2label: dict[str, object] | None = None
+    num_labels: int | None = None
+    sentence_transformers: SavedActivation | None = None
+    sbert_ce_default_activation_function: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        """The first one, or nothing."""
+        return (self.architectures or [""])[0]
+
+    @property
+    def labels(self) -> int:
+        """As transformers counts them."""
+        return len(self.id2label) if self.id2label is not None else self.num_labels or 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderWord:
+    """All of it."""
+
+    folder: Path
+    modules: tuple[Module, ...] = ()
+    settings: SavedSettings
+    config: ConfigWord
+    kind: Kind
+
+    @property
+    def activation_fn(self) -> tuple[str, str, str] | None:
+        """File, key and dotted path of the activation that is saved, the newest place first."""
+        saved = self.config.sentence_transformers
+        places = (
+            (SETTINGS, "activation_fn", self.settings.activation_fn),
+            (CONFIG, "sentence_transformers.activation_fn", saved.activation_fn if saved else None),
+            (
+                CONFIG,
+                "sbert_ce_default_activation_function",
+                self.config.sbert_ce_default_activation_function,
+            ),
+        )
+        return next(((file, key, name) for file, key, name in places if name is not None), None)
+
+
+def read_word(folder: Path) -> FolderWord:
+    """Read the files that say how a folder is scored; those that are missing say nothing.
+
+    Raises:
+        StartError: one is there and cannot be used.
+    """
+    path = folder / MODULES
+    modules = tuple(read_json(path, list[Module])) if path.exists() else ()
+    path = folder / SETTINGS
+    settings = read_json(path, SavedSettings) if path.exists() else SavedSettings()
+    path = folder / CONFIG
+    config = read_json(path, ConfigWord) if path.exists() else ConfigWord()
+    return FolderWord(
+        folder=folder,
+        modules=modules,
+        settings=settings,
+        config=config,
+        kind=_kind(modules, settings, config),
+    )
+
+
+def colbert_signs(
+    modules: Sequence[Module], settings: SavedSettings, config: ConfigWord
+) -> tuple[str, ...]:
+    """What says that a folder is a ColBERT model, by file; () = nothing does."""
+    signs = [f"{SETTINGS}: model_type {settings.model_type!r}"]
+    signs = signs if settings.model_type in _LATE else []
+    signs += [f"{SETTINGS}: query_prefix"] if settings.query_prefix is not None else []
+    signs += [f"{MODULES}: {m.type}" for m in modules if m.type.startswith("pylate.")][:1]
+    is_named = "colbert" in config.architecture.lower()
+    return (*signs, *([f"{CONFIG}: {config.architecture}"] if is_named else []))
+
+
+def _kind(modules: Sequence[Module], settings: SavedSettings, config: ConfigWord) -> Kind:
+    """By the first sign that is there."""
+    kinds = [module.kind for module in modules]
+    is_more = bool(kinds) and kinds != [TRANSFORMER]
+    is_cross_encoder = settings.model_type in (None, "CrossEncoder")
+    names = (config.model_type, config.architecture)
+    signs: tuple[tuple[bool, Kind], ...] = (
+        (any(name in _STATIC for name in (*names, *kinds)), "static"),
+        (any(name in _VISION for name in names), "vision"),
+        (config.architecture in _LISTWISE, "listwise"),
+        (bool(colbert_signs(modules, settings, config)), "late-interaction"),
+        (any(kind in _TOKEN_HEADS for kind in kinds), "logit-score"),
+        (is_more and settings.model_type == "CrossEncoder", "modules"),
+        (is_more or not is_cross_encoder, "bi-encoder"),
+        (config.architecture.endswith("ForCausalLM"), "causal"),
+    )
+    for is_there, kind in signs:
+        if is_there:
+            return kind
+    return "classifier"

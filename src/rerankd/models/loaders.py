@@ -1,0 +1,76 @@
+"""Which code opens which kind of folder: one loader for each kind that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rerankd.core.chunk import ChunkRule
+from rerankd.core.options import BY_THE_CARD, LoadOptions
+from rerankd.models.activation import SIGMOID, Activation
+from rerankd.models.base import Model
+from rerankd.models.folder_word import FolderWord, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A folder that is to be opened, and all that was decided about it before."""
+
+    folder: Path
+    word: FolderWord  # what its files say
+    name: str  # what it is served under
+    options: LoadOptions = BY_THE_CARD
+    activation: Activation = SIGMOID  # the operator's, the catalog's or the folder's
+    chunk_rule: ChunkRule = "bce"
+    named_by_catalog: bool = False  # its card's recipe counts, not the folder's
+
+
+Loader = Callable[[Opening], Model]
+
+
+def _classifier(opening: Opening) -> Model:
+    from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
+
+    return load_cross_encoder(
+        opening.folder,
+        name=opening.name,
+        options=opening.options,
+        chunk_rule=opening.chunk_rule,
+        named_by_catalog=opening.named_by_catalog,
+        activation=opening.activation,
+    )
+
+
+def _causal(opening: Opening) -> Model:
+    from rerankd.models.causal_yes_no import load_causal_yes_no
+
+    return load_causal_yes_no(
+        opening.folder,
+        name=opening.name,
+        options=opening.options,
+        named_by_catalog=opening.named_by_catalog,
+        activation=opening.activation,
+    )
+
+
+def _vision(opening: Opening) -> Model:
+    from rerankd.models.vision_yes_no import load_vision_yes_no
+
+    return load_vision_yes_no(
+        opening.folder,
+        name=opening.name,
+        options=opening.options,
+        named_by_catalog=opening.named_by_catalog,
+        activation=opening.activation,
+    )
+
+
+LOADERS: Final[dict[Kind, Loader]] = {
+    "classifier": _classifier,
+    "causal": _causal,
+    "vision": _vision,
+}
+# A catalog name says the recipe of its card, so that these load by it.
+CATALOG_LOADERS: Final[dict[Kind, Loader]] = {**LOADERS, "logit-score": _causal}
