@@ -34,16 +34,19 @@ from rerankd.models.cross_encoder import load_cross_encoder
 from tests.checkpoints import bert as berts
 from tests.checkpoints import deberta as debertas
 from tests.checkpoints import decoder as decoders
+from tests.checkpoints import gte as gtes
 from tests.checkpoints import modernbert as modernberts
 from tests.reference import make_deberta_goldens as deberta_goldens
 from tests.reference import make_decoder_goldens as decoder_goldens
 from tests.reference import make_goldens as bert_goldens
+from tests.reference import make_gte_goldens as gte_goldens
 from tests.reference import make_modernbert_goldens as modernbert_goldens
 from tests.reference import make_width_goldens as widths
 
 HEADER = (
     "| checkpoint | engine | rows | tokens | spread | max logit difference | in another batch |"
 )
+OPENVINO_ONLY = ("tiny-deberta", "deberta", "tiny-gte", "gte")
 Goldens = npt.NDArray[np.float64]
 Writer = Callable[[Path], Path]
 
@@ -102,6 +105,7 @@ def cases() -> Iterator[Case]:
         (berts, known),
         (modernberts, _read(modernbert_goldens.GOLDEN)["shapes"]),
         (debertas, _read(deberta_goldens.GOLDEN)),
+        (gtes, _read(gte_goldens.GOLDEN)),
     ]
     for module, goldens in encoders:
         for name, shape in module.GOLDEN_SHAPES.items():
@@ -163,7 +167,7 @@ def table() -> Iterator[str]:
     yield "|" + "---|" * (HEADER.count("|") - 1)
     for case in cases():
         yield line(case, "openvino")
-        if has_torch and not case.name.startswith(("tiny-deberta", "deberta")):
+        if has_torch and not case.name.startswith(OPENVINO_ONLY):
             yield line(case, "torch")
 
 
@@ -175,7 +179,7 @@ Each checkpoint has random weights of its architecture, and its logits were comp
 2.13.0 and transformers 5.23.0 pair by pair, without padding (`tests/reference`). "Spread" is the
 standard deviation of the reference's logits; "in another batch" is the largest change of a logit
 when its row is scored again in another batch, in another order. fp32, CPU. The torch engine has
-no DeBERTa-v2.
+no DeBERTa-v2 and no GTE.
 """
 
 KEPT = "## Which reference"  # written by hand, from there on

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-from tests.checkpoints import bert, deberta, decoder, modernbert
+from tests.checkpoints import bert, deberta, decoder, gte, modernbert
 from tests.reference.make_decoder_goldens import WINDOW_TOKENS, Item, items
 from tests.reference.make_decoder_goldens import Reference as DecoderReference
 from tests.reference.make_goldens import Pair, Reference, long_pairs, pairs, save
@@ -29,6 +29,10 @@ ENCODERS: dict[str, Writer] = {
     "modernbert-base": partial(modernbert.write, shape=modernbert.TRUE_WIDTH),
     "deberta-xsmall": partial(deberta.write, shape=deberta.XSMALL_WIDTH),
     "deberta-base": partial(deberta.write, shape=deberta.BASE_WIDTH),
+    # in the form that transformers reads
+    "gte-base": partial(
+        gte.write, shape=dataclasses.replace(gte.TRUE_WIDTH, is_published=False, prefix="gte.")
+    ),
 }
 DECODERS: dict[str, Writer] = {
     "qwen3-0.6b": partial(decoder.write, shape=decoder.WIDE_QWEN3),

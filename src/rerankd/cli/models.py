@@ -138,7 +138,7 @@ def _folder(entry: catalog.CatalogEntry) -> Path | None:
 
 
 def _table(rows: Sequence[_Model], *, wide: bool) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=not wide)
     table.add_column("model", overflow="fold")
     for heading in ("here", "download", "memory", "docs/s"):
         table.add_column(heading, justify="left" if heading == "here" else "right", no_wrap=True)

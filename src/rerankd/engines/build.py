@@ -6,16 +6,18 @@ from msgspec.structs import replace
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import LoadOptions
+from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import Engine
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
+from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.vision_config import VisionDecoderConfig
 
 
 def encoder_engine(
-    config: EncoderConfig | ModernBertConfig | DebertaConfig,
+    config: AnyEncoder,
     weights: FloatWeights,
     options: LoadOptions,
 ) -> Engine:
@@ -26,9 +28,10 @@ def encoder_engine(
     """
     _refuse_unbuilt(options)
     if options.engine == "torch":
-        if config.architecture == "deberta-v2":
+        if isinstance(config, DebertaConfig | GteConfig):
+            name = "DeBERTa-v2" if config.architecture == "deberta-v2" else "GTE"
             raise StartError(
-                'engine = "torch" has no DeBERTa-v2 yet; leave `engine` out to run it on OpenVINO.'
+                f'engine = "torch" has no {name} yet; leave `engine` out to run it on OpenVINO.'
             )
         return _torch_engine(config, weights, options)
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import

@@ -60,13 +60,16 @@ def pack_rows(rows: Sequence[Row]) -> dict[str, Array]:
     }
 
 
-def pack(rows: Sequence[Row], config: EncoderConfig) -> dict[str, Array]:
-    """The graph's inputs by name (engines.openvino.blocks.Packing)."""
+def pack_typed(rows: Sequence[Row]) -> dict[str, Array]:
+    """The inputs of engines.openvino.blocks.Packing by name; positions count from 0."""
     packed = pack_rows(rows)
     places = packed.pop("places")
     seconds = np.fromiter((row.second for row in rows), dtype=np.int32, count=len(rows))
-    return {
-        **packed,
-        "types": (places >= np.repeat(seconds, packed["lengths"])).astype(np.int32),
-        "positions": _positions(packed["ids"], places, config),
-    }
+    types = (places >= np.repeat(seconds, packed["lengths"])).astype(np.int32)
+    return {**packed, "types": types, "positions": places}
+
+
+def pack(rows: Sequence[Row], config: EncoderConfig) -> dict[str, Array]:
+    """As pack_typed(), with the positions of the model's table."""
+    packed = pack_typed(rows)
+    return packed | {"positions": _positions(packed["ids"], packed["positions"], config)}

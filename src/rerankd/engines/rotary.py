@@ -21,8 +21,12 @@ def frequencies(dim: int, theta: float) -> Floats:
 
 
 def rotations(
-    positions: npt.NDArray[np.int32], head_dim: int, theta: float
+    positions: npt.NDArray[np.int32], head_dim: int, theta: float, scale: float = 1.0
 ) -> tuple[Floats, Floats]:
-    """Cosine and sine of the angles of N positions, (N, 1, head_dim / 2) each."""
-    angles = positions.astype(np.float32)[:, None, None] * frequencies(head_dim, theta)
+    """Cosine and sine of the angles of N positions, (N, 1, head_dim / 2) each.
+
+    With a scale every frequency is divided by it: transformers' rope type "linear".
+    """
+    turns = frequencies(head_dim, theta) / np.float32(scale)
+    angles = positions.astype(np.float32)[:, None, None] * turns
     return np.cos(angles), np.sin(angles)

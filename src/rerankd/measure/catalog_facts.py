@@ -3,8 +3,9 @@
 Sources, read 2026-11-28: the publishers' model cards and config.json files on the Hugging Face hub;
 MTEB-en: nDCG@10 over the retrieval tasks of MTEB(eng, v2), 100 candidates of embeddinggemma-300m,
 huggingface.co/blog/ettin-reranker; MTEB-R, MMTEB-R: Qwen3-Reranker's card, 100 candidates of
-Qwen3-Embedding-0.6B; DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR:
-the models' own cards; own: the mean of docs/quality.md. Only figures with one label compare.
+Qwen3-Embedding-0.6B; JQaRA: nDCG@10, second hand from the cards of ruri-v3 and japanese-reranker;
+DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR: the models' own cards;
+own: the mean of docs/quality.md. Only figures with one label compare.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def _decoder(parameters: int, sizes: ModelSizes, *quality: tuple[str, float]) ->
     )
 
 
+_MODERNBERT_BASE = ModelSizes("modernbert", 768, 22, 12, 1152)
 _XLMR_BASE, _XLMR_LARGE = _bert(768, 12), _bert(1024, 24, 16)
 _QWEN3_4B = ModelSizes("qwen3", 2560, 36, 32, 9728, 8, 128)
 _QWEN3_8B = ModelSizes("qwen3", 4096, 36, 32, 12288, 8, 128)
@@ -149,7 +151,44 @@ FACTS: Final[dict[str, Facts]] = {
         quality=(("MTEB-en", 58.4), ("BEIR", 56.2)),
         parameters=149_600_000,
         stored_bytes=2,
-        sizes=ModelSizes("modernbert", 768, 22, 12, 1152),
+        sizes=_MODERNBERT_BASE,
+    ),
+    "Alibaba-NLP/gte-multilingual-reranker-base": Facts(
+        licence=APACHE,
+        languages="70+",
+        parameters=306_000_000,
+        stored_bytes=2,
+        sizes=ModelSizes("gte", 768, 12, 12, 3072),
+    ),
+    "ibm-granite/granite-embedding-reranker-english-r2": Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("MTEB-en", 56.6),),
+        parameters=149_000_000,
+        sizes=_MODERNBERT_BASE,
+    ),
+    "cross-encoder/mmarco-mMiniLMv2-L12-H384-v1": Facts(
+        licence=APACHE, languages="15", parameters=117_600_000, sizes=_bert(384, 12)
+    ),
+    "cl-nagoya/ruri-v3-reranker-310m": Facts(
+        licence=APACHE,
+        languages="ja",
+        quality=(("JQaRA", 86.9),),
+        parameters=315_000_000,
+        sizes=ModelSizes("modernbert", 768, 25, 12, 3072),
+    ),
+    "hotchpotch/japanese-reranker-xsmall-v2": Facts(
+        licence=MIT,
+        languages="ja",
+        quality=(("JQaRA", 74.0),),
+        parameters=36_800_000,
+        sizes=ModelSizes("modernbert", 256, 10, 4, 1024),
+    ),
+    "nlpai-lab/KURE-Reranker-nano": Facts(
+        licence="not seen", languages="ko", parameters=149_323_009, sizes=_MODERNBERT_BASE
+    ),
+    "sshalimov04/ru-reranker-edge-150m": Facts(
+        licence=APACHE, languages="ru", parameters=149_000_000, sizes=_MODERNBERT_BASE
     ),
     "mixedbread-ai/mxbai-rerank-xsmall-v1": _deberta(384, 12, 70_800_000, 43.9),
     "mixedbread-ai/mxbai-rerank-base-v1": _deberta(768, 12, 184_400_000, 46.9),

@@ -41,7 +41,7 @@ class CatalogEntry:
 
     @property
     def examples(self) -> tuple[Example, ...]:
-        """Scores that its model card prints, checked when it is loaded; often none."""
+        """Published scores, checked when it is loaded; often none."""
         return PUBLISHED.get(self.name, ())
 
     @property
@@ -97,6 +97,13 @@ ENTRIES: tuple[CatalogEntry, ...] = (
         chunk_rule="jina",
     ),
     _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192),
+    _encoder("Alibaba-NLP/gte-multilingual-reranker-base", 8192),
+    _encoder("ibm-granite/granite-embedding-reranker-english-r2", 8192),
+    _encoder("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", 512),
+    _encoder("cl-nagoya/ruri-v3-reranker-310m", 8192),
+    _encoder("hotchpotch/japanese-reranker-xsmall-v2", 512),
+    _encoder("nlpai-lab/KURE-Reranker-nano", 8192),
+    _encoder("sshalimov04/ru-reranker-edge-150m", 8192),
     _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-large-v1", 512),

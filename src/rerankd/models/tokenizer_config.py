@@ -32,6 +32,7 @@ _DEFAULT_CLASS: Final = {  # by model_type
     "xlm-roberta": "XLMRobertaTokenizer",
     "modernbert": _GENERIC,
     "deberta-v2": "DebertaV2Tokenizer",
+    "gte": "XLMRobertaTokenizer",
 }
 # Whether a class passes token types when nothing else says so.
 _PASSES_TYPES: Final = {

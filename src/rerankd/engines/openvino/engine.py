@@ -18,22 +18,22 @@ from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
 from rerankd.core.options import Quantization
 from rerankd.core.rows import Logits, Row
+from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.encoder import Architecture, EncoderConfig, FloatWeights, Weights
-from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino import (
     bert,
     deberta,
     deberta_pack,
+    gte,
     modernbert,
     modernbert_pack,
     xlm_roberta,
 )
 from rerankd.engines.openvino.int8 import Int8Weights, group_size
 from rerankd.engines.openvino.runtime import Model, ov
-from rerankd.engines.pack import pack
+from rerankd.engines.pack import pack, pack_typed
 
 # Padded tokens that one stream runs at once. 512 to 2048 measure equal, 4096 is a third slower.
 MICRO_BATCH_TOKENS: Final = 1024
@@ -54,7 +54,7 @@ class OpenVinoEngine:
 
     def __init__(
         self,
-        config: EncoderConfig | ModernBertConfig | DebertaConfig,
+        config: AnyEncoder,
         weights: FloatWeights,
         *,
         streams: int | None = None,
@@ -75,7 +75,7 @@ class OpenVinoEngine:
         self._streams = streams or usable_cores()
         self._pack: Callable[[Sequence[Row]], dict[str, Any]]
         group = 0
-        if quantization is not None and config.architecture in ("modernbert", "deberta-v2"):
+        if quantization is not None and not isinstance(config, EncoderConfig):
             raise StartError(
                 f'quantization = "{quantization}" is available for BERT and XLM-R, not for '
                 f"{config.architecture}, where a score would depend on the rest of its batch. "
@@ -87,6 +87,9 @@ class OpenVinoEngine:
         elif config.architecture == "deberta-v2":
             graph = deberta.build(config, weights)
             self._pack = partial(deberta_pack.pack, config=config)
+        elif config.architecture == "gte":
+            graph = gte.build(config, weights)
+            self._pack = pack_typed
         else:
             held: Weights = weights
             if quantization is not None:
