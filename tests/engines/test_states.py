@@ -11,8 +11,8 @@ import pytest
 
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Row
-from rerankd.engines.dense import Dense, Floats
-from rerankd.engines.openvino.states import PoolingMode, StateEncoder, unit
+from rerankd.engines.dense import Dense, Floats, unit
+from rerankd.engines.openvino.states import PoolingMode, StateEncoder
 from rerankd.models.body import open_body
 from tests.checkpoints.body import SHAPES, write
 from tests.checkpoints.made import uniform

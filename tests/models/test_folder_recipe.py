@@ -111,29 +111,6 @@ def test_a_model2vec_folder_is_called_one(tmp_path: Path) -> None:
     refused(tmp_path, "config.json", "model2vec")
 
 
-@pytest.mark.parametrize(
-    ("settings", "kinds", "says"),
-    [
-        ({"model_type": "ColBERT"}, ("Transformer",), "model_type 'ColBERT'"),
-        ({"query_prefix": "[Q] "}, ("Transformer", "Dense"), "query_prefix"),
-        ({}, ("Transformer", "pylate.models.Dense.Dense"), "pylate.models.Dense.Dense"),
-    ],
-    ids=["model_type", "prefix", "module"],
-)
-def test_a_colbert_folder_is_called_one(
-    folder: Path, settings: dict[str, str], kinds: tuple[str, ...], says: str
-) -> None:
-    config(folder, architectures=["BertModel"])
-    modules(folder, *kinds)
-    put(folder, SETTINGS, settings)
-    refused(folder, says, "ColBERT")
-
-
-def test_a_colbert_checkpoint_of_its_first_form_is_called_one(folder: Path) -> None:
-    config(folder, architectures=["HF_ColBERT"])
-    refused(folder, "config.json: HF_ColBERT", "ColBERT")
-
-
 def test_a_module_that_nobody_knows_is_named(folder: Path) -> None:
     modules(folder, f"{ST}.base.models.Transformer", "somebody.Head")
     put(folder, SETTINGS, {"model_type": "CrossEncoder"})

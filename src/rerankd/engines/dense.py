@@ -34,3 +34,9 @@ class Dense:
     def outputs(self) -> int:
         """Values of a vector behind it."""
         return int(self.weight.shape[0])
+
+
+def unit(x: Floats) -> Floats:
+    """Vectors of length 1 along the last axis, as torch.nn.functional.normalize makes them."""
+    norm = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
+    return x / np.maximum(norm, np.float32(1e-12))

@@ -44,6 +44,7 @@ _XLMR: Final = _Family(
     "xlm-roberta", "xlm-roberta", "roberta.", ("pooler.", "lm_head."), plain_names
 )
 _MODERNBERT: Final = _Family("modernbert", "modernbert", "model.", ("head.", "decoder."))
+_STANFORD: Final = _Family("bert", "bert", "bert.", ("pooler.", "cls.", "linear."))
 _FAMILIES: Final = {
     "BertModel": _BERT,
     "BertForMaskedLM": _BERT,
@@ -54,7 +55,7 @@ _FAMILIES: Final = {
     "ModernBertModel": _MODERNBERT,
     "ModernBertForMaskedLM": _MODERNBERT,
 }
-STANFORD: Final = "HF_ColBERT"  # BERT with a linear layer beside it, which its family reads
+STANFORD: Final = "HF_ColBERT"  # BERT, and a linear layer beside it that its family reads
 
 
 class _Kind(msgspec.Struct):
@@ -77,12 +78,8 @@ class EncoderBody:
     notes: tuple[str, ...] = ()  # what the operator should know of the tokenizer
 
 
-def open_body(folder: Path, *, beside: dict[str, tuple[int, ...]] | None = None) -> EncoderBody:
-    """Read and check a folder.
-
-    Args:
-        folder: config.json, tokenizer.json, safetensors.
-        beside: tensors that stand beside the body's, with their shapes.
+def open_body(folder: Path) -> EncoderBody:
+    """Read and check a folder: config.json, tokenizer.json, safetensors.
 
     Raises:
         StartError: a file is missing or damaged, the architecture is not supported, or the
@@ -103,7 +100,7 @@ def open_body(folder: Path, *, beside: dict[str, tuple[int, ...]] | None = None)
     tokenizer, notes = read_any_tokenizer(folder, config.vocab)
     follow_config(tokenizer, said, family.model_type, folder)
     weights = SafetensorsFolder(folder, prefix=family.prefix, rename=family.rename)
-    weights.require(shapes | (beside or {}), unread=family.unread)
+    weights.require(shapes, unread=family.unread)
     return EncoderBody(
         folder=folder,
         config=config,
@@ -120,7 +117,7 @@ def _family(raw: _Kind, folder: Path) -> _Family:
     if name is None:
         family = by_type.get(raw.model_type)
     elif name == STANFORD:
-        family = _BERT
+        family = _STANFORD
     else:
         family = _FAMILIES.get(name)
     if family is None or raw.model_type != family.model_type:

@@ -18,7 +18,6 @@ from rerankd.models.folder_word import (
     SETTINGS,
     FolderWord,
     Kind,
-    colbert_signs,
 )
 
 _SIGMOID: Final = (
@@ -55,12 +54,6 @@ def refuse_other_models(word: FolderWord) -> None:
         raise StartError(
             f"{folder / CONFIG}: model_type {shown(config.model_type)} is a model2vec folder, a "
             f"table of word vectors: an embedding model, which scores no pairs. {_ALTERNATIVES}"
-        )
-    if word.kind == "late-interaction":
-        raise StartError(
-            f"{folder}/{colbert_signs(modules, settings, config)[0]} is a ColBERT model (late "
-            f"interaction), as PyLate writes it; rerankd does not serve that form yet. "
-            f"{_ALTERNATIVES}"
         )
     if word.kind == "listwise":
         raise StartError(

@@ -159,7 +159,8 @@ def _open(spec: Spec, word: FolderWord | None) -> Model:
     if not spec.named_by_catalog:
         if word.kind not in loaders:
             refuse_other_models(word)
-        refuse_prompts(word)
+        if word.kind != "late-interaction":  # which reads prompts itself
+            refuse_prompts(word)
         own = folder_activation(word) if spec.options.score is None else own
     activation = chosen_activation(spec.options.score, word.kind, own, spec.name)
     opening = Opening(
@@ -170,6 +171,7 @@ def _open(spec: Spec, word: FolderWord | None) -> Model:
         activation=activation,
         chunk_rule=spec.chunk_rule,
         named_by_catalog=spec.named_by_catalog,
+        vector_cache_bytes=spec.vector_cache_bytes,
     )
     # a catalog name on a folder of a kind without a loader: the classifier's says what is wrong
     return loaders.get(word.kind, loaders["classifier"])(opening)

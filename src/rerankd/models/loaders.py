@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from rerankd.core.chunk import ChunkRule
-from rerankd.core.options import BY_THE_CARD, LoadOptions
+from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import Model
 from rerankd.models.folder_word import FolderWord, Kind
@@ -25,6 +25,7 @@ class Opening:
     activation: Activation = SIGMOID  # the operator's, the catalog's or the folder's
     chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False  # its card's recipe counts, not the folder's
+    vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
 
 
 Loader = Callable[[Opening], Model]
@@ -55,6 +56,12 @@ def _causal(opening: Opening) -> Model:
     )
 
 
+def _colbert(opening: Opening) -> Model:
+    from rerankd.models.colbert import load_colbert
+
+    return load_colbert(opening)
+
+
 def _vision(opening: Opening) -> Model:
     from rerankd.models.vision_yes_no import load_vision_yes_no
 
@@ -71,6 +78,7 @@ LOADERS: Final[dict[Kind, Loader]] = {
     "classifier": _classifier,
     "causal": _causal,
     "vision": _vision,
+    "late-interaction": _colbert,
 }
 # A catalog name says the recipe of its card, so that these load by it.
 CATALOG_LOADERS: Final[dict[Kind, Loader]] = {**LOADERS, "logit-score": _causal}

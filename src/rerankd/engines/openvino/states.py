@@ -1,7 +1,7 @@
 """`StateEncoder`: no head, but the hidden states of rows, or one vector of each, in fp32.
 
 What late interaction compares and what an embedding is: body, then pooling if there is one, then
-linear layers. Vectors are not normalised; `unit` does that.
+linear layers. Vectors are not normalised; engines.dense.unit does that.
 
 Shapes: T tokens of the batch, B rows, L tokens of a row, h hidden size, d values of a vector.
 Source of the pooling: sentence-transformers 6.2, sentence_transformer/modules/pooling.py.
@@ -133,12 +133,6 @@ class StateEncoder:
     def close(self) -> None:
         """Drop the compiled graph and its weights. Safe to call twice."""
         self._streams.close()
-
-
-def unit(x: Floats) -> Floats:
-    """Vectors of length 1 along the last axis, as torch.nn.functional.normalize makes them."""
-    norm = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
-    return x / np.maximum(norm, np.float32(1e-12))
 
 
 def build(
