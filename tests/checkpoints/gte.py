@@ -57,7 +57,7 @@ GOLDEN_SHAPES = {
     "tiny-gte": dataclasses.replace(TINY, positions=LONG),
     "tiny-gte-saved": dataclasses.replace(TINY_SAVED, positions=LONG),
 }
-_TOKENS = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+TOKENS = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
 
 
 def tensors(shape: Shape) -> Tensors:
@@ -141,7 +141,7 @@ def write(folder: Path, shape: Shape, **change: object) -> Path:
     return write_folder(
         folder,
         config=config(shape) | change,
-        tokenizer_config=tokenizer_config(_TOKENS, window=shape.positions),
+        tokenizer_config=tokenizer_config(TOKENS, window=shape.positions),
         tokenizer=tokenizer_file("xlm-roberta").read_text(encoding="utf-8"),
         tensors=tensors(shape),
     )

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from rerankd.core.errors import StartError
-from rerankd.engines import modernbert_config as modernbert
-from rerankd.engines.encoder import Architecture, EncoderConfig, tensor_shapes
+from rerankd.engines.any_encoder import tensor_shapes
+from rerankd.engines.encoder import Architecture, EncoderConfig
+from rerankd.engines.gte_config import GteConfig
+from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.models.encoder_fields import EncoderFields, encoder_config
 from rerankd.models.flash_names import plain_names
 from rerankd.models.folder_file import read_json, shown
+from rerankd.models.gte_fields import GteFields, gte_config
+from rerankd.models.gte_fields import plain_names as plain_gte_names
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
 from rerankd.models.tokenizer_config import follow_config, read_tokenizer_config
 from rerankd.models.tokenizer_file import read_any_tokenizer
@@ -31,20 +35,21 @@ if TYPE_CHECKING:
 class _Family:
     """How one `architectures` entry is read; without it, the first of its model_type."""
 
-    architecture: Architecture | Literal["modernbert"]
-    model_type: str
+    architecture: Architecture | Literal["modernbert", "gte"]
+    model_types: tuple[str, ...]  # that config.json may say; the first decides the tokenizer
     prefix: str  # of the body's tensors, where there is one
     unread: tuple[str, ...]  # canonical tensor prefixes of heads, which are not used
     rename: Callable[[str], tuple[str, ...]] | None = None
 
 
-_BERT: Final = _Family("bert", "bert", "bert.", ("pooler.", "cls."))
-_ROBERTA: Final = _Family("xlm-roberta", "roberta", "roberta.", ("pooler.", "lm_head."))
+_BERT: Final = _Family("bert", ("bert",), "bert.", ("pooler.", "cls."))
+_ROBERTA: Final = _Family("xlm-roberta", ("roberta",), "roberta.", ("pooler.", "lm_head."))
 _XLMR: Final = _Family(
-    "xlm-roberta", "xlm-roberta", "roberta.", ("pooler.", "lm_head."), plain_names
+    "xlm-roberta", ("xlm-roberta",), "roberta.", ("pooler.", "lm_head."), plain_names
 )
-_MODERNBERT: Final = _Family("modernbert", "modernbert", "model.", ("head.", "decoder."))
-_STANFORD: Final = _Family("bert", "bert", "bert.", ("pooler.", "cls.", "linear."))
+_MODERNBERT: Final = _Family("modernbert", ("modernbert",), "model.", ("head.", "decoder."))
+_GTE: Final = _Family("gte", ("gte", "new"), "new.", ("pooler.", "lm_head."), plain_gte_names)
+_STANFORD: Final = _Family("bert", ("bert",), "bert.", ("pooler.", "cls.", "linear."))
 _FAMILIES: Final = {
     "BertModel": _BERT,
     "BertForMaskedLM": _BERT,
@@ -52,6 +57,8 @@ _FAMILIES: Final = {
     "RobertaForMaskedLM": _ROBERTA,
     "XLMRobertaModel": _XLMR,
     "XLMRobertaForMaskedLM": _XLMR,
+    "GteModel": _GTE,
+    "NewModel": _GTE,
     "ModernBertModel": _MODERNBERT,
     "ModernBertForMaskedLM": _MODERNBERT,
 }
@@ -71,7 +78,7 @@ class EncoderBody:
     """An opened folder; tensors are still on disk."""
 
     folder: Path
-    config: EncoderConfig | modernbert.ModernBertConfig  # labels = 0
+    config: EncoderConfig | ModernBertConfig | GteConfig  # labels = 0
     tokenizer: AnyTokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
@@ -91,16 +98,16 @@ def open_body(folder: Path) -> EncoderBody:
     family = _family(read_json(path, _Kind), folder)
     if family.architecture == "modernbert":
         config = modernbert_config(read_json(path, ModernBertFields), folder, is_headless=True)
-        shapes = modernbert.tensor_shapes(config)
+    elif family.architecture == "gte":
+        config = gte_config(read_json(path, GteFields), folder, is_headless=True)
     else:
         fields = read_json(path, EncoderFields)
         config = encoder_config(fields, family.architecture, folder, is_headless=True)
-        shapes = tensor_shapes(config)
     said = read_tokenizer_config(folder)
     tokenizer, notes = read_any_tokenizer(folder, config.vocab)
-    follow_config(tokenizer, said, family.model_type, folder)
+    follow_config(tokenizer, said, family.model_types[0], folder)
     weights = SafetensorsFolder(folder, prefix=family.prefix, rename=family.rename)
-    weights.require(shapes, unread=family.unread)
+    weights.require(tensor_shapes(config), unread=family.unread)
     return EncoderBody(
         folder=folder,
         config=config,
@@ -113,18 +120,18 @@ def open_body(folder: Path) -> EncoderBody:
 
 def _family(raw: _Kind, folder: Path) -> _Family:
     name = raw.architectures[0] if raw.architectures else None
-    by_type = {each.model_type: each for each in _FAMILIES.values()}
+    by_type = {kind: each for each in _FAMILIES.values() for kind in each.model_types}
     if name is None:
         family = by_type.get(raw.model_type)
     elif name == STANFORD:
         family = _STANFORD
     else:
         family = _FAMILIES.get(name)
-    if family is None or raw.model_type != family.model_type:
+    if family is None or raw.model_type not in family.model_types:
         own = " Its own code (auto_map) is never run." if raw.auto_map else ""
         raise StartError(
             f"{folder}/config.json: architecture {shown(name or '(none)')[1:-1]} with model_type "
             f"{shown(raw.model_type)} is not supported as an encoder; supported are "
-            f"{', '.join(f'{each} ({of.model_type})' for each, of in _FAMILIES.items())}.{own}"
+            f"{', '.join(f'{each} ({of.model_types[0]})' for each, of in _FAMILIES.items())}.{own}"
         )
     return family

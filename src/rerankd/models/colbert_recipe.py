@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIN_ROOM: Final = 4  # tokens of a text that a row must have room for
 # Of classes that need not say it. Source: transformers 5.24.
-_MASKS: Final = {"bert": "[MASK]", "xlm-roberta": "<mask>", "modernbert": "[MASK]"}
+_MASKS: Final = {"bert": "[MASK]", "xlm-roberta": "<mask>", "modernbert": "[MASK]", "gte": "<mask>"}
 
 
 class _Token(msgspec.Struct):

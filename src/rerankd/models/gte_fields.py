@@ -63,13 +63,14 @@ def plain_names(name: str) -> tuple[str, ...]:
     return (name.removeprefix("gte."),)
 
 
-def gte_config(raw: GteFields, folder: Path) -> GteConfig:
-    """Sizes of the model.
+def gte_config(raw: GteFields, folder: Path, *, is_headless: bool = False) -> GteConfig:
+    """Sizes of the model, without a head (labels = 0) if it has none.
 
     Raises:
         StartError: the fields ask for something that the graph does not compute.
     """
     labels = len(raw.id2label) if raw.id2label is not None else raw.num_labels or 2
+    labels = 0 if is_headless else labels
     rope = raw.rope_parameters or raw.rope_scaling or GteRope()
     theta = rope.rope_theta or raw.rope_theta or (1e4 if raw.model_type == "new" else 1.6e5)
     factor = rope.factor or 1.0
@@ -91,7 +92,9 @@ def gte_config(raw: GteFields, folder: Path) -> GteConfig:
         "rope mixed_b": rope.mixed_b is not None,
         "logn_attention_scale true": raw.logn_attention_scale,
         "pack_qkv false": not raw.pack_qkv,
-        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": labels not in (1, 2),
+        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": (
+            not is_headless and labels not in (1, 2)
+        ),
         f"hidden_size {raw.hidden_size} with num_attention_heads {raw.num_attention_heads}, which "
         "makes no heads of an even size": raw.hidden_size % (2 * raw.num_attention_heads) != 0,
     }

@@ -20,6 +20,7 @@ from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.dense import Dense, DenseActivation, Floats
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
+from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.blocks import (
     Packing,
@@ -35,13 +36,14 @@ from rerankd.engines.openvino.engine import (
     MIN_MICRO_BATCH_TOKENS,
     compile_fp32,
 )
+from rerankd.engines.openvino.gte import GteLayers
 from rerankd.engines.openvino.modernbert import ModernBertInputs, ModernBertLayers
 from rerankd.engines.openvino.modernbert_pack import pack as pack_modernbert
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 from rerankd.engines.openvino.streams import Streams
-from rerankd.engines.pack import pack
+from rerankd.engines.pack import pack, pack_typed
 
-BodyConfig = EncoderConfig | ModernBertConfig  # labels = 0
+BodyConfig = EncoderConfig | ModernBertConfig | GteConfig  # labels = 0
 PoolingMode = Literal["cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens"]
 _LOWEST: Final = -1e9  # of a slot without a token, when the largest is looked for
 _Member = tuple[Row, int]  # a row, and how many of its tokens are attended to
@@ -128,7 +130,9 @@ class StateEncoder:
         attended = np.fromiter((count for _, count in members), np.int32, count=len(members))
         if self._config.architecture == "modernbert":
             return pack_modernbert(rows, self._config, attended)
-        return {**pack(rows, self._config), "lengths": attended}  # which say what is masked
+        config = self._config
+        packed = pack_typed(rows) if config.architecture == "gte" else pack(rows, config)
+        return {**packed, "lengths": attended}  # which say what is masked
 
     def close(self) -> None:
         """Drop the compiled graph and its weights. Safe to call twice."""
@@ -144,13 +148,15 @@ def build(
 ) -> Model:
     """The graph: packed rows -> vectors, (T, d) or, with pooling, (B, d)."""
     inputs: Packing | ModernBertInputs
-    is_first = False  # of each row, its first token's state alone
+    is_first = list(pooling) == ["cls"]  # of each row, its first token's state alone
     if config.architecture == "modernbert":
         layers = ModernBertLayers(config, weights)
-        inputs, x = layers.inputs, layers.states()
+        inputs, x, is_first = layers.inputs, layers.states(), False
+    elif config.architecture == "gte":
+        inputs = Packing.inputs()
+        x = GteLayers(config, weights, inputs).states(every_token=not is_first)
     else:
         inputs = Packing.inputs()
-        is_first = list(pooling) == ["cls"]
         x = embeddings(inputs, weights, config.layer_norm_eps)
         x = encoder(x, inputs, weights, config, every_token=not is_first)
     if pooling and not is_first:
