@@ -28,9 +28,9 @@ class Scored:
     logits: Logits
 
 
-def score(name: str, folder: Path, *, step: int = 1) -> Scored:
-    """Every so manieth pair."""
-    model = load_cross_encoder(folder, name=name)
+def score(name: str, folder: Path, *, step: int = 1, model: CrossEncoder | None = None) -> Scored:
+    """Every so manieth pair; model: opened already."""
+    model = model or load_cross_encoder(folder, name=name)
     rows = prepare(model, golden_pairs()[::step])
     return Scored(name, model, rows, model.engine.forward(rows))
 

@@ -87,10 +87,10 @@ def test_an_embedding_model_of_one_module_is_called_one(folder: Path) -> None:
 
 
 def test_a_cross_encoder_of_other_modules_is_refused_by_their_names(folder: Path) -> None:
-    names = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dense")
+    names = ("Transformer", "Pooling", "Dense", "Router", "Dense")
     modules(folder, *[f"{ST}.base.models.{name}" for name in names])
     put(folder, SETTINGS, {"model_type": "CrossEncoder"})
-    refused(folder, "modules.json", "cross-encoder of the modules", ", ".join(names))
+    refused(folder, "modules.json", "3_Router", "Dense, LayerNorm, Dropout behind Pooling")
 
 
 @pytest.mark.parametrize("name", ["LogitScore", "CausalScoreHead"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from rerankd.core.errors import StartError
@@ -10,6 +12,7 @@ from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import Engine
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
+from rerankd.engines.dense import BehindLayer, PoolingMode
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
@@ -38,6 +41,44 @@ def encoder_engine(
 
     return OpenVinoEngine(
         config, weights, streams=options.streams, quantization=options.quantization
+    )
+
+
+def module_head_engine(
+    config: EncoderConfig | ModernBertConfig,
+    weights: FloatWeights,
+    options: LoadOptions,
+    *,
+    pooling: Sequence[PoolingMode],
+    layers: Sequence[BehindLayer],
+) -> Engine:
+    """The engine of a cross-encoder whose head is layers behind the pooled states.
+
+    Args:
+        config: sizes of the body.
+        weights: its tensors, read once.
+        options: the operator's choice.
+        pooling: of a row's states to one vector.
+        layers: behind it; the last gives the logits.
+
+    Raises:
+        StartError: what is chosen cannot run here; the message says what to do.
+    """
+    _refuse_unbuilt(options)
+    if options.engine == "torch":
+        raise StartError(
+            'engine = "torch" has no cross-encoder of modules yet; leave `engine` out to run it '
+            "on OpenVINO."
+        )
+    if options.quantization is not None:
+        raise StartError(
+            f'quantization = "{options.quantization}" is available for BERT and XLM-R '
+            "cross-encoders only; leave it unset to run this cross-encoder of modules in fp32."
+        )
+    from rerankd.engines.openvino.module_head import ModuleHeadEngine  # here: 0.4 s to import
+
+    return ModuleHeadEngine(
+        config, weights, pooling=pooling, layers=layers, streams=options.streams
     )
 
 

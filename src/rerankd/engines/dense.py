@@ -1,6 +1,7 @@
-"""A linear layer that a checkpoint keeps in a folder of its own, behind the encoder's body.
+"""Layers that a checkpoint keeps in folders of their own, behind the encoder's body.
 
-Source: sentence-transformers 6.2, base/modules/dense.py; PyLate 1.6, models/Dense.py.
+Source: sentence-transformers 6.2, base/modules/dense.py and sentence_transformer/modules/
+layer_norm.py; PyLate 1.6, models/Dense.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+PoolingMode = Literal["cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens"]
 DenseActivation = Literal["identity", "tanh", "gelu", "relu", "sigmoid", "silu"]  # gelu: by erf
 
 
@@ -40,3 +42,20 @@ def unit(x: Floats) -> Floats:
     """Vectors of length 1 along the last axis, as torch.nn.functional.normalize makes them."""
     norm = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
     return x / np.maximum(norm, np.float32(1e-12))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class DenseNorm:
+    """Layer normalisation over the last axis, (..., o) -> (..., o)."""
+
+    weight: Floats  # (o,)
+    bias: Floats  # (o,)
+    eps: float = 1e-5
+
+    @property
+    def outputs(self) -> int:
+        """Values of a vector behind it."""
+        return int(self.weight.shape[0])
+
+
+BehindLayer = Dense | DenseNorm

@@ -65,6 +65,17 @@ def _small(layers: int, parameters: int, dl19: float, *more: tuple[str, float]) 
     )
 
 
+def _ettin(parameters: int, mteb: float, *sizes: int) -> Facts:
+    """Sizes: width, layers, heads, width of the feed-forward block."""
+    return Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("MTEB-en", mteb),),
+        parameters=parameters,
+        sizes=ModelSizes("modernbert", *sizes),
+    )
+
+
 def _deberta(hidden: int, layers: int, parameters: int, beir: float) -> Facts:
     return Facts(
         licence=APACHE,
@@ -160,6 +171,12 @@ FACTS: Final[dict[str, Facts]] = {
         stored_bytes=2,
         sizes=ModelSizes("gte", 768, 12, 12, 3072),
     ),
+    "cross-encoder/ettin-reranker-17m-v1": _ettin(16_900_000, 55.8, 256, 7, 4, 384),
+    "cross-encoder/ettin-reranker-32m-v1": _ettin(32_000_000, 57.8, 384, 10, 6, 576),
+    "cross-encoder/ettin-reranker-68m-v1": _ettin(68_400_000, 59.2, 512, 19, 8, 768),
+    "cross-encoder/ettin-reranker-150m-v1": _ettin(149_600_000, 59.9, 768, 22, 12, 1152),
+    "cross-encoder/ettin-reranker-400m-v1": _ettin(395_800_000, 60.9, 1024, 28, 16, 2624),
+    "cross-encoder/ettin-reranker-1b-v1": _ettin(1_028_050_688, 61.1, 1792, 28, 28, 3840),
     "ibm-granite/granite-embedding-reranker-english-r2": Facts(
         licence=APACHE,
         languages="en",

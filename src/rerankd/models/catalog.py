@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.request import Modality
-from rerankd.models.activation import SIGMOID, Activation
+from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.families import (
     CAUSAL_YES_NO,
     CROSS_ENCODER,
@@ -64,6 +64,16 @@ def _encoder(name: str, window: int, *aliases: str) -> CatalogEntry:
     return CatalogEntry(name=name, family=CROSS_ENCODER, window_tokens=window, aliases=aliases)
 
 
+def _ettin(size: str) -> CatalogEntry:
+    """Its scores are the logits of the model that it learned from: its folder says so, too."""
+    return CatalogEntry(
+        name=f"cross-encoder/ettin-reranker-{size}-v1",
+        family=CROSS_ENCODER,
+        window_tokens=7999,
+        activation=RAW,
+    )
+
+
 def _causal(name: str) -> CatalogEntry:
     return CatalogEntry(name=name, family=CAUSAL_YES_NO, window_tokens=8192)
 
@@ -98,6 +108,7 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     ),
     _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192),
     _encoder("Alibaba-NLP/gte-multilingual-reranker-base", 8192),
+    *(_ettin(size) for size in ("17m", "32m", "68m", "150m", "400m", "1b")),
     _encoder("ibm-granite/granite-embedding-reranker-english-r2", 8192),
     _encoder("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", 512),
     _encoder("cl-nagoya/ruri-v3-reranker-310m", 8192),

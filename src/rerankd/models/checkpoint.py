@@ -57,7 +57,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     said = read_tokenizer_config(folder)
     tokenizer, notes = read_any_tokenizer(folder, config.vocab)
     follow_config(tokenizer, said, family.model_type, folder)
-    types = _token_types(tokenizer, config.token_types, said, family.model_type, folder)
+    types = token_types_of(tokenizer, config.token_types, said, family.model_type, folder)
     weights = SafetensorsFolder(folder, prefix=family.prefix, rename=family.rename)
     weights.require(tensor_shapes(config), unread=family.unread)
     return Checkpoint(
@@ -72,7 +72,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def _token_types(
+def token_types_of(
     tokenizer: AnyTokenizer, known: int, said: TokenizerConfig, model_type: str, folder: Path
 ) -> int:
     """How many token types rows are made with: the model's, or one if it is not told of them.

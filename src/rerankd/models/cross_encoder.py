@@ -21,6 +21,7 @@ from rerankd.engines.base import Engine
 from rerankd.engines.build import encoder_engine
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
+from rerankd.models.body import EncoderBody
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.documents import (
     check_texts,
@@ -131,14 +132,22 @@ class CrossEncoder:
         return (*warnings, *cut_warnings(request, truncated))
 
 
-def window_of(checkpoint: Checkpoint, window_tokens: int | None) -> int:
-    """The longest row: the catalog's, else the smaller of position limit and model_max_length.
+def window_of(
+    checkpoint: Checkpoint | EncoderBody, window_tokens: int | None, longest: int | None = None
+) -> int:
+    """The longest row: the catalog's, else the smallest of what limits it.
+
+    Args:
+        checkpoint: its positions and its tokenizer's model_max_length limit it.
+        window_tokens: the catalog's or the operator's.
+        longest: what another file of the folder says.
 
     Raises:
         StartError: the catalog's window is over the position limit, or too small to be of use.
     """
     limit = checkpoint.config.max_length
-    window = window_tokens or min(limit, checkpoint.model_max_length or limit)
+    said = (checkpoint.model_max_length, longest)
+    window = window_tokens or min(limit, *(each or limit for each in said))
     if not MIN_WINDOW_TOKENS <= window <= limit:
         raise StartError(
             f"{checkpoint.folder}: a window of {window} tokens is not possible; the model takes "

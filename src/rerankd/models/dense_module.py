@@ -1,7 +1,8 @@
-"""A `Dense` module of sentence-transformers or PyLate: config.json and model.safetensors.
+"""Modules behind the body: `Dense` and `LayerNorm`, each config.json and model.safetensors.
 
-Source: sentence-transformers 6.2, base/modules/dense.py; PyLate 1.6, models/Dense.py. The class
-path of the activation is compared and never imported.
+Source: sentence-transformers 6.2, base/modules/dense.py and sentence_transformer/modules/
+layer_norm.py; PyLate 1.6, models/Dense.py. The class path of the activation is compared and never
+imported.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from rerankd.core.errors import StartError
-from rerankd.engines.dense import Dense, DenseActivation
+from rerankd.engines.dense import Dense, DenseActivation, DenseNorm
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.sizes import Size
 from rerankd.models.unsupported import refuse_unsupported
@@ -29,6 +30,10 @@ _ACTIVATIONS: Final[Mapping[str, DenseActivation]] = {
 }
 
 
+VECTOR: Final = "sentence_embedding"  # the feature that is a text's vector
+SCORES: Final = "scores"  # a cross-encoder's logits
+
+
 class DenseFields(msgspec.Struct):
     """config.json of the module."""
 
@@ -41,7 +46,7 @@ class DenseFields(msgspec.Struct):
     module_output_name: str | None = None
 
 
-def read_dense(folder: Path, inputs: int, *, reads: str, writes: tuple[str, ...] = ()) -> Dense:
+def read_dense(folder: Path, inputs: int, *, reads: str, writes: str | None = None) -> Dense:
     """One module.
 
     Args:
@@ -49,7 +54,7 @@ def read_dense(folder: Path, inputs: int, *, reads: str, writes: tuple[str, ...]
         inputs: values of a vector before it.
         reads: the feature that it is to work on, "token_embeddings" for instance; a module that
             names another is refused.
-        writes: what it may name as its output beside the same; a last module's "scores".
+        writes: the feature that it is to make; None = the same.
 
     Raises:
         StartError: a file is missing or damaged, or says what is not computed here.
@@ -64,7 +69,7 @@ def read_dense(folder: Path, inputs: int, *, reads: str, writes: tuple[str, ...]
         )
     activation = _ACTIVATIONS.get(fields.activation_function)
     known = ", ".join(name.rpartition(".")[2] for name in _ACTIVATIONS)
-    output = fields.module_output_name
+    output, wanted = fields.module_output_name or reads, writes or reads
     wrong = {
         f"activation_function {shown(fields.activation_function)} (only {known})": (
             activation is None
@@ -73,9 +78,7 @@ def read_dense(folder: Path, inputs: int, *, reads: str, writes: tuple[str, ...]
         f"module_input_name {shown(fields.module_input_name)} (only {reads})": (
             fields.module_input_name not in (None, reads)
         ),
-        f"module_output_name {shown(output)} (only {', '.join((reads, *writes))})": (
-            output not in (None, reads, *writes)
-        ),
+        f"module_output_name {shown(output)} (only {wanted})": output != wanted,
     }
     refuse_unsupported(path, wrong)
     shape = (fields.out_features, fields.in_features)
@@ -94,3 +97,27 @@ def read_dense(folder: Path, inputs: int, *, reads: str, writes: tuple[str, ...]
         is_residual=fields.use_residual,
         residual=weights("residual.weight") if is_projected else None,
     )
+
+
+class _NormFields(msgspec.Struct):
+    """config.json of a LayerNorm."""
+
+    dimension: Size
+
+
+def read_layer_norm(folder: Path, inputs: int) -> DenseNorm:
+    """One LayerNorm module, which has a bias always.
+
+    Args:
+        folder: of the module.
+        inputs: values of a vector before it.
+
+    Raises:
+        StartError: a file is missing or damaged, or the sizes differ.
+    """
+    path = folder / "config.json"
+    size = read_json(path, _NormFields).dimension
+    refuse_unsupported(path, {f"dimension {size} behind {inputs} values": size != inputs})
+    weights = SafetensorsFolder(folder, prefix="")
+    weights.require({"norm.weight": (size,), "norm.bias": (size,)})
+    return DenseNorm(weight=weights("norm.weight"), bias=weights("norm.bias"))

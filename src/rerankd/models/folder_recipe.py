@@ -68,11 +68,6 @@ def refuse_other_models(word: FolderWord) -> None:
             "and would use another prompt. A model of the catalog is served under its published "
             "name (--model OWNER/NAME), with the recipe of its card."
         )
-    if word.kind == "modules":
-        raise StartError(
-            f"{folder / MODULES}: a cross-encoder of the modules {names}; rerankd serves those "
-            f"whose head is in config.json's model (Transformer alone). {_ALTERNATIVES}"
-        )
     if len(kinds) > 1 or settings.model_type is None:
         raise StartError(
             f"{folder / MODULES}: the modules {names} are an embedding model, not a reranker: it "
@@ -113,7 +108,7 @@ def folder_activation(word: FolderWord) -> Activation:
     if found is None:
         return SIGMOID
     file, key, name = found
-    labels = word.config.labels
+    labels = word.labels
     if name in _SIGMOID or (labels == 2 and name in (*_SOFTMAX, *_IDENTITY)):
         return SIGMOID
     if name in _IDENTITY:

@@ -115,6 +115,7 @@ class FolderWord:
     settings: SavedSettings
     config: ConfigWord
     kind: Kind
+    labels: int  # logits of a pair
 
     @property
     def activation_fn(self) -> tuple[str, str, str] | None:
@@ -144,13 +145,28 @@ def read_word(folder: Path) -> FolderWord:
     settings = read_json(path, SavedSettings) if path.exists() else SavedSettings()
     path = folder / CONFIG
     config = read_json(path, ConfigWord) if path.exists() else ConfigWord()
+    kind = _kind(modules, settings, config)
     return FolderWord(
         folder=folder,
         modules=modules,
         settings=settings,
         config=config,
-        kind=_kind(modules, settings, config),
+        kind=kind,
+        labels=_labels(folder, modules) if kind == "modules" else config.labels,
     )
+
+
+class _Outputs(msgspec.Struct):
+    out_features: int | None = None
+
+
+def _labels(folder: Path, modules: Sequence[Module]) -> int:
+    """What the last module of a cross-encoder gives; 1 where its loader will say what is wrong."""
+    path = folder / modules[-1].path / CONFIG
+    is_inside = (
+        ".." not in Path(modules[-1].path).parts and not Path(modules[-1].path).is_absolute()
+    )
+    return (read_json(path, _Outputs).out_features if is_inside and path.exists() else None) or 1
 
 
 def colbert_signs(

@@ -44,6 +44,12 @@ def _classifier(opening: Opening) -> Model:
     )
 
 
+def _modules(opening: Opening) -> Model:
+    from rerankd.models.module_head import load_module_head
+
+    return load_module_head(opening)
+
+
 def _causal(opening: Opening) -> Model:
     from rerankd.models.causal_yes_no import load_causal_yes_no
 
@@ -76,6 +82,7 @@ def _vision(opening: Opening) -> Model:
 
 LOADERS: Final[dict[Kind, Loader]] = {
     "classifier": _classifier,
+    "modules": _modules,
     "causal": _causal,
     "vision": _vision,
     "late-interaction": _colbert,

@@ -119,6 +119,14 @@ _JINA = "https://huggingface.co/jinaai/jina-reranker-v2-base-multilingual (bf16)
 _GTE_MULTILINGUAL = "https://huggingface.co/Alibaba-NLP/gte-multilingual-reranker-base (fp16)"
 _TEI = "https://github.com/huggingface/text-embeddings-inference, its test of the model (fp32)"
 _MS_MARCO = "https://huggingface.co/cross-encoder/"
+_ETTIN = "https://huggingface.co/cross-encoder/ettin-reranker-32m-v1"
+_APPLE = (
+    "Apple Inc. was founded in Cupertino, California in 1976 by Steve Jobs, Steve Wozniak, and "
+    "Ronald Wayne."
+)
+_FUJI = (
+    "The Fuji apple is an apple cultivar developed in the late 1930s and brought to market in 1962."
+)
 _PANDA = (
     "The giant panda (Ailuropoda melanoleuca), sometimes called a panda bear or simply panda, is a "
     "bear species endemic to China."
@@ -130,6 +138,14 @@ _BERLIN = (
 _MUSEUMS = "Berlin is well known for its museums."
 _BERLIN_QUERY = "How many people live in Berlin?"
 
+_SUITE: Final = "https://github.com/huggingface/sentence-transformers, its test of the model (bf16)"
+_PLANET_QUERY: Final = "Which planet is known as the Red Planet?"
+_PLANETS: Final = (
+    "Venus is often called Earth's twin because of its similar size and proximity.",
+    "Mars, known for its reddish appearance, is often referred to as the Red Planet.",
+    "Jupiter, the largest planet in our solar system, has a prominent red spot.",
+    "Saturn, famous for its rings, is sometimes mistaken for the Red Planet.",
+)
 _CARDS: Final[Mapping[str, tuple[Example, ...]]] = {
     "BAAI/bge-reranker-v2-m3": (
         *_examples("query", {"passage": -5.65234375}, tolerance=0.1, source=_BGE_M3),
@@ -173,6 +189,20 @@ _CARDS: Final[Mapping[str, tuple[Example, ...]]] = {
         tolerance=0.05,
         source=_JINA,
     ),
+    "cross-encoder/ettin-reranker-32m-v1": (
+        *_examples(
+            "Where was Apple founded?",
+            {_APPLE: 11.393298, _FUJI: 2.968891},
+            tolerance=0.05,
+            source=_ETTIN,
+        ),
+        *_examples(
+            _PLANET_QUERY,
+            dict(zip(_PLANETS, (6.21, 10.82, 8.55, 9.86), strict=True)),
+            tolerance=0.05,
+            source=_ETTIN,
+        ),
+    ),
     "Alibaba-NLP/gte-multilingual-reranker-base": (
         *_examples("中国的首都在哪儿", {"北京": 1.2315}, tolerance=0.1, source=_GTE_MULTILINGUAL),
         *_examples(
@@ -196,14 +226,6 @@ _CARDS: Final[Mapping[str, tuple[Example, ...]]] = {
     ),
 }
 
-_SUITE: Final = "https://github.com/huggingface/sentence-transformers, its test of the model (bf16)"
-_PLANET_QUERY: Final = "Which planet is known as the Red Planet?"
-_PLANETS: Final = (
-    "Venus is often called Earth's twin because of its similar size and proximity.",
-    "Mars, known for its reddish appearance, is often referred to as the Red Planet.",
-    "Jupiter, the largest planet in our solar system, has a prominent red spot.",
-    "Saturn, famous for its rings, is sometimes mistaken for the Red Planet.",
-)
 _SUITE_TOLERANCE: Final = 0.01  # what the suite itself allows, between machines in bf16
 # What bf16 may have added to a logit; chosen, and less where the four scores lie close together.
 _BF16: Final = ROUNDING["bf16"]

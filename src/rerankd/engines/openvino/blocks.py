@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.engines.encoder import WORDS, EncoderConfig, Int8Rows, Weights
+from rerankd.engines.encoder import WORDS, EncoderConfig, FloatWeights, Int8Rows, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -55,6 +55,18 @@ def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
     product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
     return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
+
+
+def linear_part(
+    x: Node, weights: FloatWeights, name: str, start: int, end: int, *, bias: bool = True
+) -> Node:
+    """Some of the outputs of a linear layer, (..., inputs) -> (..., end - start)."""
+    matrix = ov.op.Constant(weights(f"{name}.weight")[start:end], shared_memory=True)
+    product = ops.matmul(x, matrix, False, True)
+    if not bias:
+        return product
+    added = ov.op.Constant(weights(f"{name}.bias")[start:end], shared_memory=True)
+    return ops.add(product, added)
 
 
 def layer_norm(x: Node, weights: Weights, name: str, eps: float, *, bias: bool = True) -> Node:

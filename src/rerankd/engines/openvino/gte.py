@@ -20,12 +20,13 @@ from rerankd.engines.openvino.blocks import (
     dense_tanh,
     layer_norm,
     linear,
+    linear_part,
     model,
     rotate,
     take,
     weight,
 )
-from rerankd.engines.openvino.runtime import Model, Node, ops, ov
+from rerankd.engines.openvino.runtime import Model, Node, ops
 from rerankd.engines.rotary import rotations
 
 
@@ -77,8 +78,8 @@ class GteLayers:
         config, packing, h = self.config, self.packing, self.config.hidden
         fused = f"{name}.qkv_proj"
         if first:
-            q = self._rows(take(x, packing.first), fused, 0, h)
-            k, v = (self._rows(x, fused, start, start + h) for start in (h, 2 * h))
+            q = linear_part(take(x, packing.first), self.weights, fused, 0, h)
+            k, v = (linear_part(x, self.weights, fused, start, start + h) for start in (h, 2 * h))
         else:
             parts = ops.split(linear(x, self.weights, fused), constant(1, np.int64), 3)
             q, k, v = (parts.output(i) for i in range(3))
@@ -99,12 +100,6 @@ class GteLayers:
         mixed = ops.reshape(ops.transpose(mixed, swap), flat, False)
         mixed = mixed if first else take(mixed, packing.tokens)
         return linear(mixed, self.weights, f"{name}.o_proj")
-
-    def _rows(self, x: Node, name: str, start: int, end: int) -> Node:
-        """Some of the outputs of a linear layer."""
-        matrix, bias = (self.weights(f"{name}.{part}")[start:end] for part in ("weight", "bias"))
-        product = ops.matmul(x, ov.op.Constant(matrix, shared_memory=True), False, True)
-        return ops.add(product, ov.op.Constant(bias, shared_memory=True))
 
 
 def build(config: GteConfig, weights: FloatWeights) -> Model:

@@ -1,7 +1,7 @@
 """ModernBERT (gte-reranker-modernbert): rotary positions, local and global layers, GeGLU.
 
 Layers normalise before each step instead of after it. The head reads the mean of all tokens of a
-row, or the first; so, unlike in blocks.encoder(), the last layer is computed for every token.
+row, or the first; of the first alone, the last layer is computed for it only, if it is global.
 
 Shapes: T tokens of the batch, B rows, S longest row, h hidden size, a heads, d = h / a; N blocks
 of w queries that see 3 w keys in local layers (engines.openvino.modernbert_pack).
@@ -16,12 +16,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from rerankd.engines.encoder import Weights
+from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.blocks import (
     constant,
     layer_norm,
     linear,
+    linear_part,
     rotate,
     slot_mask,
     take,
@@ -69,7 +70,7 @@ class ModernBertInputs:
 class ModernBertLayers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: ModernBertConfig, weights: Weights) -> None:
+    def __init__(self, config: ModernBertConfig, weights: FloatWeights) -> None:
         self.config = config
         self.weights = weights
         self.inputs = ModernBertInputs.open()
@@ -89,6 +90,25 @@ class ModernBertLayers:
         """Layer normalisation, with a bias where the checkpoint has one."""
         config = self.config
         return layer_norm(x, self.weights, name, config.norm_eps, bias=config.norm_bias)
+
+    def _of_first(self, x: Node, name: str) -> Node:
+        """Global attention of the first token of each row, (T, h) -> (B, h)."""
+        config, inputs, h = self.config, self.inputs, self.config.hidden
+        fused, bias = f"{name}.Wqkv", config.attention_bias
+        q = linear_part(take(x, inputs.first), self.weights, fused, 0, h, bias=bias)
+        k, v = (
+            linear_part(x, self.weights, fused, start, start + h, bias=bias) for start in (h, 2 * h)
+        )
+        split = constant([0, config.heads, config.head_dim], np.int64)
+        q, k, v = (ops.reshape(part, split, True) for part in (q, k, v))
+        cos, sin = self._angles[True]
+        k = rotate(k, cos, sin)  # the first token's own angle is 0
+        swap = constant([0, 2, 1, 3], np.int64)
+        q = ops.transpose(ops.unsqueeze(q, constant(1, np.int32)), swap)
+        k, v = (ops.transpose(take(part, inputs.slots), swap) for part in (k, v))
+        mixed = ops.scaled_dot_product_attention(q, k, v, self._mask, causal=False)
+        mixed = ops.reshape(ops.transpose(mixed, swap), constant([-1, h], np.int64), False)
+        return linear(mixed, self.weights, f"{name}.Wo", bias=bias)
 
     def _attention(self, x: Node, name: str, *, is_global: bool) -> Node:
         """Attention of one layer, (T, h) -> (T, h)."""
@@ -125,37 +145,47 @@ class ModernBertLayers:
         inner = ops.multiply(ops.gelu(halves.output(0), "erf"), halves.output(1))
         return linear(inner, self.weights, f"{name}.Wo", bias=bias)
 
-    def layer(self, x: Node, index: int) -> Node:
-        """One layer, (T, h) -> (T, h)."""
+    def layer(self, x: Node, index: int, *, first: bool = False) -> Node:
+        """One layer, (T, h) -> (T, h), or (B, h) of the first token of each row."""
         block = f"layers.{index}"
         y = self.norm(x, f"{block}.attn_norm") if index > 0 else x
-        is_global = self.config.is_global[index]
-        x = ops.add(x, self._attention(y, f"{block}.attn", is_global=is_global))
+        if first:
+            x = ops.add(take(x, self.inputs.first), self._of_first(y, f"{block}.attn"))
+        else:
+            is_global = self.config.is_global[index]
+            x = ops.add(x, self._attention(y, f"{block}.attn", is_global=is_global))
         return ops.add(x, self._mlp(self.norm(x, f"{block}.mlp_norm"), f"{block}.mlp"))
+
+    def _layers(self, *, first: bool) -> Node:
+        x = take(weight(self.weights, "embeddings.tok_embeddings.weight"), self.inputs.ids)
+        x = self.norm(x, "embeddings.norm")
+        for index in range(self.config.layers - 1):
+            x = self.layer(x, index)
+        return self.layer(x, self.config.layers - 1, first=first)
 
     def states(self) -> Node:
         """The last hidden states of all tokens, normalised, (T, h)."""
-        x = take(weight(self.weights, "embeddings.tok_embeddings.weight"), self.inputs.ids)
-        x = self.norm(x, "embeddings.norm")
-        for index in range(self.config.layers):
-            x = self.layer(x, index)
-        return self.norm(x, "final_norm")
+        return self.norm(self._layers(first=False), "final_norm")
 
-    def pool(self, x: Node) -> Node:
-        """What the head reads of each row, (T, h) -> (B, h)."""
+    def firsts(self) -> Node:
+        """Those of the first token of each row, (B, h): the last layer for it alone if global."""
+        is_global = self.config.is_global[-1]
+        x = self._layers(first=is_global)
+        return self.norm(x if is_global else take(x, self.inputs.first), "final_norm")
+
+    def mean(self, x: Node) -> Node:
+        """The mean of each row's tokens, (T, h) -> (B, h)."""
         inputs = self.inputs
-        if self.config.pooling == "cls":
-            return take(x, inputs.first)
         last, one = constant(-1, np.int32), constant(1, np.int32)
         share = ops.convert(ops.unsqueeze(self.used, last), "f32")
         total = ops.reduce_sum(ops.multiply(take(x, inputs.slots), share), one, False)
         return ops.divide(total, ops.convert(ops.unsqueeze(inputs.lengths, one), "f32"))
 
 
-def build(config: ModernBertConfig, weights: Weights) -> Model:
+def build(config: ModernBertConfig, weights: FloatWeights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
     graph = ModernBertLayers(config, weights)
-    x = graph.pool(graph.states())
+    x = graph.firsts() if config.pooling == "cls" else graph.mean(graph.states())
     x = ops.gelu(linear(x, weights, "head.dense", bias=config.head_bias), "erf")
     logits = linear(graph.norm(x, "head.norm"), weights, "classifier")
     results = [ops.result(logits, name="logits")]

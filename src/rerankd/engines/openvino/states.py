@@ -10,7 +10,7 @@ Source of the pooling: sentence-transformers 6.2, sentence_transformer/modules/p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,14 @@ import numpy.typing as npt
 from rerankd.core.batch import plan_batches
 from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.dense import Dense, DenseActivation, Floats
+from rerankd.engines.dense import (
+    BehindLayer,
+    Dense,
+    DenseActivation,
+    DenseNorm,
+    Floats,
+    PoolingMode,
+)
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
@@ -45,6 +52,9 @@ from rerankd.engines.pack import pack, pack_typed
 
 BodyConfig = EncoderConfig | ModernBertConfig | GteConfig  # labels = 0
 PoolingMode = Literal["cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens"]
+
+
+BodyConfig = EncoderConfig | ModernBertConfig  # labels = 0
 _LOWEST: Final = -1e9  # of a slot without a token, when the largest is looked for
 _Member = tuple[Row, int]  # a row, and how many of its tokens are attended to
 
@@ -58,7 +68,7 @@ class StateEncoder:
         weights: FloatWeights,
         *,
         pooling: Sequence[PoolingMode] = (),
-        dense: Sequence[Dense] = (),
+        dense: Sequence[BehindLayer] = (),
         streams: int | None = None,
     ) -> None:
         """Build the graph and compile it.
@@ -144,7 +154,7 @@ def build(
     weights: FloatWeights,
     *,
     pooling: Sequence[PoolingMode] = (),
-    dense: Sequence[Dense] = (),
+    dense: Sequence[BehindLayer] = (),
 ) -> Model:
     """The graph: packed rows -> vectors, (T, d) or, with pooling, (B, d)."""
     inputs: Packing | ModernBertInputs
@@ -155,6 +165,10 @@ def build(
     elif config.architecture == "gte":
         inputs = Packing.inputs()
         x = GteLayers(config, weights, inputs).states(every_token=not is_first)
+
+
+        inputs = layers.inputs
+        x = layers.firsts() if is_first else layers.states()
     else:
         inputs = Packing.inputs()
         x = embeddings(inputs, weights, config.layer_norm_eps)
@@ -163,7 +177,7 @@ def build(
         parts = [_POOLING[mode](x, inputs) for mode in pooling]
         x = ops.concat(parts, 1) if len(parts) > 1 else parts[0]
     for layer in dense:
-        x = _dense(x, layer)
+        x = _dense(x, layer) if isinstance(layer, Dense) else _norm(x, layer)
     return ov.Model([ops.result(x, name="vectors")], inputs.parameters(), "states")
 
 
@@ -178,6 +192,13 @@ def _dense(x: Node, layer: Dense) -> Node:
     if layer.residual is not None:
         x = ops.matmul(x, ov.op.Constant(layer.residual, shared_memory=True), False, True)
     return ops.add(made, x)
+
+
+def _norm(x: Node, layer: DenseNorm) -> Node:
+    """Layer normalisation, (N, o) -> (N, o)."""
+    centred = ops.mvn(x, constant([-1], np.int64), True, layer.eps, "INSIDE_SQRT")
+    scaled = ops.multiply(centred, ov.op.Constant(layer.weight, shared_memory=True))
+    return ops.add(scaled, ov.op.Constant(layer.bias, shared_memory=True))
 
 
 _ACTIVATIONS: Final[Mapping[DenseActivation, Callable[[Node], Node]]] = {
