@@ -51,10 +51,6 @@ from rerankd.engines.openvino.streams import Streams
 from rerankd.engines.pack import pack, pack_typed
 
 BodyConfig = EncoderConfig | ModernBertConfig | GteConfig  # labels = 0
-PoolingMode = Literal["cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens"]
-
-
-BodyConfig = EncoderConfig | ModernBertConfig  # labels = 0
 _LOWEST: Final = -1e9  # of a slot without a token, when the largest is looked for
 _Member = tuple[Row, int]  # a row, and how many of its tokens are attended to
 
@@ -165,7 +161,6 @@ def build(
     elif config.architecture == "gte":
         inputs = Packing.inputs()
         x = GteLayers(config, weights, inputs).states(every_token=not is_first)
-
 
         inputs = layers.inputs
         x = layers.firsts() if is_first else layers.states()
