@@ -98,6 +98,7 @@ class SideWord:
 class ColbertWord:
     """What the folder says; tokens are still words."""
 
+    path: Path  # of the file that says most of it
     query: SideWord
     document: SideWord
     expansion: ExpansionFields | None
@@ -138,6 +139,7 @@ def _stanford(folder: Path) -> ColbertWord:
     length = said.query_maxlen or _QUERY_LENGTH
     skiplist = _PUNCTUATION if said.mask_punctuation else ()
     return ColbertWord(
+        path=path,
         query=SideWord(marker=said.query_token_id or "[unused0]", length=length),
         document=SideWord(
             marker=said.doc_token_id or "[unused1]",
@@ -169,6 +171,8 @@ def _pylate(word: FolderWord) -> ColbertWord:
         )
         for role in disputed
     }
+    lengths = {"query_length": said.query_length, "document_length": said.document_length}
+    wrong |= {f"{key} {n}": n is not None and n < 1 for key, n in lengths.items()}
     refuse_unsupported(path, wrong)
     length = said.query_length or _QUERY_LENGTH
     words = _PUNCTUATION if said.skiplist_words is None else tuple(said.skiplist_words)
@@ -177,6 +181,7 @@ def _pylate(word: FolderWord) -> ColbertWord:
         attend = bool(said.attend_to_expansion_tokens)
         expansion = ExpansionFields("fixed", length, attend=attend)
     return ColbertWord(
+        path=path,
         query=SideWord(marker=prefixes["query"] or None, length=length),
         document=SideWord(
             marker=prefixes["document"] or None,
@@ -220,6 +225,7 @@ def _multi_vector(word: FolderWord) -> ColbertWord:
         )
     }
     return ColbertWord(
+        path=word.folder / SENTENCE,
         query=sides["query"],
         document=sides["document"],
         expansion=sentence.query_expansion,

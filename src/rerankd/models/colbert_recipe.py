@@ -110,35 +110,45 @@ def colbert_recipe(
         for limit in (body.config.max_length, body.model_max_length, said.max_seq_length)
         if limit is not None
     )
+    if window_tokens is not None and window_tokens > body.config.max_length:
+        raise StartError(
+            f"{body.folder}: a window of {window_tokens} tokens is not possible; the model reads "
+            f"{body.config.max_length}."
+        )
     expansion = _expansion(said.expansion, body)
     length = said.query.length or own
     if said.expansion is not None:
         floor = said.expansion.length
         length = floor if said.expansion.strategy == "fixed" else max(length, floor)
-    if expansion is not None and length > body.config.max_length:
+    if expansion is not None and expansion.length > body.config.max_length:
         raise StartError(
-            f"{body.folder}: queries are filled up to {expansion.length} tokens, but the model "
+            f"{said.path}: queries are filled up to {expansion.length} tokens, but the model "
             f"reads {body.config.max_length}."
         )
     window = window_tokens or said.document.length or own
     recipe = ColbertRecipe(
-        query=_side(said.query, body, template, length, "query"),
-        document=_side(said.document, body, template, window, "document"),
+        query=_side(said, said.query, body, template, length),
+        document=_side(said, said.document, body, template, window),
         expansion=expansion,
     )
-    _refuse_blind(recipe, body)
+    _refuse_blind(recipe, body, said)
     return recipe
 
 
 def _side(
-    said: SideWord, body: EncoderBody, template: SingleTemplate, length: int, role: str
+    all_said: ColbertWord,
+    said: SideWord,
+    body: EncoderBody,
+    template: SingleTemplate,
+    length: int,
 ) -> Side:
     tokenizer, head = body.tokenizer, template.prefix
+    role = "query" if said is all_said.query else "document"
     if said.marker is not None:
         marker = tokenizer.token_to_id(said.marker)
         if marker is None or not head.size:
             raise StartError(
-                f"{body.folder}: the {role} marker {shown(said.marker)} is no token of "
+                f"{all_said.path}: the {role} marker {shown(said.marker)} is no token of "
                 "tokenizer.json, or there is no token that it could stand behind; the model "
                 "would read texts without it. Use the tokenizer files of the model's publisher."
             )
@@ -154,7 +164,7 @@ def _side(
     prompted = len(tokenizer.encode(said.prompt, add_special_tokens=False).ids)
     if side.room - prompted < MIN_ROOM:
         raise StartError(
-            f"{body.folder}: a {role} of at most {side.length} tokens leaves no room for a text "
+            f"{all_said.path}: a {role} of at most {side.length} tokens leaves no room for a text "
             f"({side.head.size + side.tail.size + prompted} stand around it)."
         )
     return side
@@ -181,7 +191,7 @@ def _word(token: str | _Token | None) -> str | None:
     return token.content if isinstance(token, _Token) else token
 
 
-def _refuse_blind(recipe: ColbertRecipe, body: EncoderBody) -> None:
+def _refuse_blind(recipe: ColbertRecipe, body: EncoderBody, said: ColbertWord) -> None:
     """Refuse queries of which a token may see nothing at all: libraries differ in what it is then.
 
     Raises:
@@ -193,7 +203,7 @@ def _refuse_blind(recipe: ColbertRecipe, body: EncoderBody) -> None:
     shortest = recipe.query.head.size + recipe.query.tail.size
     if not all(config.is_global) and grown.length - shortest > config.reach:
         raise StartError(
-            f"{body.folder}: queries are filled up to {grown.length} tokens that none looks at, "
+            f"{said.path}: queries are filled up to {grown.length} tokens that none looks at, "
             f"and local_attention (config.json) sees {config.reach} to each side; the last of "
             "them would see nothing."
         )
