@@ -45,7 +45,7 @@ def encoder_engine(
 
 
 def module_head_engine(
-    config: EncoderConfig | ModernBertConfig,
+    config: EncoderConfig | ModernBertConfig | GteConfig,
     weights: FloatWeights,
     options: LoadOptions,
     *,

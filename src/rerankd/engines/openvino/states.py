@@ -157,13 +157,11 @@ def build(
     is_first = list(pooling) == ["cls"]  # of each row, its first token's state alone
     if config.architecture == "modernbert":
         layers = ModernBertLayers(config, weights)
-        inputs, x, is_first = layers.inputs, layers.states(), False
+        inputs = layers.inputs
+        x = layers.firsts() if is_first else layers.states()
     elif config.architecture == "gte":
         inputs = Packing.inputs()
         x = GteLayers(config, weights, inputs).states(every_token=not is_first)
-
-        inputs = layers.inputs
-        x = layers.firsts() if is_first else layers.states()
     else:
         inputs = Packing.inputs()
         x = embeddings(inputs, weights, config.layer_norm_eps)
