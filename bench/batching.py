@@ -24,7 +24,7 @@ from shared.serving import Texts, checkpoint, parsed, percentile
 from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Row
 from rerankd.engines.openvino import engine as openvino
-from rerankd.models.base import Model
+from rerankd.models.base import Model, pointwise
 from rerankd.models.load import load, resolve
 
 BUDGETS = (512, 1024, 2048)
@@ -40,7 +40,7 @@ def loaded(folder: Path, *, streams: int, threads: int) -> Model:
 
     options = LoadOptions(streams=streams)
     with mock.patch.object(openvino, "compile_fp32", compiled):
-        return load(resolve(str(folder), options)).model
+        return pointwise(load(resolve(str(folder), options)).model)
 
 
 def prepared(model: Model, body: bytes) -> list[Row]:

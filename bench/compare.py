@@ -43,7 +43,7 @@ from rerankd.engines.openvino.gemm import GemmPeak
 from rerankd.measure.flops import layer_cost
 from rerankd.measure.texts import read_texts
 from rerankd.measure.workload import Maker, Mix, Request, lengths, long_tailed, pair_tokens, uniform
-from rerankd.models.base import Model
+from rerankd.models.base import Model, pointwise
 from rerankd.models.load import load, resolve
 from rerankd.service.ranking import rank
 
@@ -64,7 +64,7 @@ def make_requests(
     folder: Path, texts: Sequence[str], mix: Mix, *, count: int, documents: int
 ) -> tuple[list[Request], list[list[int]]]:
     """Requests and their pairs' tokens under the model's tokenizer."""
-    model = load(resolve(str(folder))).model
+    model = pointwise(load(resolve(str(folder))).model)
     maker = Maker(model, texts)
     requests = [maker.request(documents, mix) for _ in range(count)]
     tokens = [pair_tokens(model, request) for request in requests]
@@ -190,7 +190,7 @@ def compare_http(folder: Path, texts: Sequence[str], args: argparse.Namespace) -
         folder, texts, long_tailed, count=(args.rounds + 1) * count, documents=args.http_documents
     )
     bursts = [requests[i : i + count] for i in range(0, len(requests), count)]
-    model = load(resolve(str(folder))).model
+    model = pointwise(load(resolve(str(folder))).model)
     say(f"HTTP: {args.clients} clients, {args.http_documents} documents per request")
     running = {OURS: servers.rerankd(folder, "fp32")}
     if args.int8:
@@ -233,7 +233,7 @@ def stages(folder: Path, texts: Sequence[str], args: argparse.Namespace) -> Figu
     (first, *requests), _ = make_requests(
         folder, texts, long_tailed, count=args.rounds + 1, documents=100
     )
-    model = load(resolve(str(folder))).model
+    model = pointwise(load(resolve(str(folder))).model)
     dialect, envelope = superset.DIALECT, Envelope(request_id="bench", created=0)
     made: dict[str, list[float]] = {n: [] for n in ("parse", "tokenise", "engine", "render")}
     for number, request in enumerate([first, *requests]):

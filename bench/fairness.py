@@ -22,6 +22,7 @@ from pathlib import Path
 from shared.serving import KEYS, Client, Server, Texts, checkpoint, parsed, percentile, serving
 
 from rerankd.core.rows import Row
+from rerankd.models.base import pointwise
 from rerankd.models.load import load, resolve
 
 SMALL, LARGE = 4, 1000
@@ -76,7 +77,7 @@ class Background:
 
 def full_batch_s(folder: Path, texts: Texts) -> tuple[int, float]:
     """The engine's batch budget in tokens, and the median time of a batch that fills it."""
-    model = load(resolve(str(folder))).model
+    model = pointwise(load(resolve(str(folder))).model)
     budget = model.engine.info.batch_tokens
     request = parsed(texts.body(200))
     rows = list(model.prepare(request).rows)

@@ -24,7 +24,7 @@ from rerankd.core.batch import distinct
 from rerankd.core.rows import Logits, Row
 from rerankd.dialects import superset
 from rerankd.dialects.wire import Envelope
-from rerankd.models.base import Model
+from rerankd.models.base import Model, pointwise
 from rerankd.models.load import load, resolve
 from rerankd.service.ranking import rank
 
@@ -117,7 +117,7 @@ def main() -> None:
     bodies = [texts.body(args.documents) for _ in range(CLIENTS)]
     with tempfile.TemporaryDirectory() as made:
         folder = checkpoint(Path(made))
-        model = load(resolve(str(folder))).model
+        model = pointwise(load(resolve(str(folder))).model)
         requests = [model.prepare(parsed(body)).rows for body in bodies]
         pairs = sum(len(rows) for rows in requests)
         engine_alone(model, requests[:2])

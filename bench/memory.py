@@ -197,9 +197,10 @@ def age_s() -> float:
 
 def child(folder: Path) -> None:
     """In the fresh process: load, serve, and say what it took."""
+    from rerankd.models.base import pointwise
     from rerankd.models.load import load, resolve  # here: it is part of what is timed
 
-    model = load(resolve(str(folder))).model
+    model = pointwise(load(resolve(str(folder))).model)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     report: dict[str, Any] = {
         "ready_s": age_s(),

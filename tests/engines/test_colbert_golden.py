@@ -13,7 +13,7 @@ from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row, Scores
 from rerankd.engines.multi_vector import MultiVectorRow
-from rerankd.models.base import Model
+from rerankd.models.base import Model, pointwise
 from rerankd.models.folder_word import read_word
 from rerankd.models.load import Spec, load
 from rerankd.models.loaders import LOADERS, Opening
@@ -58,7 +58,8 @@ def opened(folder: Path, *, cache_bytes: int = 8 << 20, **options: object) -> Mo
         options=LoadOptions(**options),  # pyright: ignore[reportArgumentType] - by the tests
         vector_cache_bytes=cache_bytes,
     )
-    return LOADERS["late-interaction"](opening)
+    return pointwise(LOADERS["late-interaction"](opening))
+    return pointwise(LOADERS["late-interaction"](opening))
 
 
 def rows_of(model: Model, wanted: Sequence[Pair]) -> list[Row]:

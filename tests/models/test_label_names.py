@@ -12,6 +12,7 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
+from rerankd.models.base import pointwise
 from rerankd.models.label_names import relevant_label
 from rerankd.models.load import Spec, load
 from tests.checkpoints import bert
@@ -74,7 +75,7 @@ def test_a_ranking_follows_the_names(tmp_path: Path) -> None:
         fields = json.loads(path.read_text(encoding="utf-8"))
         fields["id2label"] = dict(enumerate(names))
         path.write_text(json.dumps(fields), encoding="utf-8")
-        model = load(Spec(name="mine", folder=made)).model
+        model = pointwise(load(Spec(name="mine", folder=made)).model)
         logits.append(model.logit(model.engine.forward(model.prepare(request).rows)))
         model.engine.close()
     assert np.ptp(logits[0]) > 0.01

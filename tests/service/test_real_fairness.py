@@ -12,6 +12,7 @@ from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import Engine
+from rerankd.models.base import pointwise
 from rerankd.models.load import load, resolve
 from rerankd.service.scheduler import Scheduler
 from tests.checkpoints.bert import TINY_BERT, write
@@ -34,7 +35,8 @@ class Counting:
 
 async def test_four_documents_beside_a_thousand(tmp_path: Path) -> None:
     one_stream = LoadOptions(streams=1)  # the same batches on any machine
-    model = load(resolve(str(write(tmp_path / "tiny", TINY_BERT)), one_stream)).model
+    folder = write(tmp_path / "tiny", TINY_BERT)
+    model = pointwise(load(resolve(str(folder), one_stream)).model)
 
     def prepared(kind: str, documents: int) -> Sequence[Row]:
         texts = (f"{kind} {n} " + "of the city " * (n % 20) for n in range(documents))

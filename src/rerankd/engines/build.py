@@ -8,13 +8,15 @@ from msgspec.structs import replace
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import LoadOptions
+from rerankd.core.rows import TokenIds
 from rerankd.engines.any_encoder import AnyEncoder
-from rerankd.engines.base import Engine
+from rerankd.engines.base import Engine, ListwiseEngine
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.dense import BehindLayer, PoolingMode
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.gte_config import GteConfig
+from rerankd.engines.listwise_config import ListwiseConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.vision_config import VisionDecoderConfig
 
@@ -110,6 +112,32 @@ def decoder_engine(
             "batch at once."
         )
     return DecoderEngine(config, weights, yes=yes, no=no)
+
+
+def listwise_engine(
+    config: ListwiseConfig,
+    weights: FloatWeights,
+    options: LoadOptions,
+    *,
+    mark: int,
+    start: TokenIds,
+) -> ListwiseEngine:
+    """The engine of a listwise reranker; arguments as OpenVinoListwise, errors as above."""
+    _refuse_unbuilt(options)
+    refused = {
+        f'engine = "{options.engine}"': options.engine != "openvino",
+        f'quantization = "{options.quantization}"': options.quantization is not None,
+        "streams": options.streams is not None,
+    }
+    for setting, is_set in refused.items():
+        if is_set:
+            raise StartError(
+                f"{setting} is not for a listwise model, which runs on OpenVINO in fp32, one "
+                "prompt at once; leave it unset."
+            )
+    from rerankd.engines.openvino.listwise_engine import OpenVinoListwise  # here: 0.4 s to import
+
+    return OpenVinoListwise(config, weights, mark=mark, start=start)
 
 
 def vision_engine(

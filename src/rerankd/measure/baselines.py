@@ -13,7 +13,7 @@ from rerankd.core.rows import Row
 from rerankd.engines.late_interaction import LateInteractionEngine, TextRow, text_row
 from rerankd.engines.lexical import WORD, LexicalEngine, LexicalWeights
 from rerankd.measure.metrics import Ranker
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 from rerankd.models.segment import term_id
 
 Baseline = Literal[
@@ -93,7 +93,7 @@ def ties_by_chance(ranker: Ranker) -> Ranker:
     return rank
 
 
-def features(model: Model) -> Mapping[str, Ranker]:
+def features(model: AnyModel) -> Mapping[str, Ranker]:
     """What each encoder of a late-interaction model finds alone; empty for other models.
 
     Every pair is shown to every encoder, whichever of them the model would ask. Of a model with

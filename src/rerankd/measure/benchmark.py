@@ -22,7 +22,7 @@ from rerankd.measure.collection import Collection
 from rerankd.measure.flops import LayerCost, layer_cost
 from rerankd.measure.metrics import mean_ndcg
 from rerankd.measure.spread import Spread, percentile, spread
-from rerankd.measure.workload import Request, pair_tokens
+from rerankd.measure.workload import Request, row_tokens
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.reranker import Reranker
 
@@ -159,7 +159,7 @@ def speed(variant: Variant, rounds: Rounds) -> Speed:
     needed: list[float] = []
     if variant.cost is not None:
         for turn, request, peak in zip(turns, rounds.requests, rounds.peaks, strict=False):
-            tokens = pair_tokens(variant.reranker.model, request)
+            tokens = row_tokens(variant.reranker.model, request)
             available = turn.wall_s * peak * 1e9
             nominal.append(variant.cost.nominal(tokens) / available)
             needed.append(variant.cost.needed(tokens) / available)

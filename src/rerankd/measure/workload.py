@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rerankd.core.request import Content, RerankRequest
+from rerankd.core.rows import Prepared
 from rerankd.measure.spread import percentile
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel, ListwiseModel
 
 # The long-tailed mix: log-normal with this median and ninth decile.
 MEDIAN_TOKENS, P90_TOKENS = 127, 293
@@ -46,18 +47,33 @@ class Lengths:
         )
 
 
-def pair_tokens(model: Model, request: Request) -> list[int]:
-    """Tokens of each (query, document) pair; a document over the window counts all its chunks."""
-    prepared = model.prepare(
-        RerankRequest(
-            query=Content(value=request.query),
-            documents=tuple(Content(value=text) for text in request.documents),
-        )
-    )
+def pair_tokens(model: AnyModel, request: Request) -> list[int]:
+    """Tokens of each (query, document) pair; a document over the window counts all its chunks.
+
+    Of a listwise model: of each document's prompt, if nothing else were in it.
+    """
+    if isinstance(model, ListwiseModel):
+        return [
+            _prepared(model, request.query, [document]).input_tokens
+            for document in request.documents
+        ]
+    prepared = _prepared(model, request.query, request.documents)
     tokens = [0] * len(request.documents)
     for row, owner in zip(prepared.rows, prepared.owners, strict=True):
         tokens[owner] += row.tokens
     return tokens
+
+
+def row_tokens(model: AnyModel, request: Request) -> list[int]:
+    """Tokens of what runs: of each pair, or of a listwise model's prompts."""
+    if isinstance(model, ListwiseModel):
+        return [row.tokens for row in _prepared(model, request.query, request.documents).rows]
+    return pair_tokens(model, request)
+
+
+def _prepared(model: AnyModel, query: str, documents: Sequence[str]) -> Prepared:
+    contents = tuple(Content(value=text) for text in documents)
+    return model.prepare(RerankRequest(query=Content(value=query), documents=contents))
 
 
 def lengths(tokens: Sequence[int]) -> Lengths:
@@ -90,7 +106,7 @@ Mix = Callable[..., list[int]]
 class Maker:
     """Makes requests whose pairs have wanted lengths under one model's tokenizer."""
 
-    def __init__(self, model: Model, texts: Sequence[str], *, seed: int = 0) -> None:
+    def __init__(self, model: AnyModel, texts: Sequence[str], *, seed: int = 0) -> None:
         """Take the words of the texts.
 
         Args:

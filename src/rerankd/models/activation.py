@@ -41,6 +41,7 @@ def _fifth(logit: float) -> float:
 
 SIGMOID: Final = Activation("sigmoid", "sigmoid of {}", is_bounded=True, function=sigmoid)
 RAW: Final = Activation("raw", "{}, unbounded", is_bounded=False, function=_same)
+COSINE: Final = Activation("cosine", "{}, in [-1, 1]", is_bounded=False, function=_same)
 # Source: modeling_zeranker.py of zeroentropy/zerank-1 and zerank-2.
 SIGMOID_OF_A_FIFTH: Final = Activation(
     "sigmoid-fifth", "sigmoid of a fifth of {}", is_bounded=True, function=_fifth

@@ -11,12 +11,13 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from rerankd.core.errors import StartError
 from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk
 from rerankd.core.request import Modality, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
-from rerankd.engines.base import Engine, ListwiseEngine
+from rerankd.engines.base import Engine, ListwiseEngine, vectors_of
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.families import Family
 
@@ -132,6 +133,20 @@ def document_logits(
         return model.document_scores(outputs)
     per_row = model.logit(np.stack(outputs))
     return best_chunk(per_row.tolist(), prepared.owners, documents)
+
+
+def outputs_of(model: AnyModel, rows: Sequence[Row]) -> Sequence[Logits]:
+    """What the model's engine gives of rows, all at once: of a few."""
+    if isinstance(model, ListwiseModel):
+        return [vectors_of(row, model.engine) for row in rows]
+    return list(model.engine.forward(rows))
+
+
+def pointwise(model: AnyModel) -> Model:
+    """A model whose scores depend on their own pair alone. Raises StartError if it is another."""
+    if isinstance(model, ListwiseModel):
+        raise StartError(f"{model.card.name} is listwise: it scores lists, not pairs.")
+    return model
 
 
 def query_warnings(request: RerankRequest, *, is_cut: bool) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,9 +23,11 @@ from rerankd.models.weights import SafetensorsFolder
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+LISTWISE: Final = "JinaForRanking"  # the body alone: its windows and head are read elsewhere
 _ARCHITECTURES: dict[str, Architecture] = {
     "Qwen3ForCausalLM": "qwen3",
     "Qwen2ForCausalLM": "qwen2",
+    LISTWISE: "qwen3",
 }
 _DEFAULT_ROPE_THETA = 10_000.0
 
@@ -79,7 +81,7 @@ def open_decoder(folder: Path) -> DecoderCheckpoint:
         StartError: a file is missing or damaged, the architecture is not supported, or the
             tensors are not exactly those that it needs; the message says what to do.
     """
-    config = _decoder_config(read_json(folder / "config.json", _Config), folder)
+    config = read_decoder_config(folder)
     weights = SafetensorsFolder(folder, prefix="model.")
     # some checkpoints with a tied head bring a copy of it
     weights.require(tensor_shapes(config), unread=("lm_head.",) if config.tied else ())
@@ -90,6 +92,11 @@ def open_decoder(folder: Path) -> DecoderCheckpoint:
         model_max_length=read_tokenizer_config(folder).window_tokens,
         weights=weights,
     )
+
+
+def read_decoder_config(folder: Path) -> DecoderConfig:
+    """The sizes in config.json. Raises StartError as open_decoder()."""
+    return _decoder_config(read_json(folder / "config.json", _Config), folder)
 
 
 def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
@@ -109,7 +116,7 @@ def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
     wrong = {
         f"hidden_act {raw.hidden_act!r} (only 'silu')": raw.hidden_act != "silu",
         f"rope type {rope_type!r} (only 'default')": rope_type != "default",
-        "use_sliding_window true": raw.use_sliding_window,
+        "use_sliding_window true": raw.use_sliding_window and name != LISTWISE,
         f"head size {head_dim} (only even ones)": head_dim % 2 != 0,
         f"num_attention_heads {heads}, which num_key_value_heads {kv_heads} does not divide": (
             heads % kv_heads != 0

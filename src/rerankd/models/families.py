@@ -25,6 +25,7 @@ LATE_INTERACTION: Final = Family(name="late-interaction")
 CROSS_ENCODER: Final = Family(name="cross-encoder")
 COLBERT: Final = Family(name="colbert")
 CAUSAL_YES_NO: Final = Family(name="causal-yes-no", takes_instruction=True)
+LISTWISE: Final = Family(name="listwise", takes_instruction=True)
 VISION_YES_NO: Final = Family(
     name="vision-yes-no",
     modalities=frozenset({"text", "image", "video"}),

@@ -55,11 +55,6 @@ def refuse_other_models(word: FolderWord) -> None:
             f"{folder / CONFIG}: model_type {shown(config.model_type)} is a model2vec folder, a "
             f"table of word vectors: an embedding model, which scores no pairs. {_ALTERNATIVES}"
         )
-    if word.kind == "listwise":
-        raise StartError(
-            f"{folder / CONFIG}: {config.architecture} ranks a list in one prompt; rerankd does "
-            f"not serve that form yet. {_ALTERNATIVES}"
-        )
     if word.kind == "logit-score":
         head = next(m for m in modules if m.kind in ("LogitScore", "CausalScoreHead"))
         raise StartError(

@@ -12,7 +12,7 @@ from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models import catalog, hub
 from rerankd.models.activation import RAW, SIGMOID, Activation
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 from rerankd.models.cause import explained
 from rerankd.models.folder_recipe import (
     chosen_activation,
@@ -47,7 +47,7 @@ class Spec:
 class Loaded:
     """A model that passed its self-check, and what the check wants the operator to know."""
 
-    model: Model
+    model: AnyModel
     warnings: tuple[str, ...]
     examples: tuple[Checked, ...] = ()
 
@@ -151,7 +151,7 @@ def load(spec: Spec) -> Loaded:
         return Loaded(model=model, warnings=warnings, examples=examples)
 
 
-def _open(spec: Spec, word: FolderWord | None) -> Model:
+def _open(spec: Spec, word: FolderWord | None) -> AnyModel:
     if word is None:
         return open_shipped(spec.name, spec.vector_cache_bytes)
     own = spec.activation
@@ -177,7 +177,7 @@ def _open(spec: Spec, word: FolderWord | None) -> Model:
     return loaders.get(word.kind, loaders["classifier"])(opening)
 
 
-def _said(spec: Spec, word: FolderWord | None, model: Model) -> tuple[str, ...]:
+def _said(spec: Spec, word: FolderWord | None, model: AnyModel) -> tuple[str, ...]:
     """That scores are logits, because the folder says so."""
     found = None if word is None else word.activation_fn
     if word is None or found is None or spec.named_by_catalog or spec.options.score is not None:

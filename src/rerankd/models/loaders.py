@@ -10,7 +10,7 @@ from typing import Final
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
 from rerankd.models.activation import SIGMOID, Activation
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel
 from rerankd.models.folder_word import FolderWord, Kind
 
 
@@ -28,10 +28,10 @@ class Opening:
     vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
 
 
-Loader = Callable[[Opening], Model]
+Loader = Callable[[Opening], AnyModel]
 
 
-def _classifier(opening: Opening) -> Model:
+def _classifier(opening: Opening) -> AnyModel:
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
 
     return load_cross_encoder(
@@ -44,13 +44,13 @@ def _classifier(opening: Opening) -> Model:
     )
 
 
-def _modules(opening: Opening) -> Model:
+def _modules(opening: Opening) -> AnyModel:
     from rerankd.models.module_head import load_module_head
 
     return load_module_head(opening)
 
 
-def _causal(opening: Opening) -> Model:
+def _causal(opening: Opening) -> AnyModel:
     from rerankd.models.causal_yes_no import load_causal_yes_no
 
     return load_causal_yes_no(
@@ -62,13 +62,13 @@ def _causal(opening: Opening) -> Model:
     )
 
 
-def _colbert(opening: Opening) -> Model:
+def _colbert(opening: Opening) -> AnyModel:
     from rerankd.models.colbert import load_colbert
 
     return load_colbert(opening)
 
 
-def _vision(opening: Opening) -> Model:
+def _vision(opening: Opening) -> AnyModel:
     from rerankd.models.vision_yes_no import load_vision_yes_no
 
     return load_vision_yes_no(
@@ -80,10 +80,17 @@ def _vision(opening: Opening) -> Model:
     )
 
 
+def _listwise(opening: Opening) -> AnyModel:
+    from rerankd.models.listwise import load_listwise
+
+    return load_listwise(opening)
+
+
 LOADERS: Final[dict[Kind, Loader]] = {
     "classifier": _classifier,
     "modules": _modules,
     "causal": _causal,
+    "listwise": _listwise,
     "vision": _vision,
     "late-interaction": _colbert,
 }

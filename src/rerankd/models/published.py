@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
-from rerankd.models.base import Model
+from rerankd.models.base import AnyModel, document_logits, outputs_of
 
 Scale = Literal["logit", "relevance"]
 
@@ -50,7 +50,7 @@ class Checked:
     score: float | None
 
 
-def check_examples(model: Model, examples: Sequence[Example]) -> tuple[Checked, ...]:
+def check_examples(model: AnyModel, examples: Sequence[Example]) -> tuple[Checked, ...]:
     """Score what the model card printed.
 
     Raises:
@@ -78,7 +78,7 @@ def _is_met(checked: Checked, precision: str) -> bool:
     return abs(checked.score - checked.example.score) <= checked.example.allowed(precision)
 
 
-def _score(model: Model, example: Example) -> float | None:
+def _score(model: AnyModel, example: Example) -> float | None:
     prepared = model.prepare(
         RerankRequest(
             query=Content(value=example.query),
@@ -88,7 +88,7 @@ def _score(model: Model, example: Example) -> float | None:
     )
     if prepared.truncated:
         return None
-    logit = float(model.logit(model.engine.forward(prepared.rows))[0])
+    logit = document_logits(model, prepared, outputs_of(model, prepared.rows), 1)[0]
     return logit if example.scale == "logit" else model.relevance(logit)
 
 

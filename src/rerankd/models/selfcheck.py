@@ -16,7 +16,13 @@ from rerankd.core.errors import StartError
 from rerankd.core.media import Media
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row, Scores
-from rerankd.models.base import Model
+from rerankd.models.base import (
+    AnyModel,
+    ListwiseModel,
+    Model,
+    document_logits,
+    outputs_of,
+)
 
 TOLERANCE: Final = 1e-4  # of logits, of one row scored beside different rows, in fp32
 # In half precision every step of every layer rounds to 8 (bf16) or 11 (fp16) bits, and what a
@@ -48,8 +54,10 @@ _PROBES: Final = (
 )
 
 
-def self_check(model: Model) -> tuple[str, ...]:
+def self_check(model: AnyModel) -> tuple[str, ...]:
     """Score a few pairs in several ways and compare.
+
+    A listwise model scores lists of two, and each list once more.
 
     Returns:
         Warnings for the operator: sentences, usually none.
@@ -58,41 +66,81 @@ def self_check(model: Model) -> tuple[str, ...]:
         StartError: scores are not finite, constant, saturated, dependent on other rows, or (for
             a model that the catalog names) rank irrelevant documents first.
     """
-    name = model.card.name
-    notes = tuple(f"{name}: {note}" for note in model.card.notes)
+    notes = tuple(f"{model.card.name}: {note}" for note in model.card.notes)
+    if isinstance(model, ListwiseModel):
+        together = _lists(model)
+        _check_scores(model, together)
+        _check_same(model, _lists(model), together, "what ran before it")
+    else:
+        together = _checked_pairs(model)
+    return (*notes, *_check_order(model, together))
+
+
+def _checked_pairs(model: Model) -> Scores:
+    """The logits of all pairs, which depend on nothing else. Raises StartError."""
     rows = _rows(model)
     together = _logits(model, rows)
+    _check_scores(model, together)
+    images = together[2 * len(_PROBES) :]
+    if images.size and images[0] == images[1]:
+        raise StartError(
+            f"{model.card.name} gives two images the same score; it does not see them."
+        )
+    alone = np.concatenate([_logits(model, [row]) for row in rows])
+    backwards = _logits(model, rows[::-1])[::-1]
+    _check_same(model, alone, together, "other rows in its batch")
+    _check_same(model, backwards, together, "the order of rows")
+    return together
+
+
+def _lists(model: ListwiseModel) -> Scores:
+    """Two scores per probe, relevant and irrelevant, which are one list."""
+    found: list[float] = []
+    for query, *texts in _PROBES:
+        documents = tuple(Content(value=text) for text in texts)
+        prepared = model.prepare(RerankRequest(query=Content(value=query), documents=documents))
+        outputs = outputs_of(model, prepared.rows)
+        found += document_logits(model, prepared, outputs, len(documents))
+    return np.array(found)
+
+
+def _check_scores(model: AnyModel, together: Scores) -> None:
+    """Logits are finite, differ, and make scores that do. Raises StartError."""
+    name = model.card.name
     if not np.isfinite(together).all():
         raise StartError(f"{name} gives scores that are not finite; its weights are damaged.")
     if float(np.ptp(together)) <= TOLERANCE:
         raise StartError(f"{name} gives every pair the same score; its weights are not trained.")
-    images = together[2 * len(_PROBES) :]
-    if images.size and images[0] == images[1]:
-        raise StartError(f"{name} gives two images the same score; it does not see them.")
     _check_relevance(model, together)
-    alone = np.concatenate([_logits(model, [row]) for row in rows])
-    backwards = _logits(model, rows[::-1])[::-1]
-    tolerance = TOLERANCES.get(model.engine.info.precision, TOLERANCE)
-    for other, what in ((alone, "other rows in its batch"), (backwards, "the order of rows")):
-        worst = float(np.abs(other - together).max())
-        if not worst <= tolerance:
-            raise StartError(
-                f"{name}: the logit of a pair depends on {what} (by {worst:.1e}, allowed in "
-                f"{model.engine.info.precision} is {tolerance:g}); this engine must not be used "
-                "on this machine."
-            )
+
+
+def _check_same(model: AnyModel, other: Scores, together: Scores, what: str) -> None:
+    """Whether logits that were had in another way are the same ones. Raises StartError."""
+    precision = model.engine.info.precision
+    tolerance = TOLERANCES.get(precision, TOLERANCE)
+    worst = float(np.abs(other - together).max())
+    if not worst <= tolerance:
+        raise StartError(
+            f"{model.card.name}: the logit of a pair depends on {what} (by {worst:.1e}, allowed in "
+            f"{precision} is {tolerance:g}); this engine must not be used on this machine."
+        )
+
+
+def _check_order(model: AnyModel, together: Scores) -> tuple[str, ...]:
+    """A warning where irrelevant documents are first; of a catalog model a StartError."""
+    name = model.card.name
     wrong = [
         query for i, (query, _, _) in enumerate(_PROBES) if together[2 * i] <= together[2 * i + 1]
     ]
     if not wrong:
-        return notes
+        return ()
     sentence = (
         f"{name} does not score a relevant document above an irrelevant one for "
         f"{len(wrong)} of {len(_PROBES)} test queries (first: {wrong[0]!r})"
     )
     if model.card.named_by_catalog:
         raise StartError(f"{sentence}; the weights are not those of this model.")
-    return (*notes, f"{sentence}; is it trained to rerank?")
+    return (f"{sentence}; is it trained to rerank?",)
 
 
 def _rows(model: Model) -> list[Row]:
@@ -138,7 +186,7 @@ def _logits(model: Model, rows: list[Row]) -> Scores:
     return model.logit(model.engine.forward(rows))
 
 
-def _check_relevance(model: Model, logits: Scores) -> None:
+def _check_relevance(model: AnyModel, logits: Scores) -> None:
     """Scores lie in [0, 1] if they are bounded, grow with the logit, and are not all at one end."""
     scores = np.array([model.relevance(float(x)) for x in np.sort(logits)])
     if not np.isfinite(scores).all():

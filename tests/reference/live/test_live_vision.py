@@ -19,6 +19,7 @@ from rerankd.core.errors import EngineFailed
 from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.rows import Logits, Row
 from rerankd.core.visual import Placed, Visual
+from rerankd.models.base import pointwise
 from rerankd.models.load import Spec, load
 from rerankd.models.selfcheck import self_check
 from rerankd.models.vision_yes_no import VisionYesNo, load_vision_yes_no
@@ -276,7 +277,7 @@ def test_a_model_without_eyes_refuses_a_picture(scored: Scored, tmp_path: Path) 
     from tests.checkpoints.bert import write as write_encoder
 
     spec = Spec(name="x", folder=write_encoder(tmp_path, TINY_BERT), options=options())
-    engine = load(spec).model.engine
+    engine = pointwise(load(spec).model).engine
     ids = np.array([2, 5, 3], dtype=np.int32)
     with pytest.raises(EngineFailed, match="does not see"):
         engine.forward([Row(ids, 3, visuals=(scored.rows[50].visuals[0],))])
