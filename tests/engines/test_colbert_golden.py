@@ -59,7 +59,6 @@ def opened(folder: Path, *, cache_bytes: int = 8 << 20, **options: object) -> Mo
         vector_cache_bytes=cache_bytes,
     )
     return pointwise(LOADERS["late-interaction"](opening))
-    return pointwise(LOADERS["late-interaction"](opening))
 
 
 def rows_of(model: Model, wanted: Sequence[Pair]) -> list[Row]:
