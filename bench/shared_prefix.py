@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, tensor_shapes, yes_no_row
+from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, answer_row, tensor_shapes
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.blocks import take, weight
 from rerankd.engines.openvino.decoder_engine import MICRO_BATCH_TOKENS, DecoderEngine
@@ -88,7 +88,7 @@ class Full:
         if naive:
             model = naive_graph(config, weights)
         else:
-            model = qwen.build(config, weights, yes_no_row(config, weights, yes=YES, no=NO))
+            model = qwen.build(config, weights, answer_row(config, weights, yes=YES, no=NO))
         compiled = compile_fp32(model, streams=1, threads=usable_cores())
         self._request: Any = compiled.create_infer_request()
 

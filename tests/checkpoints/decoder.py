@@ -1,4 +1,4 @@
-"""Decoder checkpoints with made-up weights in the forms of Qwen3 and Qwen2.
+"""Decoder checkpoints with made-up weights in the forms of Qwen3, Qwen2, Mistral and Gemma.
 
 `python -m tests.checkpoints.decoder FOLDER` writes one of the true width of Qwen3-Reranker-0.6B,
 with two layers and the small vocabulary.
@@ -10,6 +10,8 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from tests.checkpoints.made import (
     Tensors,
@@ -26,7 +28,7 @@ VOCAB = 2000
 class Shape:
     """Sizes of a checkpoint; `shards` > 1 also means half precision and the older config.json."""
 
-    family: str  # "qwen3" or "qwen2"
+    family: str  # "qwen3", "qwen2", "mistral" or "gemma"
     hidden: int
     layers: int
     heads: int
@@ -36,6 +38,7 @@ class Shape:
     tied: bool
     positions: int = 40960
     shards: int = 1
+    labels: int = 0  # of a classifier's head; 0 = a language model
 
 
 TINY_QWEN3 = Shape(
@@ -79,6 +82,27 @@ WIDE_QWEN2 = Shape(  # mxbai-rerank-base-v2
     intermediate=4864,
     tied=True,
 )
+TINY_MISTRAL = Shape(
+    family="mistral",
+    hidden=48,
+    layers=3,
+    heads=6,
+    kv_heads=3,
+    head_dim=16,  # not hidden / heads
+    intermediate=80,
+    tied=False,
+)
+TINY_GEMMA = Shape(
+    family="gemma",
+    hidden=40,
+    layers=3,
+    heads=4,
+    kv_heads=1,
+    head_dim=24,  # not hidden / heads
+    intermediate=96,
+    tied=True,
+    positions=8192,
+)
 GOLDEN_SHAPES = {"tiny-qwen3": TINY_QWEN3, "tiny-qwen2": TINY_QWEN2}
 
 
@@ -90,7 +114,8 @@ def tensors(shape: Shape) -> Tensors:
         made[f"{name}.weight"] = uniform(name, (outputs, inputs), gain / math.sqrt(inputs))
 
     def norm(name: str, size: int) -> None:
-        made[f"{name}.weight"] = 1.0 + uniform(name, (size,), 0.2)
+        offset = 0.0 if shape.family == "gemma" else 1.0  # Gemma's multiply by 1 + w
+        made[f"{name}.weight"] = np.float32(offset) + uniform(name, (size,), 0.2)
 
     made["model.embed_tokens.weight"] = uniform("embed_tokens", (VOCAB, h), 2.0 / math.sqrt(h))
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
@@ -111,7 +136,9 @@ def tensors(shape: Shape) -> Tensors:
         linear(f"{block}.mlp.up_proj", shape.intermediate, h)
         linear(f"{block}.mlp.down_proj", h, shape.intermediate)
     norm("model.norm", h)
-    if not shape.tied:
+    if shape.labels:
+        linear("score", shape.labels, h, 2.0)
+    elif not shape.tied:
         linear("lm_head", VOCAB, h, 2.0)
     return made
 
@@ -119,20 +146,25 @@ def tensors(shape: Shape) -> Tensors:
 def config(shape: Shape) -> dict[str, object]:
     """config.json: transformers 5 writes rope_parameters, older checkpoints rope_theta."""
     qwen3, old = shape.family == "qwen3", shape.shards > 1
+    kind = "SequenceClassification" if shape.labels else "CausalLM"
+    names = {"id2label": {str(i): f"LABEL_{i}" for i in range(shape.labels)}}
+    has_size = shape.family in ("qwen3", "mistral", "gemma")
     rope: dict[str, object] = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
     return {
-        "architectures": ["Qwen3ForCausalLM" if qwen3 else "Qwen2ForCausalLM"],
+        "architectures": [f"{shape.family.capitalize()}For{kind}"],
         "model_type": shape.family,
         "hidden_size": shape.hidden,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
-        **({"head_dim": shape.head_dim, "attention_bias": False} if qwen3 else {}),
+        **({"head_dim": shape.head_dim} if has_size else {}),
+        **({"attention_bias": False} if qwen3 else {}),
+        **(names if shape.labels else {}),
         "intermediate_size": shape.intermediate,
         "vocab_size": VOCAB,
         "max_position_embeddings": shape.positions,
         "rms_norm_eps": 1e-6,
-        "hidden_act": "silu",
+        "hidden_act": "gelu" if shape.family == "gemma" else "silu",
         **({"rope_theta": 1e6, "rope_scaling": None} if old else rope),
         "use_sliding_window": False,
         "sliding_window": None,

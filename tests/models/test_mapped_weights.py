@@ -19,7 +19,7 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 
 from rerankd.core.errors import StartError
 from rerankd.core.rows import Logits, Row
-from rerankd.engines.decoder import yes_no_row
+from rerankd.engines.decoder import answer_row
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.decoder_pack import MIN_TOKENS, pack
 from rerankd.engines.openvino.engine import OpenVinoEngine
@@ -192,7 +192,7 @@ def test_the_heads_row_reads_two_rows_of_the_table_exactly(
     checkpoint = open_decoder(decoders.write(tmp_path, shape))
     name = "embed_tokens.weight" if checkpoint.config.tied else "lm_head.weight"
     table = checkpoint.weights(name).astype(np.float64)
-    row = yes_no_row(checkpoint.config, checkpoint.weights, yes=10, no=11)
+    row = answer_row(checkpoint.config, checkpoint.weights, yes=10, no=11)
     np.testing.assert_array_equal(row, (table[10:11] - table[11:12]).astype(np.float32))
 
 

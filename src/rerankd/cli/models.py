@@ -138,9 +138,10 @@ def _folder(entry: catalog.CatalogEntry) -> Path | None:
 
 
 def _table(rows: Sequence[_Model], *, wide: bool) -> Table:
+    # the longest name of the catalog has just room in 80 columns
     table = Table(box=None, pad_edge=False, collapse_padding=not wide)
     table.add_column("model", overflow="fold")
-    for heading in ("here", "download", "memory", "docs/s"):
+    for heading in ("here", "download" if wide else "weights", "memory", "docs/s"):
         table.add_column(heading, justify="left" if heading == "here" else "right", no_wrap=True)
     if wide:
         for heading in ("licence", "languages", "quality"):

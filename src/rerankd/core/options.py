@@ -11,6 +11,9 @@ EngineName = Literal["openvino", "torch"]
 Quantization = Literal["int8"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Score = Literal["sigmoid", "raw", "cosine", "mean"]
+PromptName = Literal[
+    "qwen3-reranker", "r3", "mxbai-v2", "zerank", "contextual", "bge-gemma", "plain"
+]
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 VECTOR_CACHE_BYTES: Final = 32 << 20  # the vectors of 1,270 documents of 192 tokens
@@ -57,6 +60,13 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             description='relevance_score: "sigmoid" of the logit, "raw" the logit; "mean" of a '
             'ColBERT model\'s best dot products; "cosine" makes a reranker of an embedding model; '
             "unset = as the folder or the model card says."
+        ),
+    ] = None
+    prompt: Annotated[
+        PromptName | None,
+        Meta(
+            description="Decoders: the prompt that the weights were trained with; unset = the "
+            "model card's, or the folder's chat template."
         ),
     ] = None
 

@@ -85,19 +85,23 @@ def module_head_engine(
 
 
 def decoder_engine(
-    config: DecoderConfig, weights: FloatWeights, options: LoadOptions, *, yes: int, no: int
+    config: DecoderConfig, weights: FloatWeights, options: LoadOptions, *, yes: int, no: int | None
 ) -> Engine:
-    """The engine of a decoder that answers yes or no; arguments as DecoderEngine, errors as above.
+    """The engine of a decoder; arguments as DecoderEngine, errors as above.
 
     Args:
         config: sizes.
         weights: tensors, read once.
         options: the operator's choice.
-        yes: the token id whose logit counts for a document.
-        no: the one that counts against it.
+        yes: the row of the head that speaks for a document.
+        no: the one whose logit is subtracted, if any.
     """
     _refuse_unbuilt(options)
     if options.engine == "torch":
+        if config.architecture == "gemma":
+            raise StartError(
+                'engine = "torch" has no Gemma yet; leave `engine` out to run it on OpenVINO.'
+            )
         return _torch_engine(config, weights, options, yes_no=(yes, no))
     from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
 
@@ -162,7 +166,7 @@ def _torch_engine(
     weights: FloatWeights,
     options: LoadOptions,
     *,
-    yes_no: tuple[int, int] | None = None,
+    yes_no: tuple[int, int | None] | None = None,
 ) -> Engine:
     """The torch engine, which is an extra; errors as above."""
     try:

@@ -1,7 +1,8 @@
-"""What the graph needs to know of a decoder that answers yes or no: sizes, and its tensors.
+"""What the graph needs to know of a decoder that scores pairs: sizes, and its tensors.
 
 Tensor names are canonical: transformers' without the `model.` prefix.
-Sources: transformers, configuration_qwen3.Qwen3Config and configuration_qwen2.Qwen2Config.
+Sources: transformers, configuration_qwen3.Qwen3Config, configuration_qwen2.Qwen2Config,
+configuration_mistral.MistralConfig and configuration_gemma.GemmaConfig.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy.typing as npt
 
 from rerankd.engines.encoder import FloatWeights
 
-Architecture = Literal["qwen3", "qwen2"]
+Architecture = Literal["qwen3", "qwen2", "mistral", "gemma"]
+Activation = Literal["silu", "gelu-tanh"]
 EMBEDDINGS = "embed_tokens.weight"
 HEAD = "lm_head.weight"
+SCORE = "score.weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class DecoderConfig:
     rope_theta: float
     attention_bias: bool  # of the query, key and value projections
     output_bias: bool  # of the projection behind attention
-    tied: bool  # the head is the embedding table
+    tied: bool  # the language model's head is the embedding table
+    labels: int = 0  # rows of a classifier's head, `score`; 0 = the language model's head
 
     @property
     def query_width(self) -> int:
@@ -53,6 +57,23 @@ class DecoderConfig:
         """Whether each query and key head is normalised before it is rotated."""
         return self.architecture == "qwen3"
 
+    @property
+    def activation(self) -> Activation:
+        """What the gate of a layer's MLP goes through."""
+        return "gelu-tanh" if self.architecture == "gemma" else "silu"
+
+    @property
+    def embedding_scale(self) -> float:
+        """What an embedding is multiplied by before the first layer."""
+        return self.hidden**0.5 if self.architecture == "gemma" else 1.0
+
+    @property
+    def head(self) -> str:
+        """The table whose rows are what a score is made of, (vocab or labels, h)."""
+        if self.labels:
+            return SCORE
+        return EMBEDDINGS if self.tied else HEAD
+
 
 def tensor_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor that is read, with its shape."""
@@ -64,8 +85,8 @@ def tensor_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
         "o_proj": (h, config.query_width, config.output_bias),
     }
     shapes: dict[str, tuple[int, ...]] = {EMBEDDINGS: (config.vocab, h), "norm.weight": (h,)}
-    if not config.tied:
-        shapes[HEAD] = (config.vocab, h)
+    if config.head != EMBEDDINGS:
+        shapes[config.head] = (config.labels or config.vocab, h)
     for layer in range(config.layers):
         block = f"layers.{layer}"
         for name, (outputs, inputs, has_bias) in projections.items():
@@ -83,12 +104,27 @@ def tensor_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def yes_no_row(
-    config: DecoderConfig, weights: FloatWeights, *, yes: int, no: int
-) -> npt.NDArray[np.float32]:
-    """The one row of the head that is needed, w_yes - w_no, (1, h): yes minus no is one product.
+def folded(config: DecoderConfig, weights: FloatWeights) -> FloatWeights:
+    """The tensors as the graph computes with them: Gemma's norms multiply by 1 + w."""
+    if config.architecture != "gemma":
+        return weights
 
-    Source: softmax over two logits is the sigmoid of their difference.
+    def read(name: str) -> npt.NDArray[np.float32]:
+        tensor = weights(name)
+        return tensor + np.float32(1.0) if name.endswith("norm.weight") else tensor
+
+    return read
+
+
+def answer_row(
+    config: DecoderConfig, weights: FloatWeights, *, yes: int, no: int | None
+) -> npt.NDArray[np.float32]:
+    """The one row of the head that is needed, (1, h): w_yes - w_no, so that both are one product.
+
+    Without `no` it is w_yes. Source: softmax over two logits is the sigmoid of their difference.
     """
-    rows = weights(EMBEDDINGS if config.tied else HEAD)[[yes, no]].astype(np.float64)
-    return (rows[:1] - rows[1:]).astype(np.float32)
+    rows = weights(config.head)
+    if no is None:
+        return rows[[yes]]
+    pair = rows[[yes, no]].astype(np.float64)
+    return (pair[:1] - pair[1:]).astype(np.float32)

@@ -6,6 +6,8 @@ huggingface.co/blog/ettin-reranker; MTEB-R, MMTEB-R: Qwen3-Reranker's card, 100 
 Qwen3-Embedding-0.6B; JQaRA: nDCG@10, second hand from the cards of ruri-v3 and japanese-reranker;
 DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR: the models' own cards;
 own: the mean of docs/quality.md. Only figures with one label compare.
+Not seen: the config.json of Contextual's models, whose sizes are estimated from their names, and
+what licence R3 and zerank-1-small have.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from rerankd.measure.flops import LayerCost, ModelSizes, cost_of
 _PROCESS: Final = 0.15e9  # bytes of a process with the engine and no weights
 _PACKED: Final = 1.2  # private bytes for each byte of the matrices in fp32: decision 10, measured
 APACHE, MIT = "Apache-2.0", "MIT"
+_NC, _NC_SA, _UNKNOWN = "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "not known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +90,16 @@ def _deberta(hidden: int, layers: int, parameters: int, beir: float) -> Facts:
     )
 
 
-def _decoder(parameters: int, sizes: ModelSizes, *quality: tuple[str, float]) -> Facts:
+def _decoder(
+    parameters: int,
+    sizes: ModelSizes,
+    *quality: tuple[str, float],
+    licence: str = APACHE,
+    languages: str = "100+",
+) -> Facts:
     return Facts(
-        licence=APACHE,
-        languages="100+",
+        licence=licence,
+        languages=languages,
         quality=quality,
         parameters=parameters,
         stored_bytes=2,
@@ -101,6 +110,8 @@ def _decoder(parameters: int, sizes: ModelSizes, *quality: tuple[str, float]) ->
 _MODERNBERT_BASE = ModelSizes("modernbert", 768, 22, 12, 1152)
 _XLMR_BASE, _XLMR_LARGE = _bert(768, 12), _bert(1024, 24, 16)
 _QWEN3_4B = ModelSizes("qwen3", 2560, 36, 32, 9728, 8, 128)
+_QWEN3_SMALL = ModelSizes("qwen3", 1024, 28, 16, 3072, 8, 128)
+_QWEN3_2B = ModelSizes("qwen3", 2048, 28, 16, 6144, 8, 128)
 _QWEN3_8B = ModelSizes("qwen3", 4096, 36, 32, 12288, 8, 128)
 
 FACTS: Final[dict[str, Facts]] = {
@@ -212,7 +223,7 @@ FACTS: Final[dict[str, Facts]] = {
     "mixedbread-ai/mxbai-rerank-large-v1": _deberta(1024, 24, 435_000_000, 48.8),
     "Qwen/Qwen3-Reranker-0.6B": _decoder(
         595_776_512,
-        ModelSizes("qwen3", 1024, 28, 16, 3072, 8, 128),
+        _QWEN3_SMALL,
         ("MTEB-en", 59.4),
         ("MTEB-R", 65.8),
         ("MMTEB-R", 66.4),
@@ -235,6 +246,24 @@ FACTS: Final[dict[str, Facts]] = {
         ("MTEB-en", 61.2),
         ("BEIR", 57.5),
     ),
+    "zeroentropy/zerank-2": _decoder(4_022_468_096, _QWEN3_4B, ("MTEB-en", 53.0)),
+    "zeroentropy/zerank-1": _decoder(4_022_468_096, _QWEN3_4B, licence=_NC, languages="en"),
+    "zeroentropy/zerank-1-small": _decoder(
+        1_720_574_976, _QWEN3_2B, licence=_UNKNOWN, languages="en"
+    ),
+    "ContextualAI/ctxl-rerank-v2-instruct-multilingual-1b": _decoder(
+        1_000_000_000, _QWEN3_SMALL, licence=_NC_SA
+    ),
+    "ContextualAI/ctxl-rerank-v2-instruct-multilingual-2b": _decoder(
+        2_000_000_000, _QWEN3_2B, licence=_NC_SA
+    ),
+    "ContextualAI/ctxl-rerank-v2-instruct-multilingual-6b": _decoder(
+        6_000_000_000, ModelSizes("mistral", 4096, 28, 32, 12288, 8, 128), licence=_NC_SA
+    ),
+    "tencent/R3-rerank-0.6b": _decoder(595_776_512, _QWEN3_SMALL, licence=_UNKNOWN),
+    "tomaarsen/Qwen3-Reranker-0.6B-seq-cls": _decoder(595_777_536, _QWEN3_SMALL),
+    "tomaarsen/Qwen3-Reranker-4B-seq-cls": _decoder(4_021_776_896, _QWEN3_4B),
+    "tomaarsen/Qwen3-Reranker-8B-seq-cls": _decoder(7_567_300_000, _QWEN3_8B),
     "Qwen/Qwen3-VL-Reranker-2B": _decoder(
         2_127_000_000, ModelSizes("qwen3_vl_text", 2048, 28, 16, 6144, 8, 128)
     ),

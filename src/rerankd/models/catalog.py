@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rerankd.core.chunk import ChunkRule
+from rerankd.core.options import PromptName
 from rerankd.core.request import Modality
-from rerankd.models.activation import RAW, SIGMOID, Activation
+from rerankd.models.activation import RAW, SIGMOID, SIGMOID_OF_A_FIFTH, Activation
 from rerankd.models.families import (
     CAUSAL_YES_NO,
     CROSS_ENCODER,
@@ -37,6 +38,7 @@ class CatalogEntry:
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
     activation: Activation = SIGMOID  # of the score that is answered
+    recipe: PromptName | None = None  # of a decoder
     encoders: tuple[str, ...] = ()  # of tokens, as a late-interaction model's engine names them
 
     @property
@@ -74,8 +76,30 @@ def _ettin(size: str) -> CatalogEntry:
     )
 
 
-def _causal(name: str) -> CatalogEntry:
-    return CatalogEntry(name=name, family=CAUSAL_YES_NO, window_tokens=8192)
+def _causal(
+    name: str,
+    recipe: PromptName,
+    *aliases: str,
+    window: int = 8192,
+    activation: Activation = SIGMOID,
+) -> CatalogEntry:
+    return CatalogEntry(
+        name=name,
+        family=CAUSAL_YES_NO,
+        window_tokens=window,
+        aliases=aliases,
+        activation=activation,
+        recipe=recipe,
+    )
+
+
+def _zerank(name: str, *aliases: str) -> CatalogEntry:
+    return _causal(name, "zerank", *aliases, window=32_768, activation=SIGMOID_OF_A_FIFTH)
+
+
+def _contextual(size: str) -> CatalogEntry:
+    name = f"ContextualAI/ctxl-rerank-v2-instruct-multilingual-{size}"
+    return _causal(name, "contextual", window=32_768, activation=RAW)
 
 
 def _vision(name: str) -> CatalogEntry:
@@ -118,11 +142,21 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-large-v1", 512),
-    _causal("Qwen/Qwen3-Reranker-0.6B"),
-    _causal("Qwen/Qwen3-Reranker-4B"),
-    _causal("Qwen/Qwen3-Reranker-8B"),
-    _causal("mixedbread-ai/mxbai-rerank-base-v2"),
-    _causal("mixedbread-ai/mxbai-rerank-large-v2"),
+    _causal("Qwen/Qwen3-Reranker-0.6B", "qwen3-reranker"),
+    _causal("Qwen/Qwen3-Reranker-4B", "qwen3-reranker"),
+    _causal("Qwen/Qwen3-Reranker-8B", "qwen3-reranker"),
+    _causal("mixedbread-ai/mxbai-rerank-base-v2", "mxbai-v2"),
+    _causal("mixedbread-ai/mxbai-rerank-large-v2", "mxbai-v2"),
+    _zerank("zeroentropy/zerank-2", "zeroentropy/zerank-2-reranker"),
+    _zerank("zeroentropy/zerank-1"),
+    _zerank("zeroentropy/zerank-1-small"),
+    _contextual("1b"),
+    _contextual("2b"),
+    _contextual("6b"),
+    _causal("tencent/R3-rerank-0.6b", "r3"),
+    _causal("tomaarsen/Qwen3-Reranker-0.6B-seq-cls", "qwen3-reranker"),
+    _causal("tomaarsen/Qwen3-Reranker-4B-seq-cls", "qwen3-reranker"),
+    _causal("tomaarsen/Qwen3-Reranker-8B-seq-cls", "qwen3-reranker"),
     _vision("Qwen/Qwen3-VL-Reranker-2B"),
     _vision("Qwen/Qwen3-VL-Reranker-8B"),
 )

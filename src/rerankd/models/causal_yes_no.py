@@ -1,21 +1,21 @@
-"""Decoders that answer a question about a pair with one token: Qwen3-Reranker, mxbai-rerank v2.
+"""Decoders that score a pair behind a prompt: Qwen3-Reranker, mxbai-rerank v2, zerank and others.
 
-A row is the published prompt up to where the answer would stand; its logit is yes minus no. The
-document scores as its best chunk (core.rank). Only the document is cut, and the query where the
-request says so; where a published recipe cuts every long query, ours refuses it instead.
+A row is the prompt up to where the answer would stand. Its logit is that of one token there, mostly
+minus that of another, or a classifier's. The document scores as its best chunk (core.rank). Only
+the document is cut, and the query where the request says so; where a published recipe cuts every
+long query, or all of a long row, ours refuses or cuts the document instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import starmap
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rerankd.core.errors import QueryTooLong, StartError
+from rerankd.core.errors import QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import Content, RerankRequest
@@ -24,6 +24,7 @@ from rerankd.engines.base import Engine
 from rerankd.engines.build import decoder_engine
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
+from rerankd.models.decoder_prompt import NOTHING_SAID, PromptWord, decoder_prompt
 from rerankd.models.documents import (
     check_text,
     check_texts,
@@ -33,10 +34,10 @@ from rerankd.models.documents import (
     tokens_read,
 )
 from rerankd.models.families import CAUSAL_YES_NO
+from rerankd.models.prompt_recipes import Recipe
 from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
-from rerankd.models.yes_no_recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,19 +45,40 @@ if TYPE_CHECKING:
 WINDOW_TOKENS = 8192  # of both published recipes; the models themselves take more
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prompt:
+    """What stands around the documents of one request."""
+
+    start: TokenIds
+    body: str  # behind it, tokenised with the document
+    after: TokenIds
+    after_text: str
+
+    def row(self, head: TokenIds, chunk: TokenIds) -> Row:
+        """One row; `head` is the start, and the tokens of the body that the document leaves."""
+        ids = np.concatenate([head, chunk, self.after])
+        return Row(ids, ids.size)
+
+
 class CausalYesNo:
     """A loaded decoder reranker; see models.base.Model."""
 
     def __init__(
-        self, card: ModelCard, engine: Engine, encoder: TextEncoder, recipe: Recipe
+        self,
+        card: ModelCard,
+        engine: Engine,
+        encoder: TextEncoder,
+        recipe: Recipe,
+        opening: TokenIds,
     ) -> None:
         """Put the parts together.
 
         Args:
             card: card.window_tokens is the longest row.
-            engine: answers with K = 1 label, yes minus no.
+            engine: answers with K = 1 logit.
             encoder: of texts.
             recipe: the prompt.
+            opening: ids that the tokenizer puts before every text, mostly none.
 
         Raises:
             StartError: the window has no room for the template.
@@ -66,14 +88,15 @@ class CausalYesNo:
         self._encoder = encoder
         self._recipe = recipe
         self._shift = _shift(recipe, card.name, card.activation) if card.named_by_catalog else 0.0
-        self._after = self._apart(recipe.after)
+        self._opening = opening
+        self._joins = recipe.is_joined and not recipe.after[0].startswith(recipe.specials)
         self._window = PromptWindow(card.name, card.window_tokens or WINDOW_TOKENS)
         self._window.check_template(self._fixed_tokens(None))
 
     def with_window(self, window_tokens: int) -> CausalYesNo:
         """The same model and engine with another window."""
         card = replace(self.card, window_tokens=window_tokens)
-        return CausalYesNo(card, self.engine, self._encoder, self._recipe)
+        return CausalYesNo(card, self.engine, self._encoder, self._recipe, self._opening)
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """Encode every document behind its query, and cut the documents into chunks.
@@ -86,50 +109,74 @@ class CausalYesNo:
             check_text("instruction", Content(value=request.instruction), self.card)
         request, cut = query_cut(request, self._encoder, rows.check)
         self._check_query(request)
-        before, body = self._recipe.texts(request.query.value, request.instruction)
-        start = self._apart(before)
+        prompt = self._prompt(request)
         texts = [document.value for document in request.documents]
+        if self._recipe.strips:
+            texts = [text.strip() for text in texts]
         found = self._encoder.stream(
             texts,
             document_names(request),
             rows.check,
-            before=body,
+            before=prompt.body,
             enough=tokens_read(request, self._window.tokens),
         )
         for index, encoded in enumerate(found):
             ids, first = encoded.ids, encoded.first
-            head = np.concatenate([start, ids[:first]])
-            room = self._window.tokens - head.size - self._after.size
+            head = np.concatenate([prompt.start, ids[:first]])
+            room = self._window.tokens - head.size - prompt.after.size
             if room < 1:
-                raise self._query_too_long(request, self._window.tokens - self._after.size - 1)
+                raise self._query_too_long(request, self._window.tokens - prompt.after.size - 1)
             chunks, is_cut = cut_document(ids[first:], room, request, index)
-            made = [self._row(head, chunk) for chunk in chunks]
+            whole = None
+            if self._joins and len(chunks) == 1 and not is_cut:
+                whole = self._whole(prompt, texts[index], index)
+            made = [prompt.row(head, chunk) for chunk in chunks] if whole is None else [whole]
             rows.add(index, made, is_cut=is_cut)
         return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
-        """Yes minus no."""
+        """The engine's one logit."""
         return logits[:, 0].astype(np.float64)
 
     def relevance(self, logit: float) -> float:
         """The card's activation of the logit, shifted where the recipe's publisher does so."""
         return self.card.activation(logit - self._shift)
 
-    def _row(self, head: TokenIds, chunk: TokenIds) -> Row:
-        ids = np.concatenate([head, chunk, self._after])
-        return Row(ids, ids.size)
+    def _prompt(self, request: RerankRequest) -> _Prompt:
+        """What stands around the documents of a request."""
+        query = request.query.value
+        query = query.strip() if self._recipe.strips else query
+        return self._prompt_of(query, request.instruction)
+
+    def _prompt_of(self, query: str, instruction: str | None) -> _Prompt:
+        before, body, after = self._recipe.texts(query, instruction)
+        return _Prompt(
+            start=np.concatenate([self._opening, self._apart(before)]),
+            body=body,
+            after=self._apart(after),
+            after_text="".join(after),
+        )
+
+    def _whole(self, prompt: _Prompt, text: str, index: int) -> Row | None:
+        """A document with what stands around it as one string: its end may join what follows.
+
+        None if that does not fit the window after all.
+        """
+        text = f"{prompt.body}{text}{prompt.after_text}"
+        ids = np.concatenate([prompt.start, self._encode(text, f"documents[{index}]")])
+        return Row(ids, ids.size) if ids.size <= self._window.tokens else None
 
     def _apart(self, parts: Sequence[str]) -> TokenIds:
         """Parts tokenised one by one, then joined."""
-        return np.concatenate([self._encode(part) for part in parts])
+        return np.concatenate([np.empty(0, np.int32), *(self._encode(part) for part in parts)])
 
     def _encode(self, text: str, name: str = "query") -> TokenIds:
         return self._encoder.encode(text, name)
 
     def _fixed_tokens(self, instruction: str | None) -> int:
         """Tokens of a row without query and document."""
-        before, body = self._recipe.texts("", instruction)
-        return self._apart([*before, body]).size + self._after.size
+        prompt = self._prompt_of("", instruction)
+        return prompt.start.size + self._encode(prompt.body).size + prompt.after.size
 
     def _check_query(self, request: RerankRequest) -> None:
         """The query may take 3/4 of the window, and the instruction what that leaves.
@@ -170,35 +217,6 @@ def query_cut(
     return replace(request, query=replace(asked, value=kept)), query_warnings(request, is_cut=True)
 
 
-def answer_id(tokenizer: Tokenizer, answer: str, folder: Path) -> int:
-    """The id of an answer.
-
-    Raises:
-        StartError: it is not a single token.
-    """
-    ids = tokenizer.encode(answer, add_special_tokens=False).ids
-    if len(ids) != 1:
-        raise StartError(
-            f"{folder}/tokenizer.json makes {len(ids)} tokens of {answer!r}, which a yes-or-no "
-            "reranker answers with; the tokenizer belongs to another model."
-        )
-    return ids[0]
-
-
-def check_specials(tokenizer: Tokenizer, recipe: Recipe, folder: Path) -> None:
-    """The template's special tokens are tokens of their own, not text.
-
-    Raises:
-        StartError: one is not.
-    """
-    for special in recipe.specials:
-        if len(tokenizer.encode(special, add_special_tokens=False).ids) != 1:
-            raise StartError(
-                f"{folder}/tokenizer.json has no token {special}, which the model's template is "
-                "made of; the tokenizer belongs to another model."
-            )
-
-
 def load_causal_yes_no(
     folder: Path,
     *,
@@ -206,36 +224,45 @@ def load_causal_yes_no(
     options: LoadOptions = BY_THE_CARD,
     named_by_catalog: bool = False,
     activation: Activation = SIGMOID,
+    said: PromptWord = NOTHING_SAID,
 ) -> CausalYesNo:
     """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
-    Args and errors: as models.cross_encoder.load_cross_encoder().
+    Args and errors: as models.cross_encoder.load_cross_encoder(); `said` is what the catalog, the
+    operator and the folder's other files say about its prompt.
     """
     from rerankd.models.decoder_checkpoint import open_decoder
 
     checkpoint = open_decoder(folder)
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
-    recipe = RECIPES[config.architecture]
-    check_specials(tokenizer, recipe, folder)
-    yes, no = starmap(answer_id, ((tokenizer, each, folder) for each in (recipe.yes, recipe.no)))
+    prompt = decoder_prompt(checkpoint, said)
     window = window_tokens(
         folder,
         options.window_tokens,
-        recipe=WINDOW_TOKENS,
+        recipe=prompt.window_tokens or WINDOW_TOKENS,
         positions=checkpoint.config.max_length,
         said=checkpoint.model_max_length,
     )
-    shift = _shift(recipe, name, activation) if named_by_catalog else 0.0
-    score = f"{activation.of(recipe.logit)}{f' minus {shift:g}, as published' if shift else ''}"
     encoder = TextEncoder(tokenizer)
+    shift = _shift(prompt.recipe, name, activation) if named_by_catalog else 0.0
+    shifted = f" minus {shift:g}, as published" if shift else ""
     card = ModelCard(
         name=name,
         family=CAUSAL_YES_NO,
         window_tokens=window,
-        score=f"{score}, of the document's best chunk",
+        score=f"{activation.of(prompt.logit)}{shifted}, of the document's best chunk",
         activation=activation,
         named_by_catalog=named_by_catalog,
         notes=encoder.notes,
     )
-    engine = decoder_engine(config, checkpoint.weights, options, yes=yes, no=no)
-    return CausalYesNo(card, engine, encoder, recipe)
+    answers = prompt.answers
+    engine = decoder_engine(config, checkpoint.weights, options, yes=answers.yes, no=answers.no)
+    return CausalYesNo(card, engine, encoder, prompt.recipe, opening_ids(tokenizer, prompt.recipe))
+
+
+def opening_ids(tokenizer: Tokenizer, recipe: Recipe) -> TokenIds:
+    """Ids that the tokenizer puts before a text, where the recipe has them."""
+    with_specials = tokenizer.encode("a", add_special_tokens=True).ids
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    count = len(with_specials) - len(bare) if recipe.has_bos else 0
+    return np.asarray(with_specials[:count], dtype=np.int32)

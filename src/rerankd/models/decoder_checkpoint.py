@@ -1,11 +1,12 @@
-"""A checkpoint folder of a decoder (Qwen3, Qwen2) as sizes, tokenizer and tensors.
+"""A checkpoint folder of a decoder (Qwen3, Qwen2, Mistral, Gemma) as sizes, tokenizer and tensors.
 
 As models.checkpoint: nothing in the folder is executed, and config.json decides the family.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ import msgspec
 from rerankd.core.errors import StartError
 from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
 from rerankd.models.folder_file import read_json, shown
+from rerankd.models.label_names import relevant_label
 from rerankd.models.sizes import Layers, Positive, Size
 from rerankd.models.tokenizer_config import read_tokenizer_config
 from rerankd.models.tokenizer_file import read_tokenizer
@@ -24,12 +26,45 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LISTWISE: Final = "JinaForRanking"  # the body alone: its windows and head are read elsewhere
-_ARCHITECTURES: dict[str, Architecture] = {
-    "Qwen3ForCausalLM": "qwen3",
-    "Qwen2ForCausalLM": "qwen2",
-    LISTWISE: "qwen3",
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Family:
+    """How one `architectures` entry is read; the defaults are those of transformers' config."""
+
+    architecture: Architecture
+    classifies: bool = False  # with a head of its own, `score`
+    head_dim: int | None = None  # None = hidden size over heads
+    kv_heads: int | None = None  # None = as many as heads
+    positions: int = 32_768
+    activations: tuple[str, ...] = ("silu",)
+    tied: bool = False
+    slides: bool = False  # whether `sliding_window` alone narrows what a token sees
+
+
+_QWEN3 = _Family(architecture="qwen3", head_dim=128)
+_QWEN2 = _Family(architecture="qwen2")
+_FAMILIES = {
+    "Qwen3ForCausalLM": _QWEN3,
+    "Qwen2ForCausalLM": _QWEN2,
+    "MistralForCausalLM": _Family(
+        architecture="mistral", kv_heads=8, positions=131_072, slides=True
+    ),
+    # transformers reads its legacy "gelu" as the tanh form too
+    "GemmaForCausalLM": _Family(
+        architecture="gemma",
+        head_dim=256,
+        kv_heads=16,
+        positions=8192,
+        activations=("gelu_pytorch_tanh", "gelu"),
+        tied=True,
+    ),
+    "Qwen3ForSequenceClassification": replace(_QWEN3, classifies=True),
+    "Qwen2ForSequenceClassification": replace(_QWEN2, classifies=True),
+    LISTWISE: _QWEN3,
 }
 _DEFAULT_ROPE_THETA = 10_000.0
+_MISTRAL_WINDOW = 4096  # where config.json does not say
 
 
 class _Rope(msgspec.Struct):
@@ -52,15 +87,18 @@ class _Config(msgspec.Struct):
     vocab_size: Size
     num_key_value_heads: Size | None = None
     head_dim: Size | None = None
-    max_position_embeddings: Size = 32768
+    max_position_embeddings: Size | None = None
     rms_norm_eps: Positive = 1e-6
-    hidden_act: str = "silu"
+    hidden_act: str | None = None
     rope_theta: Positive | None = None
     rope_parameters: _Rope | None = None
     rope_scaling: _Rope | None = None
     attention_bias: bool = False
     use_sliding_window: bool = False
-    tie_word_embeddings: bool = False
+    sliding_window: int | msgspec.UnsetType | None = msgspec.UNSET
+    tie_word_embeddings: bool | None = None
+    id2label: dict[str, object] | None = None
+    num_labels: Size | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +110,7 @@ class DecoderCheckpoint:
     tokenizer: Tokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
+    relevant: int = 1  # of two labels, the one that speaks for a document
 
 
 def open_decoder(folder: Path) -> DecoderCheckpoint:
@@ -83,14 +122,16 @@ def open_decoder(folder: Path) -> DecoderCheckpoint:
     """
     config = read_decoder_config(folder)
     weights = SafetensorsFolder(folder, prefix="model.")
-    # some checkpoints with a tied head bring a copy of it
-    weights.require(tensor_shapes(config), unread=("lm_head.",) if config.tied else ())
+    # some checkpoints with a tied head, or with a classifier's, bring the language model's too
+    is_unread = config.tied or config.labels > 0
+    weights.require(tensor_shapes(config), unread=("lm_head.",) if is_unread else ())
     return DecoderCheckpoint(
         folder=folder,
         config=config,
         tokenizer=read_tokenizer(folder, config.vocab),
         model_max_length=read_tokenizer_config(folder).window_tokens,
         weights=weights,
+        relevant=relevant_label(folder / "config.json") if config.labels else 1,
     )
 
 
@@ -101,28 +142,39 @@ def read_decoder_config(folder: Path) -> DecoderConfig:
 
 def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
     name = raw.architectures[0] if raw.architectures else "(none)"
-    architecture = _ARCHITECTURES.get(name)
-    if architecture is None or architecture != raw.model_type:
-        known = ", ".join(f"{name} ({each})" for name, each in _ARCHITECTURES.items())
+    family = _FAMILIES.get(name)
+    if family is None or family.architecture != raw.model_type:
+        known = ", ".join(f"{name} ({each.architecture})" for name, each in _FAMILIES.items())
         raise StartError(
             f"{folder}/config.json: architecture {shown(name)[1:-1]} with model_type "
             f"{shown(raw.model_type)} is no decoder that is supported; supported are {known}."
         )
-    heads, kv_heads = raw.num_attention_heads, raw.num_key_value_heads or raw.num_attention_heads
-    head_dim = _head_dim(raw, architecture)
+    architecture, heads = family.architecture, raw.num_attention_heads
+    kv_heads = raw.num_key_value_heads or family.kv_heads or heads
+    head_dim = raw.head_dim or family.head_dim or raw.hidden_size // heads
+    labels = _labels(raw) if family.classifies else 0
+    positions = raw.max_position_embeddings or family.positions
+    activation = raw.hidden_act or family.activations[0]
+    window = _window(raw)
     rope = raw.rope_parameters or raw.rope_scaling or _Rope()
     rope_type = rope.rope_type or rope.type or "default"
     theta = rope.rope_theta or raw.rope_theta or _DEFAULT_ROPE_THETA
     wrong = {
-        f"hidden_act {raw.hidden_act!r} (only 'silu')": raw.hidden_act != "silu",
+        f"hidden_act {activation!r} (only {family.activations[0]!r})": (
+            activation not in family.activations
+        ),
         f"rope type {rope_type!r} (only 'default')": rope_type != "default",
         "use_sliding_window true": raw.use_sliding_window and name != LISTWISE,
+        f"sliding_window {window} (only null)": family.slides and window < positions,
+        f"{labels} labels (only 1, or 2 = irrelevant and relevant)": (
+            family.classifies and labels not in (1, 2)
+        ),
         f"head size {head_dim} (only even ones)": head_dim % 2 != 0,
         f"num_attention_heads {heads}, which num_key_value_heads {kv_heads} does not divide": (
             heads % kv_heads != 0
         ),
         f"hidden_size {raw.hidden_size}, which num_attention_heads {heads} does not divide": (
-            raw.head_dim is None and raw.hidden_size % heads != 0
+            raw.head_dim is None and family.head_dim is None and raw.hidden_size % heads != 0
         ),
     }
     refuse_unsupported(folder / "config.json", wrong)
@@ -135,17 +187,23 @@ def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
         head_dim=head_dim,
         intermediate=raw.intermediate_size,
         vocab=raw.vocab_size,
-        max_length=raw.max_position_embeddings,
+        max_length=positions,
         rms_norm_eps=raw.rms_norm_eps,
         rope_theta=theta,
-        attention_bias=architecture == "qwen2" or raw.attention_bias,
-        output_bias=architecture == "qwen3" and raw.attention_bias,
-        tied=raw.tie_word_embeddings,
+        attention_bias=architecture == "qwen2"
+        or (architecture != "mistral" and raw.attention_bias),
+        output_bias=architecture in ("qwen3", "gemma") and raw.attention_bias,
+        tied=family.tied if raw.tie_word_embeddings is None else raw.tie_word_embeddings,
+        labels=labels,
     )
 
 
-def _head_dim(raw: _Config, architecture: Architecture) -> int:
-    """Qwen3's default is 128, Qwen2's is hidden size over heads."""
-    if raw.head_dim is not None:
-        return raw.head_dim
-    return 128 if architecture == "qwen3" else raw.hidden_size // raw.num_attention_heads
+def _labels(raw: _Config) -> int:
+    """Of a classifier; transformers' default is two."""
+    return len(raw.id2label) if raw.id2label is not None else raw.num_labels or 2
+
+
+def _window(raw: _Config) -> float:
+    """Tokens that a token of Mistral's sees."""
+    window = _MISTRAL_WINDOW if raw.sliding_window is msgspec.UNSET else raw.sliding_window
+    return math.inf if window is None else window

@@ -14,6 +14,7 @@ from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.folder_file import shown
 from rerankd.models.folder_word import (
     CONFIG,
+    MISSING,
     MODULES,
     SETTINGS,
     FolderWord,
@@ -55,14 +56,6 @@ def refuse_other_models(word: FolderWord) -> None:
             f"{folder / CONFIG}: model_type {shown(config.model_type)} is a model2vec folder, a "
             f"table of word vectors: an embedding model, which scores no pairs. {_ALTERNATIVES}"
         )
-    if word.kind == "logit-score":
-        head = next(m for m in modules if m.kind in ("LogitScore", "CausalScoreHead"))
-        raise StartError(
-            f"{folder / MODULES}: {shown(head.path)[1:-1]} ({head.kind}) says which tokens' logits "
-            "are the score, and chat_template.jinja the prompt; rerankd does not read these yet "
-            "and would use another prompt. A model of the catalog is served under its published "
-            "name (--model OWNER/NAME), with the recipe of its card."
-        )
     if len(kinds) > 1 or settings.model_type is None:
         raise StartError(
             f"{folder / MODULES}: the modules {names} are an embedding model, not a reranker: it "
@@ -77,10 +70,14 @@ def refuse_other_models(word: FolderWord) -> None:
 def refuse_prompts(word: FolderWord) -> None:
     """A default prompt stands before every query; others are only used by those who ask.
 
+    A decoder's template has a place for it: the default instruction.
+
     Raises:
         StartError: there is one.
     """
     settings = word.settings
+    if word.reads_prompt and settings.default_prompt != MISSING:
+        return
     if settings.default_prompt is not None:
         raise StartError(
             f"{word.folder / SETTINGS}: default_prompt_name {shown(settings.default_prompt_name)} "

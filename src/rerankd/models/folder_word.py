@@ -19,6 +19,7 @@ MODULES: Final = "modules.json"
 SETTINGS: Final = "config_sentence_transformers.json"
 CONFIG: Final = "config.json"
 TRANSFORMER: Final = "Transformer"
+MISSING: Final = "(missing)"  # a prompt that is named and not there
 
 Kind = Literal[
     "classifier",  # a head for labels in config.json's model
@@ -36,6 +37,10 @@ _STATIC: Final = ("model2vec", "StaticModel", "StaticEmbedding")
 _VISION: Final = ("qwen3_vl", "Qwen3VLForConditionalGeneration")
 _LISTWISE: Final = ("JinaForRanking",)
 _LATE: Final = ("ColBERT", "MultiVectorEncoder")
+DECODER_CLASSIFIERS: Final = (
+    "Qwen3ForSequenceClassification",
+    "Qwen2ForSequenceClassification",
+)
 _TOKEN_HEADS: Final = ("LogitScore", "CausalScoreHead")
 
 
@@ -76,7 +81,7 @@ class SavedSettings(msgspec.Struct):
         """
         if self.default_prompt_name is None:
             return None
-        return (self.prompts or {}).get(self.default_prompt_name, "(missing)") or None
+        return (self.prompts or {}).get(self.default_prompt_name, MISSING) or None
 
 
 class SavedActivation(msgspec.Struct):
@@ -118,6 +123,14 @@ class FolderWord:
     labels: int  # logits of a pair
 
     @property
+    def reads_prompt(self) -> bool:
+        """Whether its pairs stand in a prompt: its default one is followed, not put before."""
+        return (
+            self.kind in ("causal", "logit-score")
+            or self.config.architecture in DECODER_CLASSIFIERS
+        )
+
+    @property
     def activation_fn(self) -> tuple[str, str, str] | None:
         """File, key and dotted path of the activation that is saved, the newest place first."""
         saved = self.config.sentence_transformers
@@ -152,7 +165,7 @@ def read_word(folder: Path) -> FolderWord:
         settings=settings,
         config=config,
         kind=kind,
-        labels=_labels(folder, modules) if kind == "modules" else config.labels,
+        labels=_labels(folder, modules, config, kind),
     )
 
 
@@ -160,8 +173,12 @@ class _Outputs(msgspec.Struct):
     out_features: int | None = None
 
 
-def _labels(folder: Path, modules: Sequence[Module]) -> int:
+def _labels(folder: Path, modules: Sequence[Module], config: ConfigWord, kind: Kind) -> int:
     """What the last module of a cross-encoder gives; 1 where its loader will say what is wrong."""
+    if kind == "logit-score":
+        return 1
+    if kind != "modules":
+        return config.labels
     path = folder / modules[-1].path / CONFIG
     is_inside = (
         ".." not in Path(modules[-1].path).parts and not Path(modules[-1].path).is_absolute()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
-from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
+from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions, PromptName
 from rerankd.models import catalog, hub
 from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.base import AnyModel
@@ -22,7 +22,7 @@ from rerankd.models.folder_recipe import (
 )
 from rerankd.models.folder_word import FolderWord, read_word
 from rerankd.models.foreign import a_file, refuse_foreign
-from rerankd.models.loaders import CATALOG_LOADERS, LOADERS, Opening
+from rerankd.models.loaders import LOADERS, Opening
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
 from rerankd.models.shipped import open_shipped
@@ -39,6 +39,7 @@ class Spec:
     chunk_rule: ChunkRule = "bce"
     named_by_catalog: bool = False
     activation: Activation = SIGMOID  # a catalog model's
+    recipe: PromptName | None = None  # likewise, of a decoder
     examples: tuple[Example, ...] = ()  # what its model card prints, for a catalog model
     vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
 
@@ -109,6 +110,7 @@ def _of_catalog(entry: catalog.CatalogEntry, folder: Path | None, options: LoadO
         chunk_rule=entry.chunk_rule,
         named_by_catalog=True,
         activation=entry.activation,
+        recipe=entry.recipe,
         examples=entry.examples,
     )
 
@@ -155,14 +157,18 @@ def _open(spec: Spec, word: FolderWord | None) -> AnyModel:
     if word is None:
         return open_shipped(spec.name, spec.vector_cache_bytes)
     own = spec.activation
-    loaders = CATALOG_LOADERS if spec.named_by_catalog else LOADERS
     if not spec.named_by_catalog:
-        if word.kind not in loaders:
+        if word.kind not in LOADERS:
             refuse_other_models(word)
         if word.kind != "late-interaction":  # which reads prompts itself
             refuse_prompts(word)
         own = folder_activation(word) if spec.options.score is None else own
     activation = chosen_activation(spec.options.score, word.kind, own, spec.name)
+    if spec.options.prompt is not None and not word.reads_prompt:
+        raise StartError(
+            f'[model."{spec.name}"] prompt = "{spec.options.prompt}": a model of this kind '
+            f"({word.kind}) reads no prompt; leave it unset."
+        )
     opening = Opening(
         folder=word.folder,
         word=word,
@@ -170,11 +176,12 @@ def _open(spec: Spec, word: FolderWord | None) -> AnyModel:
         options=spec.options,
         activation=activation,
         chunk_rule=spec.chunk_rule,
+        recipe=spec.options.prompt or spec.recipe,
         named_by_catalog=spec.named_by_catalog,
         vector_cache_bytes=spec.vector_cache_bytes,
     )
     # a catalog name on a folder of a kind without a loader: the classifier's says what is wrong
-    return loaders.get(word.kind, loaders["classifier"])(opening)
+    return LOADERS.get(word.kind, LOADERS["classifier"])(opening)
 
 
 def _said(spec: Spec, word: FolderWord | None, model: AnyModel) -> tuple[str, ...]:

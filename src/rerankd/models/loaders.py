@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from rerankd.core.chunk import ChunkRule
-from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions
+from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions, PromptName
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import AnyModel
-from rerankd.models.folder_word import FolderWord, Kind
+from rerankd.models.folder_word import DECODER_CLASSIFIERS, FolderWord, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Opening:
     options: LoadOptions = BY_THE_CARD
     activation: Activation = SIGMOID  # the operator's, the catalog's or the folder's
     chunk_rule: ChunkRule = "bce"
+    recipe: PromptName | None = None  # the catalog's or the operator's prompt of a decoder
     named_by_catalog: bool = False  # its card's recipe counts, not the folder's
     vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
 
@@ -32,6 +33,8 @@ Loader = Callable[[Opening], AnyModel]
 
 
 def _classifier(opening: Opening) -> AnyModel:
+    if opening.word.config.architecture in DECODER_CLASSIFIERS:
+        return _causal(opening)
     from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
 
     return load_cross_encoder(
@@ -52,6 +55,7 @@ def _modules(opening: Opening) -> AnyModel:
 
 def _causal(opening: Opening) -> AnyModel:
     from rerankd.models.causal_yes_no import load_causal_yes_no
+    from rerankd.models.decoder_prompt import prompt_word
 
     return load_causal_yes_no(
         opening.folder,
@@ -59,6 +63,7 @@ def _causal(opening: Opening) -> AnyModel:
         options=opening.options,
         named_by_catalog=opening.named_by_catalog,
         activation=opening.activation,
+        said=prompt_word(opening.word, opening.recipe, follows_folder=not opening.named_by_catalog),
     )
 
 
@@ -91,8 +96,7 @@ LOADERS: Final[dict[Kind, Loader]] = {
     "modules": _modules,
     "causal": _causal,
     "listwise": _listwise,
+    "logit-score": _causal,
     "vision": _vision,
     "late-interaction": _colbert,
 }
-# A catalog name says the recipe of its card, so that these load by it.
-CATALOG_LOADERS: Final[dict[Kind, Loader]] = {**LOADERS, "logit-score": _causal}

@@ -115,6 +115,7 @@ def _examples(
 
 _BGE_M3 = "https://huggingface.co/BAAI/bge-reranker-v2-m3 (fp16)"
 _GTE = "https://huggingface.co/Alibaba-NLP/gte-reranker-modernbert-base (fp16)"
+_ZERANK = "https://huggingface.co/zeroentropy/zerank-2, README of d713204 (bf16)"
 _JINA = "https://huggingface.co/jinaai/jina-reranker-v2-base-multilingual (bf16)"
 _GTE_MULTILINGUAL = "https://huggingface.co/Alibaba-NLP/gte-multilingual-reranker-base (fp16)"
 _TEI = "https://github.com/huggingface/text-embeddings-inference, its test of the model (fp32)"
@@ -175,6 +176,13 @@ _CARDS: Final[Mapping[str, tuple[Example, ...]]] = {
             tolerance=0.1,
             source=_GTE,
         ),
+    ),
+    "zeroentropy/zerank-2": _examples(
+        "What is 2+2?",
+        {"4": 0.7531883, "The answer is definitely 1 million": 0.28894895},
+        scale="relevance",
+        tolerance=0.05,
+        source=_ZERANK,
     ),
     "jinaai/jina-reranker-v2-base-multilingual": _examples(
         "Organic skincare products for sensitive skin",

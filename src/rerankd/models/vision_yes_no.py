@@ -24,7 +24,8 @@ from rerankd.engines.base import Engine
 from rerankd.engines.build import vision_engine
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector
-from rerankd.models.causal_yes_no import answer_id, query_cut
+from rerankd.models.causal_yes_no import query_cut
+from rerankd.models.decoder_prompt import answer_id
 from rerankd.models.documents import (
     check_text,
     cut_document,

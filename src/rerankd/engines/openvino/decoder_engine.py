@@ -1,4 +1,4 @@
-"""`DecoderEngine`: one yes-or-no decoder on the CPU, fp32.
+"""`DecoderEngine`: one decoder on the CPU, fp32.
 
 What rows have in common at their start is computed once and kept for the next batch or row
 (shared_prefix). A long row runs as slices, each behind the keys and values of those before it. Both
@@ -21,7 +21,7 @@ from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.decoder import DecoderConfig, yes_no_row
+from rerankd.engines.decoder import DecoderConfig, answer_row, folded
 from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.freed import give_back
 from rerankd.engines.openvino import qwen
@@ -51,7 +51,7 @@ MAX_ROWS: Final = 256  # planned together
 
 
 class DecoderEngine:
-    """Ids in, yes minus no out; see engines.base.Engine."""
+    """Ids in, one logit out; see engines.base.Engine."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class DecoderEngine:
         weights: FloatWeights,
         *,
         yes: int,
-        no: int,
+        no: int | None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Build the graph and compile it: one call at a time, on all usable cores.
@@ -67,18 +67,17 @@ class DecoderEngine:
         Args:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
-            yes: the token id whose logit counts for a document.
-            no: the one that counts against it.
+            yes: the row of the head (a token id, or a label) that speaks for a document.
+            no: the one whose logit is subtracted, if any.
             cache_bytes: of keys and values that are kept from call to call; 0 = none.
 
         Raises:
             StartError: OpenVINO cannot compile the graph in fp32 here.
         """
         self._config = config
-        head = yes_no_row(config, weights, yes=yes, no=no)
-        self._compiled: Any = compile_fp32(
-            qwen.build(config, weights, head), streams=1, threads=usable_cores()
-        )
+        head = answer_row(config, weights, yes=yes, no=no)
+        graph = qwen.build(config, folded(config, weights), head)
+        self._compiled: Any = compile_fp32(graph, streams=1, threads=usable_cores())
         self._request: Any = self._compiled.create_infer_request()
         self._no_past = ov.Tensor(self._empty_past(0))
         self._cache = PrefixCache(cache_bytes)

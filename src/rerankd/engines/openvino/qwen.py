@@ -1,4 +1,4 @@
-"""Qwen3 and Qwen2 as rerankers: packed rows behind a shared past -> yes minus no.
+"""Decoders (Qwen3, Qwen2, Mistral, Gemma) as rerankers: packed rows behind a shared past -> logits.
 
 The rows of one call continue the same P tokens, whose keys and values come in as `past` and which
 may be none (P = 0). Each row attends to them and to its own tokens up to itself. The keys and
@@ -8,9 +8,10 @@ are computed for the last token of each row only, because the head reads nothing
 
 Shapes: T own tokens of the call, B rows, S longest row, P tokens of the past, N tokens to keep,
 h hidden size, a query heads, k key heads, g = a / k, d head size.
-Sources: transformers, modeling_qwen3.Qwen3ForCausalLM and modeling_qwen2.Qwen2ForCausalLM;
+Sources: transformers, modeling_qwen3.Qwen3ForCausalLM, modeling_qwen2.Qwen2ForCausalLM,
+modeling_mistral.MistralForCausalLM and modeling_gemma.GemmaForCausalLM;
 rotary positions: Su et al., arXiv:2104.09864; RMSNorm: Zhang and Sennrich, arXiv:1910.07467;
-grouped-query attention: Ainslie et al., arXiv:2305.13245; SwiGLU: Shazeer, arXiv:2002.05202.
+grouped-query attention: Ainslie et al., arXiv:2305.13245; SwiGLU, GeGLU: Shazeer, arXiv:2002.05202.
 """
 
 from __future__ import annotations
@@ -190,7 +191,8 @@ class QwenLayers:
             mixed = take(mixed, inputs.tokens)
         x = ops.add(x, _linear(mixed, weights, f"{attend}.o_proj", bias=config.output_bias))
         y = rms_norm(x, weights, f"{block}.post_attention_layernorm", config.rms_norm_eps)
-        gate = ops.swish(_linear(y, weights, f"{block}.mlp.gate_proj"))
+        gate = _linear(y, weights, f"{block}.mlp.gate_proj")
+        gate = ops.swish(gate) if config.activation == "silu" else ops.gelu(gate, "tanh")
         inner = ops.multiply(gate, _linear(y, weights, f"{block}.mlp.up_proj"))
         return ops.add(x, _linear(inner, weights, f"{block}.mlp.down_proj")), kept
 
@@ -201,10 +203,12 @@ def build(config: DecoderConfig, weights: Weights, head: npt.NDArray[np.float32]
     Args:
         config: sizes.
         weights: the tensors of decoder.tensor_shapes().
-        head: (K, h), e.g. decoder.yes_no_row().
+        head: (K, h), e.g. decoder.answer_row().
     """
     graph = QwenLayers(config, weights)
     x = take(weight(weights, EMBEDDINGS), graph.inputs.ids)
+    if config.embedding_scale != 1.0:
+        x = ops.multiply(x, constant(config.embedding_scale, np.float32))
     kept: list[Node] = []
     for index in range(config.layers):
         x, pair = graph.layer(x, index, only_last=index == config.layers - 1)

@@ -61,7 +61,7 @@ class TorchEngine:
         weights: FloatWeights,
         options: LoadOptions,
         *,
-        yes_no: tuple[int, int] | None = None,
+        yes_no: tuple[int, int | None] | None = None,
     ) -> None:
         """Read the weights to the device.
 
@@ -69,7 +69,7 @@ class TorchEngine:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
             options: device and precision.
-            yes_no: for a decoder only: the token ids whose logits count for and against a document.
+            yes_no: for a decoder only: the rows of the head for and, if any, against a document.
 
         Raises:
             StartError: there is no such device, its memory is too small, or it lacks the
@@ -222,7 +222,7 @@ def _kv_bytes(config: AnyConfig, item_bytes: int) -> int:
     )
 
 
-def _network(config: AnyConfig, load: Loader, yes_no: tuple[int, int] | None) -> Network:
+def _network(config: AnyConfig, load: Loader, yes_no: tuple[int, int | None] | None) -> Network:
     if isinstance(config, DecoderConfig | VisionDecoderConfig):
         if yes_no is None:
             raise TypeError("a decoder needs the ids of its two answers")

@@ -1,4 +1,4 @@
-"""Qwen3 and Qwen2 as rerankers: packed rows, shared prefixes once -> yes minus no.
+"""Qwen3, Qwen2 and Mistral as rerankers: packed rows, shared prefixes once -> logits.
 
 A prefix that rows share is in the call once (engines.torch.plan); the rows behind it see its keys
 and values. The last layer's queries, output and MLP are computed for the last token of each row
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rerankd.core.rows import Row
-from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, yes_no_row
+from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, answer_row
 from rerankd.engines.pack import Array
 from rerankd.engines.rotary import rotations
 from rerankd.engines.shared_prefix import Group
@@ -70,13 +70,13 @@ class Past:
 class Decoder:
     """The layers and the head, behind whatever the tokens were made of."""
 
-    def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int) -> None:
+    def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int | None) -> None:
         self._config = config
         self._load = load
         self.words = load.tensor(EMBEDDINGS)
         self._layers = [_layer(config, load, i) for i in range(config.layers)]
         self._norm = load.rms_norm("norm", config.rms_norm_eps, exact=True)
-        self._head = Linear(load.array(yes_no_row(config, load.weights, yes=yes, no=no)), None)
+        self._head = Linear(load.array(answer_row(config, load.weights, yes=yes, no=no)), None)
 
     def __call__(
         self,
@@ -136,7 +136,7 @@ class Decoder:
 class Qwen:
     """See engines.torch.layers.Network."""
 
-    def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int) -> None:
+    def __init__(self, config: DecoderConfig, load: Loader, *, yes: int, no: int | None) -> None:
         self._load = load
         self._config = config
         self._decoder = Decoder(config, load, yes=yes, no=no)

@@ -31,7 +31,9 @@ from rerankd.engines.visuals import mrope_axes, mrope_positions, with_image_ids
 class QwenVl:
     """See engines.torch.layers.Network."""
 
-    def __init__(self, config: VisionDecoderConfig, load: Loader, *, yes: int, no: int) -> None:
+    def __init__(
+        self, config: VisionDecoderConfig, load: Loader, *, yes: int, no: int | None
+    ) -> None:
         self._config = config
         self._load = load
         self._tower = VisionTower(config.vision, load)
