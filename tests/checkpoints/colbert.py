@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import string
@@ -15,7 +16,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
 
-from tests.checkpoints import body
+from tests.checkpoints import bert, body, modernbert
 from tests.checkpoints.made import VOCAB, Tensors, uniform, write_folder
 
 _ACTIVATIONS = {
@@ -122,6 +123,23 @@ MULTI_VECTOR = Shape(  # sentence-transformers' own form, with prompts of severa
     },
     mask={"skiplist_words": [".", ",", "a"], "skiplist_tasks": ["query", "document"]},
 )
+_LATEON_HEADS = (Layer(1536, residual=True), Layer(768, residual=True), Layer(128, residual=True))
+_LATEON_SAID = {**PYLATE.said, "query_length": 32, "document_length": 300}
+LATEON = Shape(  # its body with a small vocabulary; how its heads are sized is not known here
+    form="pylate",
+    body=dataclasses.replace(
+        modernbert.TRUE_WIDTH, is_global=tuple(layer % 3 == 0 for layer in range(22))
+    ),
+    markers=PYLATE.markers,
+    layers=_LATEON_HEADS,
+    said=_LATEON_SAID,
+)
+TRUE_WIDTH = {  # with few layers
+    "lateon": dataclasses.replace(LATEON, body=modernbert.TRUE_WIDTH),
+    "colbertv2": dataclasses.replace(
+        STANFORD, body=dataclasses.replace(bert.MINILM_L6, hidden=768, layers=3, intermediate=3072)
+    ),
+}
 GOLDEN_SHAPES = {
     "pylate-modernbert": PYLATE,
     "pylate-bert-attended": ATTENDED,
@@ -144,7 +162,8 @@ def write(folder: Path, shape: Shape, **change: object) -> Path:
             made[name] = np.concatenate([made[name], rows])
     architecture = {"architectures": ["HF_ColBERT"]} if is_stanford else {}
     if is_stanford:
-        made["linear.weight"] = uniform("linear", (16, 32), 1 / math.sqrt(32))
+        hidden = shape.body.hidden
+        made["linear.weight"] = uniform("linear", (16, hidden), 1 / math.sqrt(hidden))
     write_folder(
         folder,
         config=body.config(shape.body) | {"vocab_size": vocab} | architecture,
@@ -167,7 +186,7 @@ def _modules(folder: Path, shape: Shape) -> None:
         "sentence_transformers.base.modules.dense.Dense" if is_own else "pylate.models.Dense.Dense"
     )
     listed = [("", "sentence_transformers.models.Transformer")]
-    width = 32
+    width = shape.body.hidden
     for i, layer in enumerate(shape.layers, start=1):
         path = f"{i}_Dense"
         listed.append((path, dense))

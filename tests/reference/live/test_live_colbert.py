@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.checkpoints.colbert import GOLDEN_SHAPES, write
+from tests.checkpoints.colbert import GOLDEN_SHAPES, TRUE_WIDTH, write
 from tests.engines.test_colbert_golden import TOLERANCE, opened, rows_of, scores
 from tests.reference.make_colbert_goldens import GOLDEN, ColbertReference
 from tests.reference.make_goldens import Pair, pairs
@@ -36,6 +36,18 @@ def test_odd_texts(name: str, tmp_path: Path) -> None:
         for query in texts
         for document in texts
     ]
+    model = opened(folder)
+    found = scores(model, rows_of(model, wanted))
+    model.engine.close()
+    reference = ColbertReference(folder).pairs(wanted)
+    np.testing.assert_allclose(found, reference, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", list(TRUE_WIDTH))
+def test_true_widths(name: str, tmp_path: Path) -> None:
+    """Bodies as wide as the published ones, with few layers: 40 pairs."""
+    folder = write(tmp_path, TRUE_WIDTH[name])
+    wanted = pairs()[::8]
     model = opened(folder)
     found = scores(model, rows_of(model, wanted))
     model.engine.close()
