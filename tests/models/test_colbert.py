@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from rerankd.core.errors import EngineFailed, InvalidRequest, QueryTooLong
+from rerankd.core.errors import EngineFailed, InvalidRequest, QueryTooLong, StartError
+from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
 from rerankd.engines.dense import Floats
 from rerankd.engines.multi_vector import MultiVectorEngine, MultiVectorRow, max_sim
 from rerankd.models.colbert import ColbertModel, load_colbert
 from rerankd.models.folder_word import read_word
+from rerankd.models.load import Spec, load
 from rerankd.models.loaders import Opening
+from rerankd.models.published import Example
 from tests.checkpoints.colbert import MULTI_VECTOR, PYLATE, write
+from tests.reference.make_colbert_goldens import GOLDEN
+from tests.reference.make_goldens import pairs
 
 LONG = " ".join(f"word{i} is here" for i in range(60))
 
@@ -178,6 +186,28 @@ def test_max_sim_in_steps_is_max_sim() -> None:
     plain = (query.astype(np.float64) @ document.T).max(axis=1).sum()
     assert max_sim(query, document) == pytest.approx(plain, abs=1e-5)
     assert max_sim(query, document[:0]) == 0.0
+
+
+@pytest.mark.parametrize("score", [None, "mean"])
+def test_a_published_sum_is_checked(tmp_path: Path, score: Literal["mean"] | None) -> None:
+    """Whatever scale the operator chose."""
+    folder = write(tmp_path, PYLATE)
+    pair = pairs()[0]
+    example = Example(
+        query=pair["query"],
+        document=pair["document"],
+        score=json.loads(GOLDEN.read_text())["pylate-modernbert"][0],
+        scale="maxsim",
+        tolerance=1e-3,
+        source="its card",
+    )
+    spec = Spec(name="x", folder=folder, examples=(example,), options=LoadOptions(score=score))
+    loaded = load(spec)
+    loaded.model.engine.close()
+    assert loaded.examples[0].score == pytest.approx(example.score, abs=1e-4)
+    wrong = replace(example, score=example.score + 0.01)
+    with pytest.raises(StartError, match="maxsim"):
+        load(replace(spec, examples=(wrong,)))
 
 
 def test_only_its_own_rows(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ MTEB-en: nDCG@10 over the retrieval tasks of MTEB(eng, v2), 100 candidates of em
 huggingface.co/blog/ettin-reranker; MTEB-R, MMTEB-R: Qwen3-Reranker's card, 100 candidates of
 Qwen3-Embedding-0.6B; JQaRA: nDCG@10, second hand from the cards of ruri-v3 and japanese-reranker;
 DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR: the models' own cards;
-own: the mean of docs/quality.md. Only figures with one label compare.
+NanoBEIR: sentence-transformers' page on multi-vector models; own: the mean of docs/quality.md.
+Only figures with one label compare.
 Not seen: the config.json of Contextual's models, whose sizes are estimated from their names, and
 what licence R3 and zerank-1-small have.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rerankd.measure.flops import LayerCost, ModelSizes, cost_of
@@ -103,6 +104,18 @@ def _decoder(
         quality=quality,
         parameters=parameters,
         stored_bytes=2,
+        sizes=sizes,
+    )
+
+
+def _colbert(
+    parameters: int, sizes: ModelSizes, nano_beir: float = 0.0, *, licence: str = APACHE
+) -> Facts:
+    return Facts(
+        licence=licence,
+        languages="en",
+        quality=(("NanoBEIR", nano_beir),) if nano_beir else (),
+        parameters=parameters,
         sizes=sizes,
     )
 
@@ -221,6 +234,22 @@ FACTS: Final[dict[str, Facts]] = {
     "mixedbread-ai/mxbai-rerank-xsmall-v1": _deberta(384, 12, 70_800_000, 43.9),
     "mixedbread-ai/mxbai-rerank-base-v1": _deberta(768, 12, 184_400_000, 46.9),
     "mixedbread-ai/mxbai-rerank-large-v1": _deberta(1024, 24, 435_000_000, 48.8),
+    "lightonai/LateOn": _colbert(149_000_000, _MODERNBERT_BASE, 68.7),
+    "lightonai/mLateOn": replace(_colbert(307_000_000, _MODERNBERT_BASE, 68.5), languages="many"),
+    "lightonai/LateOn-Code": replace(_colbert(149_000_000, _MODERNBERT_BASE), languages="en, code"),
+    "lightonai/LateOn-Code-edge": replace(
+        _colbert(17_000_000, ModelSizes("modernbert", 256, 7, 4, 384)), languages="en, code"
+    ),
+    "lightonai/GTE-ModernColBERT-v1": _colbert(149_000_000, _MODERNBERT_BASE, 67.2),
+    "lightonai/Reason-ModernColBERT": _colbert(149_000_000, _MODERNBERT_BASE, licence="not seen"),
+    "mixedbread-ai/mxbai-edge-colbert-v0-17m": _colbert(
+        17_000_000, ModelSizes("modernbert", 256, 7, 4, 384), 64.1
+    ),
+    "mixedbread-ai/mxbai-edge-colbert-v0-32m": _colbert(
+        32_000_000, ModelSizes("modernbert", 384, 10, 6, 576), 65.2
+    ),
+    "answerdotai/answerai-colbert-small-v1": _colbert(33_000_000, _bert(384, 12), 65.5),
+    "colbert-ir/colbertv2.0": _colbert(110_000_000, _bert(768, 12), 60.5, licence=MIT),
     "Qwen/Qwen3-Reranker-0.6B": _decoder(
         595_776_512,
         _QWEN3_SMALL,

@@ -39,6 +39,19 @@ def _fifth(logit: float) -> float:
     return sigmoid(logit / 5.0)
 
 
+# Of ColBERT models, whose logit is made so already.
+MAX_SIM: Final = Activation(
+    "maxsim",
+    "{}: the sum, over the query's vectors, of the largest cosine with one of its own; unbounded",
+    is_bounded=False,
+    function=_same,
+)
+MEAN_MAX_SIM: Final = Activation(
+    "maxsim-mean",
+    "{}, divided by the number of the query's vectors: -1 to 1",
+    is_bounded=False,
+    function=_same,
+)
 SIGMOID: Final = Activation("sigmoid", "sigmoid of {}", is_bounded=True, function=sigmoid)
 RAW: Final = Activation("raw", "{}, unbounded", is_bounded=False, function=_same)
 COSINE: Final = Activation("cosine", "{}, in [-1, 1]", is_bounded=False, function=_same)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.options import PromptName
 from rerankd.core.request import Modality
-from rerankd.models.activation import RAW, SIGMOID, SIGMOID_OF_A_FIFTH, Activation
+from rerankd.models.activation import MAX_SIM, RAW, SIGMOID, SIGMOID_OF_A_FIFTH, Activation
 from rerankd.models.families import (
     CAUSAL_YES_NO,
+    COLBERT,
     CROSS_ENCODER,
     LATE_INTERACTION,
     LEXICAL,
@@ -34,7 +35,8 @@ class CatalogEntry:
 
     name: str
     family: Family
-    window_tokens: int | None = None  # longest row by the model card; None = no limit
+    # longest row by the model card; None = no limit, or what the folder itself says
+    window_tokens: int | None = None
     aliases: tuple[str, ...] = ()  # other published names of the same weights
     chunk_rule: ChunkRule = "bce"  # by the model card; only cross-encoders have another
     activation: Activation = SIGMOID  # of the score that is answered
@@ -74,6 +76,10 @@ def _ettin(size: str) -> CatalogEntry:
         window_tokens=7999,
         activation=RAW,
     )
+
+
+def _colbert(name: str) -> CatalogEntry:
+    return CatalogEntry(name=name, family=COLBERT, activation=MAX_SIM)
 
 
 def _causal(
@@ -142,6 +148,16 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-large-v1", 512),
+    _colbert("lightonai/LateOn"),
+    _colbert("lightonai/mLateOn"),
+    _colbert("lightonai/LateOn-Code"),
+    _colbert("lightonai/LateOn-Code-edge"),
+    _colbert("lightonai/GTE-ModernColBERT-v1"),
+    _colbert("lightonai/Reason-ModernColBERT"),
+    _colbert("mixedbread-ai/mxbai-edge-colbert-v0-17m"),
+    _colbert("mixedbread-ai/mxbai-edge-colbert-v0-32m"),
+    _colbert("answerdotai/answerai-colbert-small-v1"),
+    _colbert("colbert-ir/colbertv2.0"),
     _causal("Qwen/Qwen3-Reranker-0.6B", "qwen3-reranker"),
     _causal("Qwen/Qwen3-Reranker-4B", "qwen3-reranker"),
     _causal("Qwen/Qwen3-Reranker-8B", "qwen3-reranker"),

@@ -19,7 +19,7 @@ from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.dense import Dense
 from rerankd.engines.multi_vector import MultiVectorEngine, TokenText, pair_row
-from rerankd.models.activation import Activation
+from rerankd.models.activation import MAX_SIM, MEAN_MAX_SIM
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.body import EncoderBody, open_body
 from rerankd.models.colbert_folder import ColbertWord, colbert_word
@@ -38,25 +38,7 @@ from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
 
 _LINEAR: Final = "linear.weight"  # of a Stanford folder
-_OF_CHUNK: Final = "of the document's best chunk"
-
-
-def _same(logit: float) -> float:
-    return logit
-
-
-MAX_SIM: Final = Activation(
-    "maxsim",
-    "sum over the query's vectors of the largest cosine with one {} (MaxSim), unbounded",
-    is_bounded=False,
-    function=_same,
-)
-MEAN_MAX_SIM: Final = Activation(
-    "maxsim-mean",
-    "mean over the query's vectors of the largest cosine with one {} (MaxSim), -1 to 1",
-    is_bounded=False,
-    function=_same,
-)
+LOGIT: Final = "MaxSim of the document's best chunk"
 
 
 class ColbertModel:
@@ -175,7 +157,7 @@ def load_colbert(opening: Opening) -> ColbertModel:
         name=opening.name,
         family=COLBERT,
         window_tokens=recipe.document.length,
-        score=activation.of(_OF_CHUNK),
+        score=activation.of(LOGIT),
         activation=activation,
         named_by_catalog=opening.named_by_catalog,
         notes=(*body.notes, *encoder.notes),

@@ -3,7 +3,9 @@
 A wrong tokenizer, head, template or weight file changes them by whole logits; rounding does not.
 Figures are from two kinds of places, with the precision that they were computed in: the publisher's
 own page, and the test suite of sentence-transformers, whose maintainers ran the published weights
-in bf16 (tests/cross_encoder/test_pretrained.py, commit cad2119). None were found for bce.
+in bf16 (tests/cross_encoder/test_pretrained.py, commit cad2119), ColBERT models in fp32
+(tests/multi_vec_encoder, the same commit; they had their figures from PyLate). None were found for
+bce.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.models.base import AnyModel, document_logits, outputs_of
 
-Scale = Literal["logit", "relevance"]
+# "maxsim" is the sum, whatever the operator makes of it: the first number of a ColBERT engine's.
+Scale = Literal["logit", "relevance", "maxsim"]
 
 # What an engine's own rounding may add, in logits. Chosen, not measured on these models: several
 # times what halves and bytes do to the logits of small ones, and far below a wrong template.
@@ -39,7 +42,7 @@ class Example:
     def allowed(self, precision: str) -> float:
         """How far the score of an engine of that precision may be off."""
         rounding = ROUNDING.get(precision, COARSEST)
-        return self.tolerance + rounding * (1.0 if self.scale == "logit" else _STEEPEST)
+        return self.tolerance + rounding * (_STEEPEST if self.scale == "relevance" else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,10 @@ def _score(model: AnyModel, example: Example) -> float | None:
     )
     if prepared.truncated:
         return None
-    logit = document_logits(model, prepared, outputs_of(model, prepared.rows), 1)[0]
+    outputs = outputs_of(model, prepared.rows)
+    if example.scale == "maxsim":
+        return float(outputs[0][0])
+    logit = document_logits(model, prepared, outputs, 1)[0]
     return logit if example.scale == "logit" else model.relevance(logit)
 
 
@@ -140,6 +146,9 @@ _MUSEUMS = "Berlin is well known for its museums."
 _BERLIN_QUERY = "How many people live in Berlin?"
 
 _SUITE: Final = "https://github.com/huggingface/sentence-transformers, its test of the model (bf16)"
+_MULTI_VECTOR_SUITE: Final = (
+    "https://github.com/huggingface/sentence-transformers, its multi-vector test (fp32)"
+)
 _PLANET_QUERY: Final = "Which planet is known as the Red Planet?"
 _PLANETS: Final = (
     "Venus is often called Earth's twin because of its similar size and proximity.",
@@ -265,6 +274,32 @@ _LOGITS: Final[Mapping[str, tuple[float, float, float, float]]] = {
 }
 
 
+# of _PLANETS; the suite allows a thousandth
+_MAX_SIMS: Final[Mapping[str, tuple[float, float, float, float]]] = {
+    "lightonai/LateOn": (10.79417, 11.11042, 10.97427, 11.08107),
+    "lightonai/mLateOn": (11.3486, 11.5170, 11.4391, 11.4867),
+    "lightonai/GTE-ModernColBERT-v1": (11.25772, 11.51133, 11.34575, 11.4518),
+    "lightonai/Reason-ModernColBERT": (9.05118, 10.18419, 9.12381, 9.39101),
+    "answerdotai/answerai-colbert-small-v1": (30.56916, 31.48954, 31.30291, 31.30716),
+    "colbert-ir/colbertv2.0": (12.79703, 27.19449, 23.8495, 24.56564),
+    "mixedbread-ai/mxbai-edge-colbert-v0-17m": (11.56932, 11.75844, 11.70989, 11.72288),
+}
+
+
+def _of_the_multi_vector_suite(name: str) -> tuple[Example, ...]:
+    """What sentence-transformers' own tests expect of a ColBERT model."""
+    found: list[Example] = []
+    for document, score in zip(_PLANETS, _MAX_SIMS[name], strict=True):
+        found += _examples(
+            _PLANET_QUERY,
+            {document: score},
+            scale="maxsim",
+            tolerance=1e-3 * score,
+            source=_MULTI_VECTOR_SUITE,
+        )
+    return tuple(found)
+
+
 def _of_the_suite(name: str) -> tuple[Example, ...]:
     """What sentence-transformers' own tests expect of a model.
 
@@ -289,4 +324,4 @@ _TESTED: Final = (*_RELEVANCES, *_LOGITS)
 PUBLISHED: Final[Mapping[str, tuple[Example, ...]]] = {
     name: _CARDS.get(name, ()) + (_of_the_suite(name) if name in _TESTED else ())
     for name in dict.fromkeys((*_CARDS, *_TESTED))
-}
+} | {name: _of_the_multi_vector_suite(name) for name in _MAX_SIMS}
