@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.checkpoints.made import (
     VOCAB,
     Tensors,
+    relabelled,
     tokenizer_config,
     tokenizer_file,
     uniform,
@@ -35,6 +36,7 @@ class Shape:
     lists_layers: bool = False  # config.json as transformers 5 writes it, not as published
     global_theta: float = 160_000.0
     local_theta: float = 10_000.0
+    tokenizer: str = "modernbert"  # or "xlm-roberta": SentencePiece words, as ruri-v3 has them
 
 
 TINY = Shape(
@@ -72,6 +74,7 @@ TRUE_WIDTH = Shape(  # of gte-reranker-modernbert-base, with fewer layers
 LONG = 8192  # gte-reranker-modernbert-base's longest row
 GOLDEN_SHAPES = {
     "tiny-modernbert": dataclasses.replace(TINY, positions=LONG),
+    "tiny-modernbert-pieces": dataclasses.replace(TINY, tokenizer="xlm-roberta", positions=LONG),
     "tiny-modernbert-listed": dataclasses.replace(TINY_LISTED, positions=LONG),
 }
 
@@ -151,11 +154,22 @@ def config(shape: Shape) -> dict[str, object]:
 
 def write(folder: Path, shape: Shape, **change: object) -> Path:
     """Write the files of a checkpoint; `change` replaces fields of config.json."""
-    tokens = {token[1:-1].lower(): token for token in SPECIALS}
+    own, tokenizer = files_of(shape)
     return write_folder(
         folder,
         config=config(shape) | change,
-        tokenizer_config=tokenizer_config(tokens, window=shape.positions),
-        tokenizer=tokenizer_file("modernbert").read_text(encoding="utf-8"),
+        tokenizer_config=own,
+        tokenizer=tokenizer,
         tensors=tensors(shape),
     )
+
+
+def files_of(shape: Shape) -> tuple[dict[str, object], str]:
+    """tokenizer_config.json and tokenizer.json."""
+    path = tokenizer_file(shape.tokenizer)
+    tokens = {token[1:-1].lower(): token for token in SPECIALS}
+    own = tokenizer_config(tokens, window=shape.positions)
+    if shape.tokenizer == "modernbert":
+        return own, path.read_text(encoding="utf-8")
+    template = "[CLS] $A [SEP] $B:1 [SEP]:1"
+    return own, relabelled(path, ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"], template)

@@ -14,7 +14,18 @@ import numpy.typing as npt
 
 WORDS: Final = "embeddings.word_embeddings.weight"  # (V, h)
 
-Architecture = Literal["bert", "xlm-roberta"]
+Architecture = Literal["bert", "xlm-roberta", "electra", "distilbert"]
+
+
+TYPES: Final = "embeddings.token_type_embeddings.weight"
+PROJECT: Final = "embeddings_project"  # a linear layer from a word's vector to the hidden size
+# The two linear layers of a head, over the first token.
+HEADS: Final[dict[Architecture, tuple[str, str]]] = {
+    "bert": ("pooler.dense", "classifier"),
+    "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
+    "electra": ("classifier.dense", "classifier.out_proj"),
+    "distilbert": ("pre_classifier", "classifier"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +39,11 @@ class EncoderConfig:
     intermediate: int
     vocab: int
     positions: int  # rows of the position table
-    token_types: int
+    token_types: int  # 0: there is no table of them
     layer_norm_eps: float
     labels: int  # K; 0 = an encoder without a head
     pad_id: int
+    embedding: int = 0  # values of a word's vector, which are projected; 0 = hidden, as they are
 
     @property
     def first_position(self) -> int:
@@ -105,13 +117,16 @@ def _layer_norm(name: str, size: int) -> dict[str, tuple[int, ...]]:
 
 def tensor_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor that the graph reads, with its shape: a checkpoint has these and no others."""
-    h = config.hidden
+    h, e = config.hidden, config.embedding or config.hidden
     shapes: dict[str, tuple[int, ...]] = {
-        WORDS: (config.vocab, h),
-        "embeddings.position_embeddings.weight": (config.positions, h),
-        "embeddings.token_type_embeddings.weight": (config.token_types, h),
-        **_layer_norm("embeddings.LayerNorm", h),
+        WORDS: (config.vocab, e),
+        "embeddings.position_embeddings.weight": (config.positions, e),
+        **_layer_norm("embeddings.LayerNorm", e),
     }
+    if config.token_types:
+        shapes[TYPES] = (config.token_types, e)
+    if config.embedding:
+        shapes |= _linear(PROJECT, h, e)
     for layer in range(config.layers):
         block = f"encoder.layer.{layer}"
         for part in ("query", "key", "value"):
@@ -123,7 +138,5 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
         shapes |= _layer_norm(f"{block}.output.LayerNorm", h)
     if config.labels == 0:
         return shapes
-    if config.architecture == "bert":
-        return shapes | _linear("pooler.dense", h, h) | _linear("classifier", config.labels, h)
-    head = _linear("classifier.dense", h, h)
-    return shapes | head | _linear("classifier.out_proj", config.labels, h)
+    dense, last = HEADS[config.architecture]
+    return shapes | _linear(dense, h, h) | _linear(last, config.labels, h)

@@ -23,7 +23,7 @@ def _positions(ids: Array, places: Array, config: EncoderConfig) -> Array:
     spell out) the pad's own position. Source: transformers,
     modeling_roberta.create_position_ids_from_input_ids.
     """
-    if config.architecture == "bert":
+    if config.architecture != "xlm-roberta":
         return places
     pads = ids == config.pad_id
     if not pads.any():

@@ -172,6 +172,9 @@ FACTS: Final[dict[str, Facts]] = {
         parameters=4_390_000,
         sizes=_bert(128, 2, 2),
     ),
+    "cross-encoder/ms-marco-electra-base": Facts(
+        licence=APACHE, languages="en", parameters=109_500_000, sizes=_bert(768, 12)
+    ),
     "jinaai/jina-reranker-v2-base-multilingual": Facts(
         licence="CC-BY-NC-4.0",
         languages="100+",

@@ -68,14 +68,9 @@ def _encoder(name: str, window: int, *aliases: str) -> CatalogEntry:
     return CatalogEntry(name=name, family=CROSS_ENCODER, window_tokens=window, aliases=aliases)
 
 
-def _ettin(size: str) -> CatalogEntry:
-    """Its scores are the logits of the model that it learned from: its folder says so, too."""
-    return CatalogEntry(
-        name=f"cross-encoder/ettin-reranker-{size}-v1",
-        family=CROSS_ENCODER,
-        window_tokens=7999,
-        activation=RAW,
-    )
+def _raw(name: str, window: int) -> CatalogEntry:
+    """Its scores are its logits, as its publisher saved it."""
+    return CatalogEntry(name=name, family=CROSS_ENCODER, window_tokens=window, activation=RAW)
 
 
 def _colbert(name: str) -> CatalogEntry:
@@ -129,6 +124,7 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     _encoder("cross-encoder/ms-marco-MiniLM-L6-v2", 512),
     _encoder("cross-encoder/ms-marco-MiniLM-L12-v2", 512),
     _encoder("cross-encoder/ms-marco-TinyBERT-L2-v2", 512),
+    _encoder("cross-encoder/ms-marco-electra-base", 512),
     CatalogEntry(
         name="jinaai/jina-reranker-v2-base-multilingual",
         family=CROSS_ENCODER,
@@ -138,12 +134,15 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     ),
     _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192),
     _encoder("Alibaba-NLP/gte-multilingual-reranker-base", 8192),
-    *(_ettin(size) for size in ("17m", "32m", "68m", "150m", "400m", "1b")),
+    *(
+        _raw(f"cross-encoder/ettin-reranker-{size}-v1", 7999)
+        for size in ("17m", "32m", "68m", "150m", "400m", "1b")
+    ),
     _encoder("ibm-granite/granite-embedding-reranker-english-r2", 8192),
-    _encoder("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", 512),
+    _raw("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", 512),
     _encoder("cl-nagoya/ruri-v3-reranker-310m", 8192),
     _encoder("hotchpotch/japanese-reranker-xsmall-v2", 512),
-    _encoder("nlpai-lab/KURE-Reranker-nano", 8192),
+    _raw("nlpai-lab/KURE-Reranker-nano", 8192),
     _encoder("sshalimov04/ru-reranker-edge-150m", 8192),
     _encoder("mixedbread-ai/mxbai-rerank-xsmall-v1", 512),
     _encoder("mixedbread-ai/mxbai-rerank-base-v1", 512),

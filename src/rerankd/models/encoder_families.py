@@ -12,6 +12,13 @@ import msgspec
 from rerankd.core.errors import StartError
 from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.encoder import Architecture, EncoderConfig
+from rerankd.models.bert_kin_fields import (
+    DistilBertFields,
+    ElectraFields,
+    bert_names,
+    distilbert_config,
+    electra_config,
+)
 from rerankd.models.deberta_fields import DebertaFields, deberta_config
 from rerankd.models.encoder_fields import EncoderFields, encoder_config
 from rerankd.models.flash_names import plain_names
@@ -67,6 +74,14 @@ def _gte(folder: Path) -> AnyEncoder:
     return gte_config(read_json(folder / "config.json", GteFields), folder)
 
 
+def _electra(folder: Path) -> AnyEncoder:
+    return electra_config(read_json(folder / "config.json", ElectraFields), folder)
+
+
+def _distilbert(folder: Path) -> AnyEncoder:
+    return distilbert_config(read_json(folder / "config.json", DistilBertFields), folder)
+
+
 _GTE: Final = EncoderFamily(("gte", "new"), "new.", _gte, rename=plain_gte_names)
 # roberta.pooler is left over from pre-training; the classification head has its own dense layer.
 FAMILIES: Final = {
@@ -76,6 +91,13 @@ FAMILIES: Final = {
     ),
     "RobertaForSequenceClassification": EncoderFamily(
         ("roberta",), "roberta.", _encoder("xlm-roberta"), ("pooler.",)
+    ),
+    "CamembertForSequenceClassification": EncoderFamily(
+        ("camembert",), "roberta.", _encoder("xlm-roberta"), ("pooler.",)
+    ),
+    "ElectraForSequenceClassification": EncoderFamily(("electra",), "electra.", _electra),
+    "DistilBertForSequenceClassification": EncoderFamily(
+        ("distilbert",), "distilbert.", _distilbert, rename=bert_names
     ),
     "ModernBertForSequenceClassification": EncoderFamily(("modernbert",), "model.", _modernbert),
     "DebertaV2ForSequenceClassification": EncoderFamily(("deberta-v2",), "deberta.", _deberta),

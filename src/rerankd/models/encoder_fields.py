@@ -11,7 +11,12 @@ from rerankd.engines.encoder import Architecture, EncoderConfig
 from rerankd.models.sizes import Layers, Positive, Size
 from rerankd.models.unsupported import refuse_unsupported
 
-_DEFAULT_PAD: Final[dict[Architecture, int]] = {"bert": 0, "xlm-roberta": 1}
+_DEFAULT_PAD: Final[dict[Architecture, int]] = {
+    "bert": 0,
+    "xlm-roberta": 1,
+    "electra": 0,
+    "distilbert": 0,
+}
 
 
 class EncoderFields(msgspec.Struct):

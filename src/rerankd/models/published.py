@@ -262,6 +262,7 @@ _RELEVANCES: Final[Mapping[str, tuple[float, float, float, float]]] = {
     "mixedbread-ai/mxbai-rerank-large-v1": (0.00711, 0.99219, 0.80469, 0.3418),
     "jinaai/jina-reranker-v2-base-multilingual": (0.23633, 0.71484, 0.50391, 0.31055),
     "ibm-granite/granite-embedding-reranker-english-r2": (0.78906, 0.96484, 0.89062, 0.94141),
+    "cross-encoder/ms-marco-electra-base": (3e-05, 0.92969, 0.78906, 0.80469),
     "cl-nagoya/ruri-v3-reranker-310m": (0.00035, 0.99609, 0.00247, 0.27539),
 }
 _LOGITS: Final[Mapping[str, tuple[float, float, float, float]]] = {

@@ -33,6 +33,9 @@ _DEFAULT_CLASS: Final = {  # by model_type
     "modernbert": _GENERIC,
     "deberta-v2": "DebertaV2Tokenizer",
     "gte": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
+    "electra": "ElectraTokenizer",
+    "distilbert": "DistilBertTokenizer",
 }
 # Whether a class passes token types when nothing else says so.
 _PASSES_TYPES: Final = {
@@ -42,6 +45,7 @@ _PASSES_TYPES: Final = {
     "DistilBertTokenizer": False,
     _ROBERTA: False,
     "XLMRobertaTokenizer": False,
+    "CamembertTokenizer": False,
     _BACKEND: False,
 }
 

@@ -26,16 +26,27 @@ from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
 from rerankd.models.selfcheck import self_check
 from tests.checkpoints import bert as berts
+from tests.checkpoints import bert_kin as kin
 from tests.checkpoints import decoder as decoders
 from tests.checkpoints import modernbert as modernberts
-from tests.reference import make_decoder_goldens, make_goldens, make_modernbert_goldens
+from tests.reference import (
+    make_bert_kin_goldens,
+    make_decoder_goldens,
+    make_goldens,
+    make_modernbert_goldens,
+)
 
 pytestmark = [pytest.mark.reference, pytest.mark.timeout(1800)]
 
 TOLERANCE = 1e-3  # to transformers, on other kernels
 INDEPENDENCE = 1e-5  # to ourselves, in another batch
 STEP = {"tiny-qwen3": 4, "tiny-qwen2": 4}  # of the pairs
-NAMES = [*berts.GOLDEN_SHAPES, *modernberts.GOLDEN_SHAPES, *decoders.GOLDEN_SHAPES]
+NAMES = [
+    *berts.GOLDEN_SHAPES,
+    *kin.GOLDEN_SHAPES,
+    *modernberts.GOLDEN_SHAPES,
+    *decoders.GOLDEN_SHAPES,
+]
 Goldens = npt.NDArray[np.float64]
 
 
@@ -58,6 +69,8 @@ def options(precision: Precision | None = None, device: str | None = "cpu") -> L
 def write(name: str, folder: Path) -> Path:
     if name in berts.GOLDEN_SHAPES:
         return berts.write(folder, berts.GOLDEN_SHAPES[name])
+    if name in kin.GOLDEN_SHAPES:
+        return kin.write(folder, kin.GOLDEN_SHAPES[name])
     if name in modernberts.GOLDEN_SHAPES:
         return modernberts.write(folder, modernberts.GOLDEN_SHAPES[name])
     return decoders.write(folder, decoders.GOLDEN_SHAPES[name])
@@ -78,7 +91,8 @@ def golden(name: str) -> Goldens:
     if name in modernberts.GOLDEN_SHAPES:
         text = make_modernbert_goldens.GOLDEN.read_text(encoding="utf-8")
         return np.array(json.loads(text)["shapes"][name]["pairs"])
-    text = make_goldens.GOLDEN.read_text(encoding="utf-8")
+    of = make_bert_kin_goldens if name in kin.GOLDEN_SHAPES else make_goldens
+    text = of.GOLDEN.read_text(encoding="utf-8")
     return np.array(json.loads(text)[name]["pairs"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.engines.encoder import WORDS, EncoderConfig, FloatWeights, Int8Rows, Weights
+from rerankd.engines.encoder import TYPES, WORDS, EncoderConfig, FloatWeights, Int8Rows, Weights
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -156,15 +156,27 @@ class Packing:
 
 
 def embeddings(
-    packing: Packing, weights: Weights, eps: float, *, words: Node | None = None
+    packing: Packing,
+    weights: Weights,
+    eps: float,
+    *,
+    words: Node | None = None,
+    typed: bool = True,
 ) -> Node:
-    """Word + token type + position, normalised, (T, h); words: those of the ids, if looked up."""
-    if words is None:
-        words = rows_of(weights, WORDS, packing.ids)
-    types = rows_of(weights, "embeddings.token_type_embeddings.weight", packing.types)
+    """Word + token type + position, normalised, (T, h).
+
+    Args:
+        packing: the graph's inputs.
+        weights: the tables and the norm.
+        eps: of the norm.
+        words: those of the ids, if they are looked up already.
+        typed: there is a table of token types.
+    """
+    x = rows_of(weights, WORDS, packing.ids) if words is None else words
+    if typed:
+        x = ops.add(x, rows_of(weights, TYPES, packing.types))
     places = rows_of(weights, "embeddings.position_embeddings.weight", packing.positions)
-    x = ops.add(ops.add(words, types), places)
-    return layer_norm(x, weights, "embeddings.LayerNorm", eps)
+    return layer_norm(ops.add(x, places), weights, "embeddings.LayerNorm", eps)
 
 
 def _attention(q: Node, k: Node, v: Node, mask: Node, config: EncoderConfig) -> Node:

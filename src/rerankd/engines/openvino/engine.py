@@ -26,6 +26,8 @@ from rerankd.engines.openvino import (
     bert,
     deberta,
     deberta_pack,
+    distilbert,
+    electra,
     gte,
     modernbert,
     modernbert_pack,
@@ -46,6 +48,8 @@ KERNELS: Final = 256
 _BUILDERS: dict[Architecture, Callable[[EncoderConfig, Weights], Model]] = {
     "bert": bert.build,
     "xlm-roberta": xlm_roberta.build,
+    "electra": electra.build,
+    "distilbert": distilbert.build,
 }
 
 

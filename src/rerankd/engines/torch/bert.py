@@ -1,4 +1,4 @@
-"""BERT and XLM-R / RoBERTa: the same layers under two heads.
+"""BERT, XLM-R / RoBERTa, ELECTRA and DistilBERT: the same layers under their heads.
 
 Every layer normalises after the sum. The heads read the first token of each row, so the last layer
 is computed for that one only: exact. Pooler and classifier run in fp32.
@@ -11,15 +11,18 @@ modeling_xlm_roberta.XLMRobertaClassificationHead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from rerankd.core.rows import Row
-from rerankd.engines.encoder import EncoderConfig
+from rerankd.engines.encoder import HEADS, PROJECT, Architecture, EncoderConfig
 from rerankd.engines.pack import pack
 from rerankd.engines.shared_prefix import Group
 from rerankd.engines.torch.layers import LayerNorm, Linear, Loader, heads_of, members
@@ -48,28 +51,24 @@ class Bert:
         self._config = config
         self._load = load
         eps = config.layer_norm_eps
-        self._tables = [
-            load.tensor(f"embeddings.{name}_embeddings.weight")
-            for name in ("word", "token_type", "position")
-        ]
+        self._tables = {
+            index: load.tensor(f"embeddings.{name}_embeddings.weight")
+            for index, name in (("ids", "word"), ("types", "token_type"), ("positions", "position"))
+            if index != "types" or config.token_types
+        }
         self._norm = load.layer_norm("embeddings.LayerNorm", eps)
         self._layers = [_layer(load, f"encoder.layer.{i}", eps) for i in range(config.layers)]
-        dense, last = (
-            ("pooler.dense", "classifier")
-            if config.architecture == "bert"
-            else ("classifier.dense", "classifier.out_proj")
-        )
+        self._project = load.linear(PROJECT) if config.embedding else None
+        dense, last = HEADS[config.architecture]
         self._dense = load.linear(dense, exact=True)
         self._classifier = load.linear(last, exact=True)
 
     def __call__(self, rows: Sequence[Row], groups: Sequence[Group]) -> Tensor:
         """Logits (B, K)."""
         packed = pack(members(rows, groups), self._config)
-        indexes = [self._load.array(packed[name]) for name in ("ids", "types", "positions")]
-        words, types, places = (
-            table[index] for table, index in zip(self._tables, indexes, strict=True)
-        )
-        x = self._norm(words + types + places)
+        found = [table[self._load.array(packed[at])] for at, table in self._tables.items()]
+        x = self._norm(reduce(operator.add, found))
+        x = x if self._project is None else self._project(x)
         first = self._load.array(packed["first"])
         head_dim = self._config.hidden // self._config.heads
         every = self._load.attention(whole_rows(packed["lengths"]), head_dim)
@@ -82,7 +81,15 @@ class Bert:
         x = x[first]
         q = heads_of(layer.qkv.part(0, h)(x), head_dim)
         x = layer.finish(firsts(q, k, v).flatten(1), x).float()
-        return self._classifier(torch.tanh(self._dense(x)))
+        return self._classifier(_ACTIVATIONS[self._config.architecture](self._dense(x)))
+
+
+_ACTIVATIONS: Final[dict[Architecture, Callable[[Tensor], Tensor]]] = {
+    "bert": torch.tanh,
+    "xlm-roberta": torch.tanh,
+    "electra": functional.gelu,
+    "distilbert": functional.relu,
+}
 
 
 def _layer(load: Loader, block: str, eps: float) -> _Layer:
