@@ -57,7 +57,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("gateway", "settings"): {"doors", "plan", "switch", "webhook"},
     ("gateway", "telemetry"): {"shadow", "upstream", "webhook"},
     ("service", "accounts"): {"base"},
-    ("service", "engines"): {"reranker", "scheduler", "work"},
+    ("service", "engines"): {"engine_calls", "reranker", "scheduler", "work"},
     ("service", "media"): {"pipeline"},
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},

@@ -7,21 +7,28 @@ from typing import Any
 import msgspec
 from shapes import leaves, variants
 
+from rerankd.core.embedding import EmbedRequest
 from rerankd.core.errors import InvalidRequest
 from rerankd.core.request import RerankRequest
-from rerankd.dialects.base import AnyEndpoint
+from rerankd.dialects.base import AnyEndpoint, ParsedTexts
 from rerankd.dialects.wire import Options, WireRequest
 
 HONOURED, REFUSED, READ = "honoured", "refused", "read"
 
 
-def planned(dialect: AnyEndpoint, body: dict[str, Any]) -> tuple[RerankRequest, ...] | None:
-    """What a body asks for; None when it is refused."""
+Plan = tuple[RerankRequest, ...] | tuple[tuple[EmbedRequest, int]]
+
+
+def planned(dialect: AnyEndpoint, body: dict[str, Any]) -> Plan | None:
+    """What a body asks for, with the form of vectors; None when it is refused."""
     wire = WireRequest(path="/x", body=msgspec.json.encode(body), params={"model": "m"})
     try:
-        return dialect.parse_body(wire, Options()).requests
+        parsed = dialect.parse_body(wire, Options())
     except InvalidRequest:
         return None
+    if isinstance(parsed, ParsedTexts):
+        return ((parsed.request, parsed.number_bytes),)
+    return parsed.requests
 
 
 def effects(dialect: AnyEndpoint) -> dict[str, str]:

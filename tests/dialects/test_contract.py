@@ -40,7 +40,7 @@ from rerankd.core.errors import (
     UpstreamFailed,
 )
 from rerankd.core.request import Content, RerankRequest
-from rerankd.dialects.base import AnyEndpoint, Dialect, Outgoing
+from rerankd.dialects.base import AnyEndpoint, Dialect, Outgoing, ParsedTexts
 from rerankd.dialects.registry import SERVED
 from rerankd.dialects.wire import Envelope, Options, WireAnswer, WireRequest
 
@@ -157,7 +157,9 @@ def told(dialect: Dialect, request: RerankRequest, ranking: Ranking) -> Ranking:
 def test_any_body_is_a_request_or_a_clear_refusal(dialect: AnyEndpoint, data: Any) -> None:
     wire = WireRequest(path="/x", body=data.draw(nonsense(dialect.body)), params={"model": "m"})
     try:
-        said = dialect.parse_body(wire, OPTIONS).requests[0].documents
+        parsed = dialect.parse_body(wire, OPTIONS)
+        whole = isinstance(parsed, ParsedTexts)
+        said = parsed.request.texts if whole else parsed.requests[0].documents
     except InvalidRequest as refused:
         said = str(refused)
     assert said

@@ -14,6 +14,7 @@ BASE: dict[str, Any] = {"query": "q", "documents": ["a"]}
 TEXTS: dict[str, Any] = {"query": "q", "texts": ["a"]}
 INPUT: dict[str, Any] = {"query": "q", "input": ["a"]}
 PASSAGES: dict[str, Any] = {"query": {"text": "q"}, "passages": [{"text": "a"}]}
+TEXT: dict[str, Any] = {"input": ["a"]}
 NATIVE = "/api/v1/services/rerank/text-rerank/text-rerank"
 NESTED: dict[str, Any] = {"input": BASE, "parameters": {"top_n": 1}}
 
@@ -59,6 +60,23 @@ TABLE: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
     ("/inference/v1/rerank", {}, BASE, "fireworks"),
     ("/score", {}, {"text_1": "q", "text_2": "a"}, "vllm-score"),
     ("/v1/score", {}, {"queries": "q", "documents": ["a"]}, "vllm-score"),
+    ("/v1/embeddings", {}, TEXT, "openai-embeddings"),
+    ("/embeddings", {}, TEXT, "openai-embeddings"),
+    ("/embeddings", {}, TEXT | {"task": None}, "openai-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"input_type": "query"}, "openai-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"truncation": None}, "voyage-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"output_dimension": None}, "voyage-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"output_dtype": None}, "voyage-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"task": None}, "jina-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"normalized": True}, "jina-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"embedding_type": "float"}, "jina-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"late_chunking": False}, "jina-embeddings"),
+    ("/v1/embeddings", {}, TEXT | {"task": "x", "truncation": True}, "openai-embeddings"),
+    ("/v2/embed", {}, {"texts": ["a"]}, "cohere-v2-embed"),
+    ("/v1/embed", {}, {"texts": ["a"]}, "cohere-v1-embed"),
+    ("/embed", {}, {"inputs": ["a"]}, "tei-embed"),
+    ("/cohere/embed", {}, {"texts": ["a"]}, "cohere-v2-embed"),
+    ("/tei/v1/embeddings", {}, TEXT, "tei-openai"),
     # what is ambiguous, and anything else, is the superset's
     ("/v1/rerank", {}, BASE, "superset"),
     ("/rerank", {}, BASE, "superset"),
@@ -112,6 +130,9 @@ def test_every_mark_is_in_the_table() -> None:
         ("/v1/inference/org/model", "deepinfra"),
         ("/v1/retrieval/nvidia/model/reranking", "nvidia"),
         ("/v1/reranking", "mixedbread"),
+        ("/v1/embeddings", "openai-embeddings"),
+        ("/openai/nowhere", "openai-embeddings"),
+        ("/tei/nowhere", "tei"),
         ("/nowhere", "superset"),
         ("/", "superset"),
     ],

@@ -26,11 +26,12 @@ BUDGET = {
     "gateway": 403,
     "siliconflow": 403,
     "jina": 403,
+    "jina-embeddings": 403,
     "dashscope": 400,
     "dashscope-compatible": 400,
     "litellm": 422,
 }
-FAILED = {"tei": 424, "tei-predict": 424}
+FAILED = {"tei": 424, "tei-predict": 424, "tei-embed": 424, "tei-openai": 424}
 NAMES: dict[str, str] = {  # as the page has them, where that is not the dialect's own
     "Together AI": "together",
     "Fireworks AI": "fireworks",
@@ -73,7 +74,8 @@ def test_the_page_says_the_same() -> None:
         for name in names.removesuffix(", both").split(", "):
             told[NAMES.get(name) or name.lower()] = int(budget), int(failed)
     for dialect in SERVED.served:
-        known = dialect.name if dialect.name in told else dialect.prefix or ""
+        names = (dialect.name, dialect.name.removesuffix("-embed"), dialect.prefix)
+        known = next(name for name in names if name in told)
         wanted = BUDGET.get(dialect.name, 402), FAILED.get(dialect.name, 502)
         assert told[known] == wanted, dialect.name
 

@@ -41,7 +41,10 @@ def engine(
     cache_bytes: int = 1 << 20, *, encoder: DrawnEncoder | None = None, slice_tokens: int = 1 << 20
 ) -> LateInteractionEngine:
     return LateInteractionEngine(
-        {"drawn": drawn_vectors(encoder, cache_bytes)}, given=("told",), slice_tokens=slice_tokens
+        {"drawn": drawn_vectors(encoder, cache_bytes)},
+        embedder="drawn",
+        given=("told",),
+        slice_tokens=slice_tokens,
     )
 
 
@@ -358,7 +361,8 @@ def two_of(
     *encoders: DrawnEncoder, cache_bytes: int = 1 << 20, slice_tokens: int = 1 << 20
 ) -> LateInteractionEngine:
     parts = {f"e{i}": drawn_vectors(each, cache_bytes) for i, each in enumerate(encoders)}
-    return LateInteractionEngine(parts, given=("told",), slice_tokens=slice_tokens)
+    last = f"e{len(encoders) - 1}"
+    return LateInteractionEngine(parts, embedder=last, given=("told",), slice_tokens=slice_tokens)
 
 
 def pairs_of_two(count: int, pieces: int) -> list[TextRow]:

@@ -13,15 +13,17 @@ import numpy as np
 from rerankd.access.keys import Key
 from rerankd.access.rates import RateLimits
 from rerankd.core.answer import Ranking
+from rerankd.core.embedding import EmbedRequest
 from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
-from rerankd.core.rows import Logits, Prepared, Row, Scores
+from rerankd.core.rows import Logits, Prepared, PreparedTexts, Row, Scores, SoleText
 from rerankd.core.score import sigmoid
 from rerankd.dialects.registry import SERVED, Registry
 from rerankd.engines.base import Engine
-from rerankd.engines.fake import FakeEngine
+from rerankd.engines.fake import FAKE_DIMENSIONS, FakeEngine
 from rerankd.gateway.router import Router
 from rerankd.models.base import ModelCard
+from rerankd.models.embedder import cut_texts_warning, prompt_of, text_limit, too_long_text
 from rerankd.models.families import Family
 from rerankd.models.load import Loaded, Spec
 from rerankd.service.base import Trace
@@ -35,6 +37,7 @@ from rerankd.web.assemble import gateway_of, make_state
 from rerankd.web.state import State
 
 Json = dict[str, Any]
+TEXT_TOKENS = 4096  # of a text that BytesModel embeds
 
 
 def row(*ids: int, second: int = 0) -> Row:
@@ -67,6 +70,30 @@ class BytesModel:
     def relevance(self, logit: float) -> float:
         """A sigmoid."""
         return sigmoid(logit)
+
+    @property
+    def dimensions(self) -> int:
+        """The fake engine's."""
+        return FAKE_DIMENSIONS
+
+    is_unit = True
+    gives_raw = True
+
+    def prepare_texts(self, request: EmbedRequest, meter: Meter) -> PreparedTexts:
+        """One token per byte of "q:" or "d:", if that is asked for, and the text; 4096 at most."""
+        prompt = prompt_of(request, {"query": "q:", "document": "d:"}, None, self.card.name)
+        limit = text_limit(request, TEXT_TOKENS, len(prompt))
+        rows: list[SoleText] = []
+        cut = 0
+        for i, text in enumerate(request.texts):
+            ids = np.frombuffer((prompt + text).encode(), np.uint8).astype(np.int32)
+            if ids.size > limit and not request.truncation:
+                raise too_long_text(request.name(i), limit, self.card.name)
+            cut += ids.size > limit
+            rows.append(SoleText(ids[:limit], min(ids.size, limit)))
+            meter.add(rows[-1].tokens)
+        warnings = cut_texts_warning(cut, len(rows), limit)
+        return PreparedTexts(rows=tuple(rows), warnings=warnings)
 
     def _row(self, query: Content, document: Content) -> Row:
         head = [0] * len(query.value.encode())  # zeros: the fake sums ids

@@ -54,7 +54,9 @@ async def test_features_pass_through_queue_slices_and_cache_unchanged() -> None:
     query, *documents = (Text((each,), each, bytes([each.size])) for each in ids)
     wanted = [text_row(query, document, (0.5,)) for document in documents]
     made = [
-        LateInteractionEngine({"drawn": drawn_vectors()}, given=("told",), slice_tokens=60)
+        LateInteractionEngine(
+            {"drawn": drawn_vectors()}, embedder="drawn", given=("told",), slice_tokens=60
+        )
         for _ in range(2)
     ]
     cache = ScoreCache(100_000)

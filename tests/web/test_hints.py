@@ -25,7 +25,7 @@ from tests.kit.support import body, running
         ("/cohere/v1/v2/rerank", "/cohere/v2/rerank"),
         ("/v1", "/v1/rerank"),
         ("/", "/rerank"),
-        ("/v1/embeddings", None),
+        ("/v1/completions", None),
         ("/nothing/at/all", None),
         ("/v1/" * 40 + "rerank", None),
     ],

@@ -28,6 +28,8 @@ OPTIONAL = {
     "Result": {"document", "truncated", "stage"},
     "AnswerMeta": {"warnings", "route"},
     "CohereMeta": {"warnings"},
+    "CohereEmbedMeta": {"warnings"},
+    "CohereVectors": {"float", "base64"},
     "JinaError": {"code", "errors"},
     "MixedbreadResult": {"input"},
     "TeiRank": {"text"},

@@ -191,6 +191,6 @@ async def test_siliconflows_questions_beside_the_endpoint(start: str) -> None:
         "": ["fake-model"],
         "?sub_type=reranker": ["fake-model"],
         "?type=text": ["fake-model"],
-        "?sub_type=embedding": [],
+        "?sub_type=embedding": ["fake-model"],
         "?type=image": [],
     }

@@ -21,7 +21,7 @@ from edge import read_all
 from rerankd.core.errors import Overloaded
 from rerankd.core.request import Content, RerankRequest
 from rerankd.web.body import InflightBytes
-from rerankd.web.endpoints import echoed_bytes
+from rerankd.web.wire_answers import echoed_bytes
 from tests.kit.processes import PATIENCE_S, Server, serving
 from tests.kit.support import body, running
 

@@ -90,11 +90,16 @@ async def test_an_image_request_names_the_models_that_could_answer() -> None:
         assert "Qwen/Qwen3-VL-Reranker-2B, Qwen/Qwen3-VL-Reranker-8B" in response.json()["message"]
 
 
-MASKS: dict[str, tuple[type, ...]] = {"<id>": (str,), "<score>": (float,), "<time>": (int, float)}
+MASKS: dict[str, tuple[type, ...]] = {
+    "<id>": (str,),
+    "<score>": (float,),
+    "<time>": (int, float),
+    "<vector>": (list, str),
+}
 
 
 def check(expected: Any, actual: Any, where: str = "$") -> None:
-    """Equal, keys and all; `<id>`, `<score>` and `<time>` stand for any, `…<more>` for a start."""
+    """Equal, keys and all; what is in MASKS stands for any, `…<more>` for a start."""
     if isinstance(expected, str) and expected in MASKS:
         assert isinstance(actual, MASKS[expected]), where
         assert actual or actual == 0, where
@@ -115,9 +120,12 @@ def check(expected: Any, actual: Any, where: str = "$") -> None:
 @pytest.mark.parametrize("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
 async def test_a_recorded_request_is_answered_as_recorded(path: Path) -> None:
     recorded = read(path)
-    aliases = {"bge-reranker-v2-m3": "rerankd-lexical"}
     # Named, so that another default changes no recorded body.
-    async with real_client(aliases, models=["rerankd-lexical"]) as client:
+    models = recorded.get("models", ["rerankd-lexical"])
+    aliases = {"bge-reranker-v2-m3": "rerankd-lexical"}
+    if "models" in recorded:
+        aliases["bge-small-en-v1.5"] = models[-1]
+    async with real_client(aliases, models=models) as client:
         response = await client.post(
             recorded["path"], json=recorded["request"], headers=recorded.get("headers", {})
         )

@@ -90,6 +90,16 @@ def too_many(count: int, limit: int, name: str = "documents") -> InvalidRequest:
     )
 
 
+def too_many_texts(count: int, limit: int, name: str) -> InvalidRequest:
+    """More texts to embed than limits.documents; `name` is the field's name."""
+    return InvalidRequest(
+        f"{name}: {count} were sent; the limit is {limit} (limits.documents). Send fewer, in "
+        "several requests.",
+        param=name,
+        fault="too_long",
+    )
+
+
 class UnknownModel(InvalidRequest):
     """No model of that name is served here; the message lists what is, and how to get it."""
 

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from rerankd.core.names import Names
 
+Task = Literal["rerank", "embed"]
+
 
 class ModelFacts(Struct, frozen=True, kw_only=True):
     """One served name at one moment."""
@@ -19,6 +21,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     state: Literal["loading", "ready"] = "loading"  # what follows is known when it is ready
     window_tokens: int | None = None  # longest row; None = no limit
     modalities: tuple[str, ...] = ()  # sorted
+    tasks: tuple[Task, ...] = ()  # what it may be asked to do
+    dimensions: int | None = None  # of its vectors; None = it does not embed
     engine: str = ""  # "openvino", "lexical"
     device: str = ""  # "cpu", "cuda:0"
     precision: str = ""  # "fp32", "int8"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rerankd.core.errors import InvalidRequest
 
 
@@ -16,8 +18,15 @@ class Meter:
     `cancel` may come from another thread at any time.
     """
 
-    def __init__(self, limit_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        limit_tokens: int | None = None,
+        *,
+        over: Callable[[int, int], InvalidRequest] | None = None,
+    ) -> None:
+        """Nothing is counted yet; `over` makes the error of (tokens, limit), else over_limit."""
         self.limit_tokens = limit_tokens
+        self._over = over or over_limit
         self.tokens = 0
         self._cancelled = False
 
@@ -40,7 +49,7 @@ class Meter:
         self.check()
         self.tokens += tokens
         if self.limit_tokens is not None and self.tokens > self.limit_tokens:
-            raise over_limit(self.tokens, self.limit_tokens)
+            raise self._over(self.tokens, self.limit_tokens)
 
 
 def over_limit(tokens: int, limit_tokens: int) -> InvalidRequest:

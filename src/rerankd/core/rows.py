@@ -13,7 +13,7 @@ TokenIds = npt.NDArray[np.int32]  # shape (L,)
 # What an engine gives, (B, K): logits of K labels, or features that the model weighs (Model.logit).
 Logits = npt.NDArray[np.float32 | np.float64]
 Scores = npt.NDArray[np.float64]  # shape (B,)
-# What a listwise engine gives of one row, (V, d): a vector per document, and the query's behind.
+# (V, d): of one listwise row, a vector per document and the query's behind; or of V single texts.
 Vectors = npt.NDArray[np.float32]
 
 
@@ -51,6 +51,15 @@ class Row:
         return self.second, b"".join([self.ids.tobytes(), *(p.key for p in self.visuals)])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SoleText(Row):
+    """A row of one text that no other stands beside: what is embedded."""
+
+    def key(self) -> tuple[int, bytes]:
+        """Never that of a pair."""
+        return -1, self.ids.tobytes()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A request as token rows: what a model makes of it before any engine runs.
@@ -73,4 +82,17 @@ class Prepared:
     @property
     def input_tokens(self) -> int:
         """Sum of the lengths of all rows: exact, equal pairs each counted."""
+        return sum(row.tokens for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedTexts:
+    """Texts to embed as token rows, one each, in their order."""
+
+    rows: tuple[SoleText, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def input_tokens(self) -> int:
+        """Sum of the lengths of all rows: exact, equal texts each counted."""
         return sum(row.tokens for row in self.rows)

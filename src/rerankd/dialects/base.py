@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from rerankd.core.answer import Ranking
+from rerankd.core.embedding import Embedded, EmbedRequest
 from rerankd.core.errors import EngineFailed, RerankError
 from rerankd.core.facts import ModelFacts
 from rerankd.core.request import Content, RerankRequest
@@ -59,6 +60,16 @@ class ParsedBody:
     assumed: Mapping[str, object] = field(default_factory=dict[str, object])
     render: Callable[[Sequence[Ranking], Envelope], WireAnswer]
     places: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedTexts:
+    """A parsed body: what to embed, and how to write the answer when all of it is embedded."""
+
+    request: EmbedRequest
+    render: Callable[[Embedded, Envelope], WireAnswer]
+    number_bytes: int  # that one number of a vector takes in the answer, at most
+    echoes: bool = False  # whether the answer has the texts too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +235,17 @@ class Scoring(Endpoint):
     parse_body: Callable[[WireRequest, Options], ParsedBody]
 
 
-AnyEndpoint = Dialect | Scoring
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedding(Endpoint):
+    """A provider's endpoint for embeddings: served, not called.
+
+    `parse_body` raises InvalidRequest naming the field.
+    """
+
+    parse_body: Callable[[WireRequest, Options], ParsedTexts]
+
+
+AnyEndpoint = Dialect | Scoring | Embedding
 
 _DEFAULTS: dict[str, object] = {
     found.name: found.default

@@ -15,7 +15,7 @@ from msgspec import Meta
 from rerankd.core.errors import InvalidRequest, too_many
 from rerankd.core.request import Content, Modality
 from rerankd.dialects import json_lax, json_numbers
-from rerankd.dialects.json_mend import SURROGATE, LoneSurrogate
+from rerankd.dialects.json_mend import SURROGATE, LoneSurrogate, is_half_at_end
 from rerankd.dialects.wire import Options
 
 B = TypeVar("B")
@@ -271,7 +271,7 @@ def decode_body(
         raise _explain(str(error), hints, json_lax.booleans(kind)) from None
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")
-        if SURROGATE in reason:
+        if SURROGATE in reason or is_half_at_end(reason, raw):
             raise LoneSurrogate(f"The body is not valid JSON: {reason}.") from None
         fault = "json_invalid" if raw.strip() else "missing"
         raise InvalidRequest(f"The body is not valid JSON: {reason}.", fault=fault) from None

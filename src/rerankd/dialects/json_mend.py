@@ -17,12 +17,19 @@ from rerankd.core.errors import InvalidRequest
 
 SURROGATE = "surrogate"  # in msgspec's sentence of one
 _LONE = re.compile("[\ud800-\udfff]")
+_HIGH = re.compile(rb"\\u[dD][89abAB]")
+_PAIR_BYTES = 12  # of both halves, as JSON writes them
 _NAMED = 5  # places that a warning names
 _DEPTH = 200
 
 
 class LoneSurrogate(InvalidRequest):
     """The body has half a surrogate pair, or bytes that are not UTF-8."""
+
+
+def is_half_at_end(reason: str, raw: bytes) -> bool:
+    """Whether msgspec missed the other half of a pair because the body ends before it could be."""
+    return "truncated" in reason and _HIGH.search(raw[-_PAIR_BYTES:]) is not None
 
 
 def mended(raw: bytes) -> tuple[bytes, str]:

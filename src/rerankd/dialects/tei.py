@@ -128,7 +128,7 @@ _TYPES = {400: "Empty", 408: "Validation", 413: "Validation", 422: "Validation"}
 def parse(wire: WireRequest, options: Options) -> RerankRequest:
     """A TEI body as the canonical request. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, TeiBody, fields.HINTS)
-    _check_direction(body.truncation_direction)
+    check_direction(body.truncation_direction)
     if not body.texts:
         raise NoTexts("`texts` cannot be empty", param="texts")
     return RerankRequest(
@@ -155,14 +155,14 @@ def render(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Wire
     return WireAnswer(
         status=200,
         body=msgspec.json.encode(answer),
-        headers=_compute_headers(characters, [ranking], envelope),
+        headers=compute_headers(characters, ranking.input_tokens, envelope),
     )
 
 
 def parse_pairs(wire: WireRequest, options: Options) -> ParsedBody:
     """A /predict body as one request for each distinct query. Raises InvalidRequest."""
     body = fields.decode_body(wire.body, TeiPredictBody, fields.HINTS)
-    _check_direction(body.truncation_direction)
+    check_direction(body.truncation_direction)
     several = not isinstance(body.inputs, str) and any(
         not isinstance(item, str) for item in body.inputs
     )
@@ -194,7 +194,7 @@ def parse_pairs(wire: WireRequest, options: Options) -> ParsedBody:
         return WireAnswer(
             status=200,
             body=msgspec.json.encode(scored if several else scored[0]),
-            headers=_compute_headers(characters, rankings, envelope),
+            headers=compute_headers(characters, calling.tokens_of(rankings), envelope),
         )
 
     return ParsedBody(requests=requests, render=render_pairs, places=members)
@@ -210,7 +210,8 @@ def _pair(pair: object, name: str) -> tuple[Content, Content]:
             )
 
 
-def _check_direction(direction: str | None) -> None:
+def check_direction(direction: str | None) -> None:
+    """Raises InvalidRequest for Left."""
     fields.refuse(
         (direction or "").lower() == "left",
         "truncation_direction",
@@ -218,10 +219,8 @@ def _check_direction(direction: str | None) -> None:
     )
 
 
-def _compute_headers(
-    characters: int, rankings: Sequence[Ranking], envelope: Envelope
-) -> dict[str, str]:
-    tokens = calling.tokens_of(rankings)
+def compute_headers(characters: int, tokens: int | None, envelope: Envelope) -> dict[str, str]:
+    """The counts and times of an answer; tokens of None are not known."""
     counted = {} if tokens is None else {"x-compute-tokens": str(tokens)}
     return {
         "x-compute-type": envelope.engine,

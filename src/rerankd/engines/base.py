@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rerankd.core.rows import Logits, Row, Vectors
+from rerankd.core.rows import Logits, Row, SoleText, Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,25 @@ class Sliced(Protocol):
 
         Returns:
             Shape (K,): what forward([row])[0] would be.
+
+        Raises:
+            EngineFailed: as forward().
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingEngine(Protocol):
+    """What an engine has too if it makes vectors of single texts."""
+
+    def embed(self, batch: Sequence[SoleText]) -> Vectors:
+        """Run one batch, blocking, on the thread of forward().
+
+        Args:
+            batch: B texts, 0 < L_i, as long as the model that made them allows.
+
+        Returns:
+            Shape (B, d), row i for batch[i], independent of the other rows as in forward().
 
         Raises:
             EngineFailed: as forward().

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from typing import Final
 
 import numpy as np
 
-from rerankd.core.rows import Logits, Row
+from rerankd.core.rows import Logits, Row, SoleText, Vectors
 from rerankd.engines.base import EngineInfo
+
+FAKE_DIMENSIONS: Final = 4
 
 
 class FakeEngine:
@@ -59,6 +62,13 @@ class FakeEngine:
         self.batches.append(len(batch))
         self._spend(sum(row.tokens for row in batch))
         return self._logits(batch)
+
+    def embed(self, batch: Sequence[SoleText]) -> Vectors:
+        """Vectors (B, FAKE_DIMENSIONS) of the ids alone: their sums, each weighted otherwise."""
+        self.batches.append(len(batch))
+        self._spend(sum(row.tokens for row in batch))
+        sums = np.array([row.ids.sum(dtype=np.int64) for row in batch])[:, None]
+        return ((sums * np.arange(1, FAKE_DIMENSIONS + 1)) % 97 / 48.0 - 1.0).astype(np.float32)
 
     def slices(self, row: Row) -> Generator[int, None, Logits]:
         """See engines.base.Sliced: the logits of forward(), like steps of slice_tokens at most."""

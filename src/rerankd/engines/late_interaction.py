@@ -16,13 +16,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rerankd.core.rows import Logits, Row, TokenIds
+from rerankd.core.rows import Logits, Row, SoleText, TokenIds
 from rerankd.engines import lexical, token_vectors
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.freed import give_back
 from rerankd.engines.lexical import IdfTable, LexicalWeights, LongDocument, QueryTerms
-from rerankd.engines.max_sim import Wide
+from rerankd.engines.max_sim import Floats, Wide
 from rerankd.engines.token_vectors import TokenVectors
 
 TERMS_PER_TOKEN: Final = 512  # they take as long as one piece; usual texts have two or three
@@ -126,6 +126,7 @@ class LateInteractionEngine:
         self,
         encoders: Mapping[str, TokenVectors],
         *,
+        embedder: str,
         given: Sequence[str] = (),
         slice_tokens: int | None = None,
     ) -> None:
@@ -133,10 +134,12 @@ class LateInteractionEngine:
 
         Args:
             encoders: by the name that their features have, in the order of Text.pieces.
+            embedder: which of them makes the vectors of single texts.
             given: what TextRow.given holds.
             slice_tokens: rows of more run in steps of about so many; None = by the cores.
         """
         self.encoders = dict(encoders)
+        self._embedder = self.encoders[embedder]
         self._table, self._weights = IdfTable.shipped(), LexicalWeights()
         # Of queries whose rows are about: a list runs in many batches.
         self.query_terms: WeakKeyDictionary[Text, QueryTerms] = WeakKeyDictionary()
@@ -175,6 +178,10 @@ class LateInteractionEngine:
             out[i] = _last(self._long_features(rows[i]))
         out[:, self._given] = np.array([row.given for row in rows]).reshape(len(rows), -1)
         return out
+
+    def embed(self, batch: Sequence[SoleText]) -> Floats:
+        """See engines.base.EmbeddingEngine: mean vectors, (B, h), rows of length 1."""
+        return self._embedder.means([row.ids for row in batch])
 
     def slices(self, row: Row) -> Generator[int, None, Logits]:
         """See engines.base.Sliced: the document by groups of windows, the query in the first step.

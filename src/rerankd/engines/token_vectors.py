@@ -174,6 +174,10 @@ class TokenVectors:
         """As encode_queries, of documents that are encoded at once."""
         return self._vectors(texts, self._document_window, self.documents, self._encoded_documents)
 
+    def means(self, windows: Sequence[TokenIds]) -> Floats:
+        """The mean vectors of whole windows, (B, h), rows of length 1; nothing is kept."""
+        return np.stack([encoded.mean for encoded in self._encoder.encode(windows)])
+
     def features(self, query: Query, documents: Sequence[Vectors]) -> Wide:
         """FEATURES of B >= 1 documents, (B, 3)."""
         return query.features(compare(query.vectors, documents))

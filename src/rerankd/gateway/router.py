@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from rerankd.access.keys import Key
@@ -10,14 +11,22 @@ from rerankd.access.rates import RateLimits
 from rerankd.accounts.account import Books
 from rerankd.core.answer import Ranking, RouteFacts
 from rerankd.core.cost import Cost
-from rerankd.core.errors import EngineFailed, RerankError, UnknownModel, too_many
+from rerankd.core.embedding import Embedded, EmbedRequest
+from rerankd.core.errors import (
+    EngineFailed,
+    InvalidRequest,
+    RerankError,
+    UnknownModel,
+    too_many,
+    too_many_texts,
+)
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.bill import Bill, owners_of
 from rerankd.gateway.routes import answering
 from rerankd.gateway.switch import Asked, Switch
 from rerankd.gateway.targets import NO_WISH, RoutedName, Wish, space_unavailable
 from rerankd.service.admit import readers
-from rerankd.service.base import Backend, RerankCall, Trace
+from rerankd.service.base import Backend, EmbedCall, RerankCall, Trace
 
 
 class Router:
@@ -78,7 +87,10 @@ class Router:
         names, asked = self._backend.names, requests[0].model
         route = self.routes.get(names.models[0] if asked is None else asked)
         if route is None:
-            model = self._answering(requests[0], key, trace)
+            try:
+                model = self._answering(asked, key, trace)
+            except UnknownModel as error:
+                raise _with_readers(error, requests[0]) from None
             cascade = names.cascade(asked)
         else:
             model, cascade = route.name, None
@@ -96,7 +108,7 @@ class Router:
             charge=bill.counted,
             trace=trace,
         )
-        try:
+        with _given_back(bill):
             sizes = [len(request.documents) for request in requests]
             trace.stood_in = route is None and names.is_stood_in_for(asked)  # has no price now
             priced = model if trace.stood_in else asked or model
@@ -108,15 +120,59 @@ class Router:
             facts = self._in_wanted_space(call, wish)
             rankings = await self._backend.rerank(call)
             bill.answered_here()
-        except RerankError as error:
-            bill.give_back(has_worked=isinstance(error, EngineFailed))
-            raise
         if facts is not None:
             rankings = [replace(found, route=facts) for found in rankings]
         if not trace.stood_in:
             return rankings
-        said = f"model: the name asked for is not served; {model} answered for it (alias *)."
+        said = _stood_in(model)
         return [replace(found, warnings=(said, *found.warnings)) for found in rankings]
+
+    async def embed(
+        self, request: EmbedRequest, key: Key, trace: Trace, room: Callable[[int], None]
+    ) -> Embedded:
+        """Embed the texts of one body: one charge, one admission.
+
+        Args:
+            request: what to embed; its texts count as documents.
+            key: who asks.
+            trace: filled on the way.
+            room: told, before any work, how many numbers the answer has; it may refuse.
+
+        Raises:
+            InvalidRequest, UnknownModel, Forbidden, RateLimited, Overloaded, EngineFailed.
+        """
+        texts = len(request.texts)
+        trace.cost += Cost(documents=texts)
+        if texts > self._documents:
+            raise too_many_texts(texts, self._documents, request.field)
+        names, asked = self._backend.names, request.model
+        if asked is None:
+            asked = next((n for n in names.models if self._backend.dimensions(n)), None)
+        if asked in self.routes:
+            raise InvalidRequest(
+                f"model: {asked} is a routed name, and those rank only. Name a model of this "
+                "server that embeds.",
+                param="model",
+            )
+        model = self._answering(asked, key, trace)
+        trace.asked = request.model or ""
+        size = self._backend.dimensions(model)
+        if size is not None:
+            room(texts * min(size, request.dimensions or size))
+        if not self.is_shared:
+            request = replace(request, scope=key.holder)
+        bill = self._opened(key, trace)
+        trace.stood_in = names.is_stood_in_for(asked)
+        call = EmbedCall(
+            request=request, model=model, share=key.name, charge=bill.counted, trace=trace
+        )
+        with _given_back(bill):
+            bill.begin(model if trace.stood_in else asked or model, model, ())
+            found = await self._backend.embed(call)
+            bill.answered_here()
+        if not trace.stood_in:
+            return found
+        return replace(found, warnings=(_stood_in(model), *found.warnings))
 
     def _opened(self, key: Key, trace: Trace) -> Bill:
         """What a request takes: nothing yet."""
@@ -124,13 +180,10 @@ class Router:
             trace.account = self.books.open(owners_of(key), trace.at_us)
         return Bill(self.rates.charge(key), trace)
 
-    def _answering(self, request: RerankRequest, key: Key, trace: Trace) -> str:
+    def _answering(self, asked: str | None, key: Key, trace: Trace) -> str:
         """The model of a name that is not routed. Raises UnknownModel, Forbidden."""
-        names, asked = self._backend.names, request.model
-        try:
-            model = trace.model = answering(names, asked, self.routes)
-        except UnknownModel as error:
-            raise _with_readers(error, request) from None
+        names = self._backend.names
+        model = trace.model = answering(names, asked, self.routes)
         trace.asked = asked or ""
         key.check_model(model, *([asked] if asked and names.is_served(asked) else []))
         return model
@@ -148,6 +201,20 @@ class Router:
             raise space_unavailable(wish.space, (space,))
         asked = call.requests[0].model or call.model
         return RouteFacts(route=asked, model=call.model, space=space)
+
+
+@contextmanager
+def _given_back(bill: Bill) -> Generator[None]:
+    """The block takes nothing if it raises."""
+    try:
+        yield
+    except RerankError as error:
+        bill.give_back(has_worked=isinstance(error, EngineFailed))
+        raise
+
+
+def _stood_in(model: str) -> str:
+    return f"model: the name asked for is not served; {model} answered for it (alias *)."
 
 
 def _with_readers(error: UnknownModel, request: RerankRequest) -> UnknownModel:

@@ -33,6 +33,7 @@ class ModelCard:
     activation: Activation = SIGMOID  # relevance_score of the logit
     video: VideoSampling | None = None  # how it reads video; None = it does not
     named_by_catalog: bool = False  # a failed relevance probe then refuses the model
+    ranks: bool = True  # whether it may be asked to: an embedder only if the operator says so
     revision: str = ""
     notes: tuple[str, ...] = ()  # what the operator should know of what was loaded
 

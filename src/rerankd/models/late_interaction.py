@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from rerankd.core.embedding import EmbedRequest
 from rerankd.core.errors import InvalidRequest, QueryTooLong
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
-from rerankd.core.rows import Logits, Prepared, Scores
+from rerankd.core.rows import Logits, Prepared, PreparedTexts, Scores
 from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
@@ -29,8 +31,19 @@ from rerankd.models.mixture import Head
 from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
+from rerankd.models.text_windows import TextWindows
 
 MAX_QUERY_PIECES: Final = 1024  # every one of them is compared with every document token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextReading:
+    """How a model reads texts."""
+
+    encoders: Sequence[TextEncoder]  # one for each token encoder of the engine
+    # Of a document that the encoder sees at once; max_chunks_per_doc counts these windows.
+    window_pieces: int
+    single: TextWindows  # of texts that are embedded
 
 
 class LateInteractionModel:
@@ -40,10 +53,9 @@ class LateInteractionModel:
         self,
         card: ModelCard,
         engine: LateInteractionEngine,
-        encoders: Sequence[TextEncoder],
+        reading: TextReading,
         head: Head,
         *,
-        window_pieces: int,
         cache_bytes: int,
     ) -> None:
         """Put the parts together.
@@ -51,18 +63,17 @@ class LateInteractionModel:
         Args:
             card: its score is the logistic function of the log-odds.
             engine: its rows bring what the head gives them.
-            encoders: of texts, one for each token encoder of the engine.
+            reading: of texts.
             head: from texts to what sees them, from the engine's features to log-odds.
-            window_pieces: of a document that the encoder sees at once; max_chunks_per_doc counts
-                these windows.
             cache_bytes: what the word pieces and terms of texts may take in memory.
         """
         self.card = card
         self._engine = engine
-        self._encoders = tuple(encoders)
+        self._encoders = tuple(reading.encoders)
+        self._window_pieces = reading.window_pieces
+        self._single = reading.single
         self._head = head
         self._segmenter = Segmenter()
-        self._window_pieces = window_pieces
         self._texts: ByteCache[Text] = ByteCache(cache_bytes)
         self._lock = threading.Lock()  # of _texts
 
@@ -70,6 +81,25 @@ class LateInteractionModel:
     def engine(self) -> Engine:
         """The encoders behind this model."""
         return self._engine
+
+    @property
+    def dimensions(self) -> int:
+        """Of the vectors of single texts."""
+        return self._single.dimensions
+
+    @property
+    def is_unit(self) -> bool:
+        """They have length 1."""
+        return True
+
+    @property
+    def gives_raw(self) -> bool:
+        """They have it from the encoder on."""
+        return False
+
+    def prepare_texts(self, request: EmbedRequest, meter: Meter) -> PreparedTexts:
+        """One row per text, for the encoder that embeds."""
+        return self._single.prepare(request, meter)
 
     def prepare(self, request: RerankRequest, meter: Meter | None = None) -> Prepared:
         """One row per document. Thread-safe.

@@ -28,10 +28,11 @@ from rerankd.models.builtin_files import (
     Tensors,
 )
 from rerankd.models.families import LATE_INTERACTION
-from rerankd.models.late_interaction import LateInteractionModel
+from rerankd.models.late_interaction import LateInteractionModel, TextReading
 from rerankd.models.mixture import ForeignShare, Mixture
 from rerankd.models.shipped import SHIPPED
 from rerankd.models.text_encoder import TextEncoder
+from rerankd.models.text_windows import TextWindows
 
 PIECE_IDF: Final = "pieces.idf"
 PIECE_KINDS: Final = "pieces.kinds"
@@ -94,13 +95,23 @@ def load_mini(
         with SHIPPED["rerankd-mini"].files() as shipped:
             return load_mini(shipped, cache_bytes=cache_bytes)
     parts = load_parts(folder, cache_bytes)
-    engine = LateInteractionEngine({ENCODER: parts.vectors}, given=(GATE,))
+    engine = LateInteractionEngine({ENCODER: parts.vectors}, embedder=ENCODER, given=(GATE,))
     return LateInteractionModel(
         CARD,
         engine,
-        [parts.text_encoder],
+        TextReading(
+            encoders=[parts.text_encoder],
+            window_pieces=parts.window.pieces,
+            single=TextWindows(
+                model=CARD.name,
+                encoder=parts.text_encoder,
+                windows={},
+                default="",
+                plain=parts.window,
+                dimensions=parts.dimensions,
+            ),
+        ),
         parts.mixture,
-        window_pieces=parts.window_pieces,
         cache_bytes=cache_bytes // TEXT_SHARE,
     )
 
@@ -117,7 +128,8 @@ class MiniParts:
     vectors: TokenVectors
     text_encoder: TextEncoder
     mixture: Mixture
-    window_pieces: int
+    window: Window
+    dimensions: int  # of a text's mean vector
 
 
 def load_parts(path: Path, cache_bytes: int) -> MiniParts:
@@ -165,7 +177,8 @@ def load_parts(path: Path, cache_bytes: int) -> MiniParts:
         vectors=vectors,
         text_encoder=TextEncoder(tokenizer),
         mixture=_mixture(config.head, foreign, folder),
-        window_pieces=window.pieces,
+        window=window,
+        dimensions=sizes.hidden,
     )
 
 

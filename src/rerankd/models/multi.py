@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -23,10 +23,11 @@ from rerankd.models import mini
 from rerankd.models.base import ModelCard
 from rerankd.models.builtin_files import CONFIG, TOKENIZER, Folder, Size, Sizes, Tensors
 from rerankd.models.families import LATE_INTERACTION
-from rerankd.models.late_interaction import LateInteractionModel
+from rerankd.models.late_interaction import LateInteractionModel, TextReading
 from rerankd.models.multi_head import GIVEN, Bytes, Languages, MultiHead
 from rerankd.models.shipped import SHIPPED
 from rerankd.models.text_encoder import TextEncoder
+from rerankd.models.text_windows import TextWindows
 from rerankd.models.tokenizer_file import read_own_tokenizer
 
 if TYPE_CHECKING:
@@ -130,11 +131,16 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
     english = loaded.result()
     give_back()  # what reading the vocabulary and the matrices took: 50 MB
     return LateInteractionModel(
-        replace(CARD, notes=notes),
-        LateInteractionEngine({mini.ENCODER: english.vectors, ENCODER: vectors}, given=GIVEN),
-        [english.text_encoder, text_encoder],
+        dataclasses.replace(CARD, notes=notes),
+        LateInteractionEngine(
+            {mini.ENCODER: english.vectors, ENCODER: vectors}, embedder=ENCODER, given=GIVEN
+        ),
+        TextReading(
+            encoders=[english.text_encoder, text_encoder],
+            window_pieces=config.window_pieces,
+            single=_texts(config, text_encoder, files),
+        ),
         _head(config.head, english, tensors.plain(PIECE_SCRIPTS, np.uint8), files),
-        window_pieces=config.window_pieces,
         cache_bytes=cache_bytes * 5 // 2 // mini.TEXT_SHARE,
     )
 
@@ -170,6 +176,25 @@ def _head(
         weights=np.array([fields.weights.get(name, 0.0) for name in FEATURES]),
         bias=fields.bias,
         crossing=fields.crossing,
+    )
+
+
+def _texts(config: MultiConfig, encoder: TextEncoder, files: Folder) -> TextWindows:
+    """Single texts in windows as long as the encoder reads, as a query unless told otherwise."""
+
+    def window(prompt: str) -> Window:
+        short = _window(config, prompt, encoder.tokenizer, files)
+        more = config.encoder.max_position_embeddings - short.tokens
+        return dataclasses.replace(short, pieces=short.pieces + more)
+
+    query, passage = window(config.query_prompt), window(config.passage_prompt)
+    return TextWindows(
+        model=CARD.name,
+        encoder=encoder,
+        windows={"query": query, "document": passage, "passage": passage},
+        default="query",
+        plain=query,
+        dimensions=config.encoder.hidden_size,
     )
 
 

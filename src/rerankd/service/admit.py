@@ -26,7 +26,7 @@ def check(request: RerankRequest, limits: Limits, card: ModelCard) -> None:
     for name, content in request.contents():
         if content.modality == "text":
             which = "query_bytes" if name == "query" else "document_bytes"
-            _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
+            _check_bytes(content.value, name, getattr(limits, which), f"limits.{which}")
         if foreign is None and content.modality not in card.modalities:
             foreign = name, content
     if foreign is not None:
@@ -42,7 +42,7 @@ def check_bytes(request: RerankRequest, limits: Limits) -> None:
     for name, content in request.contents():
         if content.modality == "text":
             which = "query_bytes" if name == "query" else "document_bytes"
-            _check_bytes(content, name, getattr(limits, which), f"limits.{which}")
+            _check_bytes(content.value, name, getattr(limits, which), f"limits.{which}")
 
 
 def check_modalities(request: RerankRequest, card: ModelCard) -> None:
@@ -64,11 +64,26 @@ def _cannot_read(name: str, content: Content, card: ModelCard) -> InvalidRequest
     )
 
 
-def _check_bytes(content: Content, name: str, limit: int, setting: str) -> None:
-    characters = len(content.value)
+def check_ranks(card: ModelCard) -> None:
+    """Refuse to rank with a model that is served to embed alone. Raises InvalidRequest."""
+    if not card.ranks:
+        raise InvalidRequest(
+            f"model: {card.name} embeds and does not rank. GET /v1/models lists under `tasks` what "
+            "each model does.",
+            param="model",
+        )
+
+
+def check_text_bytes(text: str, name: str, limit: int) -> None:
+    """Refuse a longer text than limits.document_bytes. Raises InvalidRequest."""
+    _check_bytes(text, name, limit, "limits.document_bytes")
+
+
+def _check_bytes(text: str, name: str, limit: int, setting: str) -> None:
+    characters = len(text)
     if characters * _MOST_BYTES <= limit:  # whatever they are: most texts need no more than this
         return
-    size = characters if content.value.isascii() else _utf8_bytes(content.value)
+    size = characters if text.isascii() else _utf8_bytes(text)
     if size > limit:
         raise InvalidRequest(
             f"{name}: {size} bytes of UTF-8; the limit is {limit} ({setting}). Send less, or "

@@ -10,6 +10,7 @@ from rerankd.accounts.account import Account
 from rerankd.core.answer import Ranking, RouteFacts
 from rerankd.core.cascade import Cascade
 from rerankd.core.cost import NOTHING, Cost
+from rerankd.core.embedding import Embedded, EmbedRequest
 from rerankd.core.facts import BackendFacts
 from rerankd.core.names import Names
 from rerankd.core.request import RerankRequest
@@ -53,6 +54,18 @@ class RerankCall:
     trace: Trace = field(default_factory=Trace)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedCall:
+    """The texts of one body, for one model: admitted together."""
+
+    request: EmbedRequest
+    model: str  # who answers, by its own name
+    share: str = ""  # whose share of the queue it uses
+    # Told of tokens when they are counted and before they wait; it may refuse.
+    charge: Callable[[int], Awaitable[None]] = free_of_charge
+    trace: Trace = field(default_factory=Trace)
+
+
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:
     """Per model: "ok", or what is wrong."""
@@ -68,8 +81,8 @@ class HealthVerdict:
 class Backend(Protocol):
     """Serves the models of a plan.
 
-    A second kind of work (embeddings) is a second method beside `rerank`, with a call of its own
-    and the same rules: admitted whole, charged before it waits, cancelled with whoever awaits it.
+    Both kinds of work have the same rules: admitted whole, charged before it waits, cancelled with
+    whoever awaits it.
     """
 
     @property
@@ -87,6 +100,18 @@ class Backend(Protocol):
         Raises:
             InvalidRequest, Overloaded, DeadlineExceeded, EngineFailed; whatever call.charge raises.
         """
+        ...
+
+    async def embed(self, call: EmbedCall) -> Embedded:
+        """The vectors of call.request, as `rerank`.
+
+        Raises:
+            InvalidRequest, Overloaded, DeadlineExceeded, EngineFailed; whatever call.charge raises.
+        """
+        ...
+
+    def dimensions(self, model: str) -> int | None:
+        """How many numbers a model's vectors have; None = it does not embed, or is not loaded."""
         ...
 
     def space(self, model: str) -> str:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 from rerankd.core.answer import Ranking
+from rerankd.core.embedding import Embedded
 from rerankd.core.facts import BackendFacts, ModelFacts
 from rerankd.core.names import Names
-from rerankd.service.base import HealthVerdict, RerankCall
+from rerankd.service.base import EmbedCall, HealthVerdict, RerankCall
 from rerankd.service.bodies import OfRequest, in_body
 from rerankd.service.cascade import rank_in_stages
+from rerankd.service.embedding import embed
 from rerankd.service.health import Health
 from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
@@ -56,6 +58,19 @@ class LocalBackend:
                 return await rank_in_stages(call, call.cascade, loaded, self.pool, self.pipeline)
         except OfRequest as error:
             raise in_body(error, call.places) from None
+
+    async def embed(self, call: EmbedCall) -> Embedded:
+        """The vectors, once the model is there."""
+        loaded = self.pool.get(call.model)
+        call.trace.engine = loaded.model.engine.info.name
+        with loaded.scheduler.hold():
+            return await embed(call, loaded, self.pipeline)
+
+    def dimensions(self, model: str) -> int | None:
+        """How many numbers its vectors have."""
+        loaded = self.pool.loaded.get(model)
+        embedder = None if loaded is None else loaded.embedder
+        return None if embedder is None else embedder.dimensions
 
     def space(self, model: str) -> str:
         """The score space of a model; its name until it is loaded."""
@@ -107,6 +122,8 @@ def _facts(name: str, loaded: LoadedModel | None) -> ModelFacts:
         state="ready",
         window_tokens=card.window_tokens,
         modalities=tuple(sorted(card.modalities)),
+        tasks=loaded.tasks,
+        dimensions=None if loaded.embedder is None else loaded.embedder.dimensions,
         engine=info.name,
         device=info.device,
         precision=info.precision,

@@ -17,7 +17,7 @@ from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.media.loader import MediaLoader
 from rerankd.service.admission import Ticket
-from rerankd.service.admit import check, text_bytes
+from rerankd.service.admit import check, check_ranks, text_bytes
 from rerankd.service.base import RerankCall
 from rerankd.service.bodies import OfRequest, Together, of_request
 from rerankd.service.pool import LoadedModel
@@ -58,8 +58,10 @@ class Pipeline:
 
         Raises:
             OfRequest: one of them is refused.
+            InvalidRequest: the model does not rank.
             Overloaded, DeadlineExceeded, EngineFailed; whatever call.charge raises.
         """
+        check_ranks(loaded.model.card)
         unread = [
             (i, name)
             for i, request in enumerate(requests)

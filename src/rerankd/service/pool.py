@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rerankd.core.errors import Overloaded
+from rerankd.core.facts import Task
 from rerankd.core.names import Names
 from rerankd.models.base import AnyModel
 from rerankd.models.cause import explained
+from rerankd.models.embedder import Embedder
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.models.space import space_of
 from rerankd.service.cache import ScoreCache
@@ -28,6 +30,17 @@ class LoadedModel(NamedTuple):
     scheduler: Scheduler
     warnings: tuple[str, ...]
     space: str
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The model, if it embeds."""
+        return self.model if isinstance(self.model, Embedder) else None
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it may be asked to do."""
+        ranks: tuple[Task, ...] = ("rerank",) if self.model.card.ranks else ()
+        return ranks if self.embedder is None else (*ranks, "embed")
 
 
 class Pool:

@@ -21,15 +21,14 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-import numpy as np
-
 from rerankd.core.batch import distinct
 from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, RerankError
 from rerankd.core.fair import FairQueue, WaitingRows
-from rerankd.core.rows import Logits, Row
+from rerankd.core.rows import Logits, Row, SoleText
 from rerankd.engines.base import AnyEngine, ListwiseEngine, Remembering
 from rerankd.service.admission import RETRY_MIN_S, WAIT_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache
+from rerankd.service.engine_calls import run
 from rerankd.service.watch import watched
 from rerankd.service.work import Piece, Scored, Work, checked, close_slices, cut, held_tokens, step
 
@@ -325,19 +324,12 @@ class Scheduler:
             if not is_last:
                 return
 
-    async def _forward(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
-        """Logits (B, K) of B rows, checked, and what the engine remembered, (B,).
-
-        Without rows only a turn passes.
-
-        Raises:
-            EngineFailed, or whatever the engine raised.
-        """
+    async def _forward(self, rows: Sequence[Row]) -> tuple[Sequence[Logits], Sequence[int]]:
+        """As engine_calls.run; without rows only a turn passes."""
         if not rows:
             await asyncio.sleep(0)  # a queue full of cached rows must not hold the event loop
-            return np.empty((0, 0), dtype=np.float32), ()
-        logits, remembered = await self._on_thread(self._run_engine, rows)
-        return self._checked(logits, len(rows)), remembered
+            return (), ()
+        return await self._on_thread(run, rows, self.engine)
 
     async def _on_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         self._running_since = self._clock()
@@ -347,25 +339,10 @@ class Scheduler:
         finally:
             self._running_since = None
 
-    @staticmethod
-    def _checked(logits: Logits, rows: int) -> Logits:
-        if logits.ndim != 2 or logits.shape[0] != rows:
-            raise EngineFailed(f"The engine gave shape {logits.shape} for {rows} rows.")
-        checked([logits])
-        return logits
-
-    def _run_engine(self, rows: Sequence[Row]) -> tuple[Logits, Sequence[int]]:
-        """On the engine's thread: nothing changes between the question and the batch."""
-        engine = self.engine
-        if isinstance(engine, ListwiseEngine):
-            raise EngineFailed(f"{engine.info.name} has no forward(); its rows run as steps.")
-        remembering = isinstance(engine, Remembering)
-        remembered = engine.remembered_tokens(rows) if remembering else [0] * len(rows)
-        return engine.forward(rows), remembered
-
     def _remember(self, row: Row, logits: Logits, scope: bytes) -> None:
-        if self.cache is not None and not self.admission.closed:
-            self.cache.put(row, logits, scope)
+        if self.cache is None or self.admission.closed or isinstance(row, SoleText):
+            return  # vectors are not kept: one is as large as hundreds of scores
+        self.cache.put(row, logits, scope)
 
     def _known(self, row: Row, scope: bytes) -> Logits | None:
         """The logits (K,) of a row that was scored before, if they are kept."""

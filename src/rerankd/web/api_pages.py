@@ -16,9 +16,9 @@ from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import JSON
 from rerankd.web import docs, openapi
 from rerankd.web.caller import caller_of
-from rerankd.web.endpoints import Counted
 from rerankd.web.paths import Get
 from rerankd.web.state import State
+from rerankd.web.wire_answers import Counted
 
 
 class _Pages(NamedTuple):

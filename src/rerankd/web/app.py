@@ -24,7 +24,7 @@ from rerankd.service.plan import ServingPlan
 from rerankd.telemetry.logs import log_event
 from rerankd.web.api_pages import ApiPages
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
-from rerankd.web.endpoints import WARNINGS_HEADER, RerankEndpoint, envelope_of, response_of
+from rerankd.web.endpoints import DialectEndpoint
 from rerankd.web.fixed_paths import FixedPaths
 from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
@@ -33,6 +33,7 @@ from rerankd.web.operations import Operations
 from rerankd.web.paths import Get, What, gets
 from rerankd.web.route_headers import ROUTE_HEADER, SPACE_HEADER
 from rerankd.web.state import State
+from rerankd.web.wire_answers import WARNINGS_HEADER, envelope_of, response_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -97,7 +98,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
     pages = ApiPages(state, registry, [get for get, _ in own])
     routes: list[Route] = []
     for route in registry.routes:
-        endpoint = RerankEndpoint(route, state)
+        endpoint = DialectEndpoint(route, state)
         routes += [Route(path, endpoint, methods=["POST"]) for path in _spellings(route.path)]
     handlers: dict[What, Handler] = {
         "models": lists.models,

@@ -1,23 +1,18 @@
-"""The one rerank handler: it serves every dialect and asks none which it is."""
+"""The one handler of rankings and embeddings: it serves every dialect and asks none which it is."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import heapq
 import time
 import traceback
-from collections.abc import Sequence
 
-import msgspec
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from rerankd.access.keys import Key
 from rerankd.core.errors import EngineFailed, Overloaded, RerankError
-from rerankd.core.request import RerankRequest
-from rerankd.dialects.base import ParsedBody
+from rerankd.dialects.base import ParsedBody, ParsedTexts
 from rerankd.dialects.json_mend import LoneSurrogate, mended
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.registry import Route
@@ -26,22 +21,29 @@ from rerankd.gateway.targets import Wish
 from rerankd.service.base import Trace
 from rerankd.telemetry.logs import log_failure, log_request
 from rerankd.telemetry.record import RequestRecord
-from rerankd.web.body import ClientGone, InflightBytes, check_headers, content_length, read_body
+from rerankd.web.body import ClientGone, check_headers, content_length, read_body
 from rerankd.web.caller import admitted
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.route_headers import asked_space, route_headers
 from rerankd.web.state import State
 from rerankd.web.until import run_until
+from rerankd.web.wire_answers import (
+    check_answer,
+    echoed_bytes,
+    envelope_of,
+    response_of,
+    told,
+    with_headers,
+)
 
-WARNINGS_HEADER = "x-rerankd-warnings"  # a JSON list, for the dialects without a place for them
 _CLIENT_GONE = 499  # in logs and metrics only; nobody is there to read it
 _REPORTED_BYTES = 65_536  # of an answer: of a larger one it is reported before it is sent
-_CHARACTER_BYTES = 4  # at most, in UTF-8
+_VECTOR_BYTES = 8  # of memory, of one number: as the engine gave it and as it is rendered
 _BYTES_PER_VALUE = 64  # of memory, that a key or value of JSON takes as an object, about
 
 
-class RerankEndpoint:
-    """ASGI endpoint of one path: bytes, request, ranking, bytes, in whichever dialect is meant."""
+class DialectEndpoint:
+    """ASGI endpoint of one path: bytes, request, answer, bytes, in whichever dialect is meant."""
 
     def __init__(self, route: Route, state: State) -> None:
         self._route = route
@@ -143,22 +145,25 @@ class _Call:
         self._body_bytes = self._held_bytes = len(self._raw)
         deadline_s = state.limits.deadline_s
         return await run_until(
-            self._rank(key),
+            self._work(key),
             state.drain,
             receive=receive,
             limit_s=deadline_s,
             is_final=lambda: self._trace.own_s > deadline_s / 2,
         )
 
-    async def _rank(self, key: Key) -> WireAnswer:
-        """What comes after the body: parse, rank, render."""
+    async def _work(self, key: Key) -> WireAnswer:
+        """What comes after the body: parse, rank or embed, render."""
         self._trace.until = time.monotonic() + self._state.limits.deadline_s
         self._trace.passed = await self._state.front.turn(key.name, self._body_bytes)
         parsed = await self._read_requests()
         self._raw = b""  # the documents are in the requests now
-        echo_bytes = echoed_bytes(parsed.requests, self._body_bytes)
-        self._state.inflight.take(echo_bytes, own=self._held_bytes)
-        self._held_bytes += echo_bytes
+        if isinstance(parsed, ParsedTexts):
+            return await self._embed(parsed, key)
+        return await self._rank(parsed, key)
+
+    async def _rank(self, parsed: ParsedBody, key: Key) -> WireAnswer:
+        self._take(echoed_bytes(parsed.requests, self._body_bytes))
         rankings = await self._state.router.rerank(
             parsed.requests,
             key,
@@ -172,23 +177,40 @@ class _Call:
             rankings = [dataclasses.replace(first, warnings=said), *others]
         run = self._state.threads.run
         answer = await run(self._body_bytes, parsed.render, rankings, self._timed_envelope())
-        headers = route_headers(rankings[0].route)
         warnings = tuple(dict.fromkeys(w for ranking in rankings for w in ranking.warnings))
-        if warnings:
-            said = msgspec.json.encode(warnings).decode()
-            headers[WARNINGS_HEADER] = said.encode("ascii", "backslashreplace").decode()
-        return dataclasses.replace(answer, headers={**answer.headers, **headers})
+        return with_headers(answer, {**route_headers(rankings[0].route), **told(warnings)})
 
-    async def _read_requests(self) -> ParsedBody:
+    async def _embed(self, parsed: ParsedTexts, key: Key) -> WireAnswer:
+        size = self._body_bytes
+
+        def room(numbers: int) -> None:
+            nonlocal size
+            size = numbers * parsed.number_bytes + (self._body_bytes if parsed.echoes else 0)
+            check_answer(size, self._state.limits.inflight_bytes, parsed.request.field)
+            self._take(size + numbers * _VECTOR_BYTES)
+
+        embedded = await self._state.router.embed(parsed.request, key, self._trace, room)
+        if self._warnings:
+            said = self._warnings + embedded.warnings
+            embedded = dataclasses.replace(embedded, warnings=said)
+        run = self._state.threads.run
+        answer = await run(size, parsed.render, embedded, self._timed_envelope())
+        return with_headers(answer, told(embedded.warnings))
+
+    def _take(self, size: int) -> None:
+        """Room for what the answer will hold. Raises Overloaded."""
+        self._state.inflight.take(size, own=self._held_bytes)
+        self._held_bytes += size
+
+    async def _read_requests(self) -> ParsedBody | ParsedTexts:
         """The body as requests: what it holds is counted before any of it becomes objects."""
         run, size = self._state.threads.run, self._body_bytes
         values = await run(size, count_values, self._raw, self._state.limits.json_values)
         more = max(values * _BYTES_PER_VALUE - size, 0)
-        self._state.inflight.take(more, own=self._held_bytes)
-        self._held_bytes += more
+        self._take(more)
         return await run(size, self._parse)
 
-    def _parse(self) -> ParsedBody:
+    def _parse(self) -> ParsedBody | ParsedTexts:
         raw = self._raw
         self._dialect = self._route.by_body(self._headers, raw)
         wire = WireRequest(
@@ -296,54 +318,6 @@ class _Call:
             route=trace.route,
             attempts=trace.attempts,
         )
-
-
-def echoed_bytes(requests: Sequence[RerankRequest], body_bytes: int) -> int:
-    """At most so many bytes of the body come back as documents of the answer."""
-    total = 0
-    for request in requests:
-        top_n, documents = request.top_n or len(request.documents), request.documents
-        if not request.return_documents:
-            continue
-        if top_n >= len(documents) or any(d.echo is not None for d in documents):
-            return body_bytes
-        longest = heapq.nlargest(top_n, (len(document.value) for document in documents))
-        total += _CHARACTER_BYTES * sum(longest)
-    return min(total, body_bytes)
-
-
-def envelope_of(scope: Scope) -> Envelope:
-    """The request's id and time, set by the outermost middleware."""
-    return Envelope(request_id=scope["state"]["request_id"], created=int(time.time()))
-
-
-def response_of(answer: WireAnswer) -> Response:
-    """A wire answer as an ASGI response."""
-    headers = {"content-type": answer.content_type, **answer.headers}
-    if answer.status == 408:  # who drips a body gets no second one on this connection
-        headers["connection"] = "close"
-    return Response(answer.body, status_code=answer.status, headers=headers)
-
-
-class Counted(Response):
-    """An answer made for one reader, counted in the room for answers until it was read.
-
-    Raises:
-        Overloaded: other requests leave no room.
-    """
-
-    def __init__(self, response: Response, inflight: InflightBytes) -> None:
-        super().__init__(response.body, response.status_code)
-        self.raw_headers = response.raw_headers
-        self._inflight = inflight
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        self._inflight.take(len(self.body), own=0)
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._inflight.give_back(len(self.body))
 
 
 def forget_frames(error: BaseException) -> None:

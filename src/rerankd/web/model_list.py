@@ -19,9 +19,9 @@ from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import JSON, WireAnswer
 from rerankd.gateway.routes import answering
 from rerankd.web.caller import admitted, caller_of
-from rerankd.web.endpoints import envelope_of, response_of
 from rerankd.web.reports import ModelInfo, ModelList, UserData, UserInfo
 from rerankd.web.state import State
+from rerankd.web.wire_answers import envelope_of, response_of
 
 
 class ModelLists:
@@ -35,12 +35,12 @@ class ModelLists:
     async def models(self, request: Request) -> Response:
         """The served names that the caller's key may use, default first, aliases last.
 
-        SiliconFlow's `type` and `sub_type` choose among them: all are rerankers, and of text.
+        SiliconFlow's `type` and `sub_type` choose among them: all are of text.
         """
         key = self._caller(request)
-        wanted = (request.query_params.get("type"), request.query_params.get("sub_type"))
-        infos = self._infos(key) if _are_meant(*wanted) else []
-        return _json(ModelList("list", infos))
+        kind, sub_kind = (request.query_params.get(name) for name in ("type", "sub_type"))
+        infos = self._infos(key) if kind in (None, "", "text") else []
+        return _json(ModelList("list", [info for info in infos if _is_meant(info, sub_kind)]))
 
     async def model(self, request: Request) -> Response:
         """One served name; 400 as a request with that model would be."""
@@ -103,7 +103,10 @@ class ModelLists:
         routes = (name for name in self._state.router.routes if name not in names)
         return (
             *shown,
-            *(ModelFacts(name=n, root=n, state="ready", modalities=("text",)) for n in routes),
+            *(
+                ModelFacts(name=n, root=n, state="ready", modalities=("text",), tasks=("rerank",))
+                for n in routes
+            ),
         )
 
     def _infos(self, key: Key) -> list[ModelInfo]:
@@ -119,6 +122,9 @@ class ModelLists:
                 modalities=list(model.modalities),
                 engine=model.engine or None,
                 default=model.name == facts.names.models[0],
+                model_type="embedding" if model.tasks == ("embed",) else "rerank",
+                tasks=list(model.tasks),
+                dimensions=model.dimensions,
             )
             for model in _allowed(self._shown(), key)
         ]
@@ -129,9 +135,10 @@ def _allowed(models: tuple[ModelFacts, ...], key: Key) -> tuple[ModelFacts, ...]
     return tuple(model for model in models if key.allows(model.name, model.root))
 
 
-def _are_meant(kind: str | None, sub_kind: str | None) -> bool:
-    """Whether a list of SiliconFlow's `type` and `sub_type` holds rerankers."""
-    return kind in (None, "", "text") and sub_kind in (None, "", "reranker")
+def _is_meant(info: ModelInfo, sub_kind: str | None) -> bool:
+    """Whether a list of SiliconFlow's `sub_type` holds a model; one that loads is a reranker."""
+    task = {"reranker": "rerank", "embedding": "embed"}.get(sub_kind or "")
+    return not sub_kind or task in (info.tasks or ["rerank"])
 
 
 def _json(content: msgspec.Struct) -> Response:

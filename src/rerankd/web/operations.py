@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rerankd.dialects.wire import JSON
-from rerankd.web.endpoints import Counted
 from rerankd.web.reports import HealthReport, ReadyReport
 from rerankd.web.state import State
+from rerankd.web.wire_answers import Counted
 
 
 class Operations:

@@ -20,6 +20,8 @@ class ModelInfo(msgspec.Struct):
     modalities: list[str]
     engine: str | None  # None while it loads
     default: bool
+    tasks: list[str]  # "rerank", "embed"; none until it is loaded
+    dimensions: int | None  # of its vectors; None = it does not embed
     model_type: str = "rerank"  # what Xinference's client asks before it ranks
 
 
