@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.checkpoints import decoder
-from tests.checkpoints.decoder import TINY_MISTRAL, TINY_QWEN2, TINY_QWEN3, Shape
+from tests.checkpoints.decoder import TINY_GEMMA, TINY_MISTRAL, TINY_QWEN2, TINY_QWEN3, Shape
 
 _OF = "messages | selectattr({0}role{0}, {0}eq{0}, {0}%s{0}) | map(attribute={0}content{0})"
 _FIRST = _OF.format('"') + " | first"
@@ -123,6 +123,21 @@ CLASSIFIERS = {
     "qwen2-pair": Form(shape=replace(TINY_QWEN2, labels=2), template=None),
     "qwen3-plain": Form(shape=replace(TINY_QWEN3, labels=1), template=None),
 }
+
+
+# Folders that say nothing of their prompt, by the catalog's name of it.
+BARE = {"bge-gemma": TINY_GEMMA, "zerank": TINY_QWEN3, "contextual": TINY_MISTRAL}
+
+
+def write_bare(folder: Path, name: str) -> Path:
+    """Write a folder of BARE: "Yes" is one token, and texts have a first one where they should."""
+    decoder.write(folder, BARE[name])
+    path = folder / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"</think>"', '"Yes"'), encoding="utf-8")
+    if name != "zerank":
+        _open_texts(folder)
+    return folder
 
 
 def write(folder: Path, form: Form) -> Path:

@@ -293,6 +293,11 @@ FACTS: Final[dict[str, Facts]] = {
         6_000_000_000, ModelSizes("mistral", 4096, 28, 32, 12288, 8, 128), licence=_NC_SA
     ),
     "tencent/R3-rerank-0.6b": _decoder(595_776_512, _QWEN3_SMALL, licence=_UNKNOWN),
+    "BAAI/bge-reranker-v2-gemma": _decoder(
+        2_506_172_416,
+        ModelSizes("gemma", 2048, 18, 8, 16384, 1, 256),
+        licence=f"{APACHE}, Gemma",
+    ),
     "tomaarsen/Qwen3-Reranker-0.6B-seq-cls": _decoder(595_777_536, _QWEN3_SMALL),
     "tomaarsen/Qwen3-Reranker-4B-seq-cls": _decoder(4_021_776_896, _QWEN3_4B),
     "tomaarsen/Qwen3-Reranker-8B-seq-cls": _decoder(7_567_300_000, _QWEN3_8B),
