@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,12 @@ TINY_WINDOWED = Shape(
 WIDE = Shape(  # jina-reranker-v3, with two of its 28 layers
     body=_body(hidden=1024, layers=2, heads=16, kv_heads=8, head_dim=128, intermediate=3072)
 )
-GOLDEN_SHAPES = {"tiny-v3": TINY, "tiny-v3.5": TINY_WINDOWED}
+GOLDEN_SHAPES = {
+    "v3": TINY,
+    "v3.5": TINY_WINDOWED,
+    "v3-narrow": replace(TINY, max_length=6000),  # blocks by tokens, not by documents
+    "v3.5-narrow": replace(TINY_WINDOWED, max_length=12_000),
+}
 
 
 def tensors(shape: Shape) -> Tensors:

@@ -217,8 +217,7 @@ def load_listwise(opening: Opening) -> Listwise:
 
 def _window(opening: Opening, checkpoint: ListwiseCheckpoint, token_bytes: int) -> int:
     """Tokens of the longest prompt: the operator's, or what PROMPT_BYTES hold."""
-    positions = checkpoint.config.decoder.max_length
-    most = min(positions, checkpoint.max_length)
+    most = checkpoint.config.decoder.max_length  # the published code asks no tokenizer here
     window = opening.options.window_tokens or min(most, PROMPT_BYTES // token_bytes)
     if window > most:
         raise StartError(

@@ -54,7 +54,7 @@ class OpenVinoListwise:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
             mark: the token id that is read wherever it stands; the last token is read as well.
-            start: what prompts begin with, (S,), whose keys and values are kept.
+            start: what prompts begin with, (S,), none of it read, whose keys and values are kept.
             piece_tokens: of a row that run at once; None = as many as take about 0.3 s of a core.
 
         Raises:
