@@ -43,6 +43,7 @@ class Ranking:
     input_tokens: int | None  # None: whoever answered did not tell
     cached_tokens: int = 0
     image_tokens: int = 0
+    is_listwise: bool = False  # scores depend on all documents of the request and on their order
     warnings: tuple[str, ...] = field(default_factory=tuple[str, ...])
     route: RouteFacts | None = (
         None  # None: the name is not routed, `model` of this process answered

@@ -182,6 +182,7 @@ def answer(request: RerankRequest, ranking: Ranking, envelope: Envelope) -> Answ
             tokens=Tokens(tokens, 0, images),
             billed_units=BilledUnits(tokens, 0, images, -(-ranking.documents // 100), 0),
             warnings=list(ranking.warnings) or msgspec.UNSET,
+            listwise=ranking.is_listwise or msgspec.UNSET,
             route=_route(ranking.route),
         ),
     )
@@ -217,6 +218,7 @@ def decode(answer: WireAnswer, request: RerankRequest) -> Ranking:
         if usage and usage.prompt_tokens_details
         else 0,
         warnings=tuple(meta.warnings or ()),
+        is_listwise=bool(meta.listwise),
     )
 
 

@@ -163,6 +163,13 @@ class AnswerMeta(msgspec.Struct):
     tokens: Tokens
     billed_units: BilledUnits
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+    listwise: Annotated[
+        bool | msgspec.UnsetType,
+        Meta(
+            description="Present and true when scores depend on all documents of the request and "
+            "on their order: compare them within this answer only."
+        ),
+    ] = msgspec.UNSET
     route: Annotated[
         RouteMeta | msgspec.UnsetType, Meta(description="Present when the name is a route's.")
     ] = msgspec.UNSET
@@ -244,6 +251,7 @@ class ReadMeta(msgspec.Struct):
     tokens: ReadTokens | None = None
     billed_units: ReadTokens | None = None
     warnings: list[str] | None = None
+    listwise: bool | None = None
 
 
 class ReadAnswer(msgspec.Struct):
