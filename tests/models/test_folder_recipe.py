@@ -10,6 +10,7 @@ import pytest
 
 from rerankd.core.errors import StartError
 from rerankd.core.options import LoadOptions, Score
+from rerankd.core.request import Content, RerankRequest
 from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.folder_recipe import folder_activation
 from rerankd.models.folder_word import read_word
@@ -125,15 +126,43 @@ def test_a_damaged_modules_file_is_named(folder: Path, content: object) -> None:
 # prompts
 
 
-def test_a_default_prompt_is_refused_by_its_key(folder: Path) -> None:
-    prompts = {"query": "Represent this: ", "other": ""}
-    put(folder, SETTINGS, {"prompts": prompts, "default_prompt_name": "query"})
-    refused(folder, SETTINGS, "default_prompt_name 'query'", "'Represent this: '")
+PROMPT: dict[str, Any] = {
+    "prompts": {"query": "Represent this: ", "other": ""},
+    "default_prompt_name": "query",
+}
+
+
+def test_a_default_prompt_stands_before_every_query(folder: Path) -> None:
+    """And before no document; a prompt that another name asks for stands nowhere."""
+    plain: Any = load(Spec(name="mine", folder=folder)).model
+    say_newest(folder, **PROMPT)
+    model: Any = load(Spec(name="mine", folder=folder)).model
+    try:
+        assert model.card.query_prompt == "Represent this: "
+        document = Content(value="a document")
+        bare = RerankRequest(query=Content(value="the query"), documents=(document,))
+        written = RerankRequest(
+            query=Content(value="Represent this: the query"), documents=(document,)
+        )
+        ours, theirs = model.prepare(bare).rows[0].ids, plain.prepare(written).rows[0].ids
+        assert ours.tolist() == theirs.tolist()
+        assert ours.size > plain.prepare(bare).rows[0].ids.size
+        smaller = model.with_window(32)
+        assert smaller.card.query_prompt == "Represent this: "
+    finally:
+        plain.engine.close()
+        model.engine.close()
+
+
+def test_a_default_prompt_of_a_folder_that_was_not_saved_whole_is_refused(folder: Path) -> None:
+    """sentence-transformers would leave it out: it reads the file beside modules.json only."""
+    put(folder, SETTINGS, PROMPT)
+    refused(folder, SETTINGS, "default_prompt_name 'query'", "'Represent this: '", "modules.json")
 
 
 def test_a_default_prompt_that_is_not_there_is_refused(folder: Path) -> None:
-    put(folder, SETTINGS, {"prompts": {}, "default_prompt_name": "query"})
-    refused(folder, SETTINGS, "(missing)")
+    say_newest(folder, prompts={}, default_prompt_name="query")
+    refused(folder, SETTINGS, "default_prompt_name 'query'", "no prompt")
 
 
 @pytest.mark.parametrize(
@@ -159,8 +188,10 @@ def activation(folder: Path) -> Activation:
     return folder_activation(read_word(folder))
 
 
-def say_newest(folder: Path, name: str) -> None:
-    put(folder, SETTINGS, {"activation_fn": name})
+def say_newest(folder: Path, name: str | None = None, **settings: Any) -> None:
+    """As sentence-transformers 6 saves it."""
+    modules(folder, f"{ST}.base.modules.transformer.Transformer")
+    put(folder, SETTINGS, {"model_type": "CrossEncoder", "activation_fn": name, **settings})
 
 
 def say_newer(folder: Path, name: str) -> None:
@@ -216,6 +247,54 @@ def test_the_operator_chooses_the_scale(
 def test_a_scale_of_another_kind_is_refused(folder: Path, score: Score) -> None:
     with pytest.raises(StartError, match=f'score = "{score}".*"sigmoid" or "raw"'):
         opened(folder, options=LoadOptions(score=score))
+
+
+def test_identity_of_a_folder_that_was_not_saved_whole_is_refused(folder: Path) -> None:
+    """sentence-transformers would answer with the sigmoid."""
+    put(folder, SETTINGS, {"activation_fn": "torch.nn.modules.linear.Identity"})
+    refused(folder, SETTINGS, "activation_fn", "modules.json")
+
+
+def test_the_sigmoid_of_each_of_two_labels_is_refused(folder: Path) -> None:
+    """Its order is by one label; ours is by the difference of both."""
+    config(folder, id2label={"0": "a", "1": "b"})
+    say_newest(folder, "torch.nn.modules.activation.Sigmoid")
+    refused(folder, SETTINGS, "activation_fn", "each of two labels")
+
+
+# sentence_bert_config.json
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"max_seq_length": 40},
+        {"processor_kwargs": {"model_max_length": 40}},
+        {"tokenizer_args": {"model_max_length": 40}, "max_seq_length": 50},
+    ],
+    ids=str,
+)
+def test_the_transformers_own_window_counts(folder: Path, keys: dict[str, Any]) -> None:
+    say_newest(folder)
+    put(folder, "sentence_bert_config.json", keys)
+    assert opened(folder).model.card.window_tokens == 40
+
+
+@pytest.mark.parametrize(
+    "keys", [{"processor_kwargs": {"model_max_length": "x"}}, {"max_seq_length": 0}, {"new": 1}]
+)
+def test_what_it_cannot_mean_is_refused(folder: Path, keys: dict[str, Any]) -> None:
+    say_newest(folder)
+    put(folder, "sentence_bert_config.json", keys)
+    refused(folder, "sentence_bert_config.json")
+
+
+def test_a_catalog_name_has_the_window_and_tokens_of_its_card(folder: Path) -> None:
+    say_newest(folder, **PROMPT)
+    put(folder, "sentence_bert_config.json", {"config_kwargs": {"hidden_act": "relu"}})
+    with pytest.raises(StartError, match="config_kwargs"):
+        opened(folder)
+    assert opened(folder, named_by_catalog=True).model.card.query_prompt == ""
 
 
 def test_two_labels_have_the_softmax(folder: Path) -> None:

@@ -31,6 +31,7 @@ class ModelCard:
     window_tokens: int | None  # longest row; None = no limit
     score: str  # one sentence: what relevance_score means
     activation: Activation = SIGMOID  # relevance_score of the logit
+    query_prompt: str = ""  # the folder's own, before every query
     video: VideoSampling | None = None  # how it reads video; None = it does not
     named_by_catalog: bool = False  # a failed relevance probe then refuses the model
     ranks: bool = True  # whether it may be asked to: an embedder only if the operator says so

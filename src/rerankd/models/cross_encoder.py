@@ -7,7 +7,9 @@ ever cut; where a published recipe also cuts the query (FlagReranker), ours refu
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -33,9 +35,23 @@ from rerankd.models.documents import (
 from rerankd.models.families import CROSS_ENCODER
 from rerankd.models.pair_template import PairTemplate, derive_template
 from rerankd.models.text_encoder import TextEncoder
+from rerankd.models.tokenizer_config import lowercase_first
+from rerankd.models.transformer_module import AS_THE_TOKENIZER, PairModule
 
 LOGIT = "the logit of the document's best chunk"
 MIN_WINDOW_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PairReading:
+    """What the files beside config.json and tokenizer.json say of a pair and its score."""
+
+    activation: Activation = SIGMOID
+    query_prompt: str = ""  # stands before every query, and counts as a part of it
+    module: PairModule = AS_THE_TOKENIZER
+
+
+PLAIN: Final = PairReading()
 
 
 class CrossEncoder:
@@ -87,7 +103,8 @@ class CrossEncoder:
         """Encode the query once and every document, and cut the documents into chunks."""
         rows = RowCollector(meter)
         check_texts(request, self.card)
-        whole = self._encoder.encode(request.query.value, "query", rows.check)
+        asked = self.card.query_prompt + request.query.value
+        whole = self._encoder.encode(asked, "query", rows.check)
         query = whole[: request.max_tokens_per_query]
         room = self._document_window(query.size)
         head, second = self._template.head(query)
@@ -133,21 +150,20 @@ class CrossEncoder:
 
 
 def window_of(
-    checkpoint: Checkpoint | EncoderBody, window_tokens: int | None, longest: int | None = None
+    checkpoint: Checkpoint | EncoderBody, window_tokens: int | None, said_tokens: int | None = None
 ) -> int:
-    """The longest row: the catalog's, else the smallest of what limits it.
+    """The longest row: the catalog's, else what the folder says; no longer than its positions.
 
     Args:
-        checkpoint: its positions and its tokenizer's model_max_length limit it.
+        checkpoint: its positions, and its tokenizer's model_max_length.
         window_tokens: the catalog's or the operator's.
-        longest: what another file of the folder says.
+        said_tokens: what sentence-transformers sets in the place of model_max_length.
 
     Raises:
         StartError: the catalog's window is over the position limit, or too small to be of use.
     """
     limit = checkpoint.config.max_length
-    said = (checkpoint.model_max_length, longest)
-    window = window_tokens or min(limit, *(each or limit for each in said))
+    window = window_tokens or min(limit, said_tokens or checkpoint.model_max_length or limit)
     if not MIN_WINDOW_TOKENS <= window <= limit:
         raise StartError(
             f"{checkpoint.folder}: a window of {window} tokens is not possible; the model takes "
@@ -163,7 +179,7 @@ def load_cross_encoder(
     options: LoadOptions = BY_THE_CARD,
     chunk_rule: ChunkRule = "bce",
     named_by_catalog: bool = False,
-    activation: Activation = SIGMOID,
+    said: PairReading = PLAIN,
 ) -> CrossEncoder:
     """Load a checkpoint folder; models.selfcheck is the caller's next step.
 
@@ -173,21 +189,24 @@ def load_cross_encoder(
         options: window and engine; no window = the checkpoint's own.
         chunk_rule: the catalog's.
         named_by_catalog: a failed relevance probe then refuses the model.
-        activation: from logit to score.
+        said: by the folder's other files.
 
     Raises:
         StartError: the folder cannot be served; the message says what to do.
     """
     checkpoint = open_checkpoint(folder)
-    window = window_of(checkpoint, options.window_tokens)
+    if said.module.lowercases:
+        lowercase_first(checkpoint.tokenizer, folder)
+    window = window_of(checkpoint, options.window_tokens, said.module.window_tokens)
     template = derive_template(checkpoint.tokenizer, token_types=checkpoint.token_types)
     encoder = TextEncoder(checkpoint.tokenizer)
     card = ModelCard(
         name=name,
         family=CROSS_ENCODER,
         window_tokens=window,
-        score=activation.of(LOGIT),
-        activation=activation,
+        score=said.activation.of(LOGIT),
+        activation=said.activation,
+        query_prompt=said.query_prompt,
         named_by_catalog=named_by_catalog,
         notes=(*checkpoint.notes, *encoder.notes),
     )

@@ -33,6 +33,7 @@ class EncoderFields(msgspec.Struct):
     hidden_act: str = "gelu"
     position_embedding_type: str = "absolute"
     is_decoder: bool = False
+    is_causal: bool = False  # of transformers 5
     pad_token_id: int | None = None
     id2label: dict[str, object] | None = None
     num_labels: Size | None = None
@@ -55,6 +56,7 @@ def encoder_config(
             raw.position_embedding_type != "absolute"
         ),
         "is_decoder true": raw.is_decoder,
+        "is_causal true": raw.is_causal,
         f"{labels} labels (only 1, or 2 = irrelevant and relevant)": (
             not is_headless and labels not in (1, 2)
         ),

@@ -14,7 +14,6 @@ from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.folder_file import shown
 from rerankd.models.folder_word import (
     CONFIG,
-    MISSING,
     MODULES,
     SETTINGS,
     FolderWord,
@@ -34,6 +33,11 @@ _CHOICES: Final[dict[Kind, tuple[Score, ...]]] = {
     "bi-encoder": ("cosine",),
     "listwise": ("cosine", "raw"),
 }
+_OF_PAIRS: Final[tuple[Kind, ...]] = ("classifier", "modules")  # whose prompts are followed
+_UNSAVED: Final = (
+    "sentence-transformers follows it only beside modules.json, and if model_type is CrossEncoder. "
+    "Put the whole folder here as it was saved; if it is whole, take the key out."
+)
 _USUAL: Final[tuple[Score, ...]] = ("sigmoid", "raw")
 
 
@@ -67,24 +71,31 @@ def refuse_other_models(word: FolderWord) -> None:
     )
 
 
-def refuse_prompts(word: FolderWord) -> None:
-    """A default prompt stands before every query; others are only used by those who ask.
+def query_prompt(word: FolderWord) -> str:
+    """What stands before every query; other prompts are only used by those who ask for them.
 
     A decoder's template has a place for it: the default instruction.
 
     Raises:
-        StartError: there is one.
+        StartError: there is one, and it is not clear that it is meant, or where.
     """
     settings = word.settings
-    if word.reads_prompt and settings.default_prompt != MISSING:
-        return
-    if settings.default_prompt is not None:
+    if settings.default_prompt is None:
+        return ""
+    name = f"{word.folder / SETTINGS}: default_prompt_name {shown(settings.default_prompt_name)}"
+    if settings.default_prompt_name not in (settings.prompts or {}):
+        raise StartError(f"{name} has no prompt in prompts (missing). Set it to null, or add it.")
+    if word.reads_prompt:
+        return ""
+    if word.kind not in _OF_PAIRS:
         raise StartError(
-            f"{word.folder / SETTINGS}: default_prompt_name {shown(settings.default_prompt_name)} "
-            f"puts the prompt {shown(settings.default_prompt)} before every query, which rerankd "
-            "does not do yet; its scores would be other ones. Set default_prompt_name to null if "
-            "the model is to be served without."
+            f"{name} puts the prompt {shown(settings.default_prompt)} before every query, which "
+            "rerankd does not do yet; its scores would be other ones. Set default_prompt_name to "
+            "null if the model is to be served without."
         )
+    if not word.has_saved_settings:
+        raise StartError(f"{name} and its prompt {shown(settings.default_prompt)}: {_UNSAVED}")
+    return settings.default_prompt
 
 
 def folder_activation(word: FolderWord) -> Activation:
@@ -101,13 +112,19 @@ def folder_activation(word: FolderWord) -> Activation:
         return SIGMOID
     file, key, name = found
     labels = word.labels
-    if name in _SIGMOID or (labels == 2 and name in (*_SOFTMAX, *_IDENTITY)):
+    if labels == 2 and name in (*_SOFTMAX, *_IDENTITY):
         return SIGMOID
-    if name in _IDENTITY:
+    if labels != 2 and name in _SIGMOID:
+        return SIGMOID
+    if labels != 2 and name in _IDENTITY:
+        if file == SETTINGS and word.kind == "classifier" and not word.has_saved_settings:
+            raise StartError(f"{word.folder / file}: {key} {shown(name)}: {_UNSAVED}")
         return RAW
+    each = ", of each of two labels by itself" if labels == 2 and name in _SIGMOID else ""
     raise StartError(
-        f"{word.folder / file}: {key} is {shown(name)}; rerankd computes Sigmoid, or Identity, and "
-        'would answer with other scores. Choose one in [model."NAME"]: score = "sigmoid" or "raw".'
+        f"{word.folder / file}: {key} is {shown(name)}{each}; rerankd computes Sigmoid or Identity "
+        "of one label and the softmax of two, and would answer with other scores. Choose one in "
+        '[model."NAME"]: score = "sigmoid" or "raw".'
     )
 
 

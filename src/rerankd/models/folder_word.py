@@ -131,6 +131,11 @@ class FolderWord:
         )
 
     @property
+    def has_saved_settings(self) -> bool:
+        """Whether sentence-transformers follows its own files, for a cross-encoder: saved by it."""
+        return bool(self.modules) and self.settings.model_type == "CrossEncoder"
+
+    @property
     def activation_fn(self) -> tuple[str, str, str] | None:
         """File, key and dotted path of the activation that is saved, the newest place first."""
         saved = self.config.sentence_transformers

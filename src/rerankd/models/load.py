@@ -17,12 +17,12 @@ from rerankd.models.cause import explained
 from rerankd.models.folder_recipe import (
     chosen_activation,
     folder_activation,
+    query_prompt,
     refuse_other_models,
-    refuse_prompts,
 )
 from rerankd.models.folder_word import FolderWord, read_word
 from rerankd.models.foreign import a_file, refuse_foreign
-from rerankd.models.loaders import LOADERS, Opening
+from rerankd.models.loaders import LOADERS, READ_PROMPTS_THEMSELVES, Opening
 from rerankd.models.published import Checked, Example, check_examples
 from rerankd.models.selfcheck import self_check
 from rerankd.models.shipped import open_shipped
@@ -156,12 +156,12 @@ def load(spec: Spec) -> Loaded:
 def _open(spec: Spec, word: FolderWord | None) -> AnyModel:
     if word is None:
         return open_shipped(spec.name, spec.vector_cache_bytes)
-    own = spec.activation
+    own, prompt = spec.activation, ""
     if not spec.named_by_catalog:
         if word.kind not in LOADERS:
             refuse_other_models(word)
-        if word.kind != "late-interaction":  # which reads prompts itself
-            refuse_prompts(word)
+        if word.kind not in READ_PROMPTS_THEMSELVES:
+            prompt = query_prompt(word)
         own = folder_activation(word) if spec.options.score is None else own
     activation = chosen_activation(spec.options.score, word.kind, own, spec.name)
     if spec.options.prompt is not None and not word.reads_prompt:
@@ -175,6 +175,7 @@ def _open(spec: Spec, word: FolderWord | None) -> AnyModel:
         name=spec.name,
         options=spec.options,
         activation=activation,
+        query_prompt=prompt,
         chunk_rule=spec.chunk_rule,
         recipe=spec.options.prompt or spec.recipe,
         named_by_catalog=spec.named_by_catalog,

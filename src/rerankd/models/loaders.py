@@ -12,6 +12,11 @@ from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions, P
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import AnyModel
 from rerankd.models.folder_word import DECODER_CLASSIFIERS, FolderWord, Kind
+from rerankd.models.transformer_module import (
+    AS_THE_TOKENIZER,
+    read_pair_module,
+    refuse_template,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,7 @@ class Opening:
     name: str  # what it is served under
     options: LoadOptions = BY_THE_CARD
     activation: Activation = SIGMOID  # the operator's, the catalog's or the folder's
+    query_prompt: str = ""  # stands before every query, of a classifier
     chunk_rule: ChunkRule = "bce"
     recipe: PromptName | None = None  # the catalog's or the operator's prompt of a decoder
     named_by_catalog: bool = False  # its card's recipe counts, not the folder's
@@ -35,15 +41,20 @@ Loader = Callable[[Opening], AnyModel]
 def _classifier(opening: Opening) -> AnyModel:
     if opening.word.config.architecture in DECODER_CLASSIFIERS:
         return _causal(opening)
-    from rerankd.models.cross_encoder import load_cross_encoder  # here: 0.4 s to import
+    from rerankd.models.cross_encoder import PairReading, load_cross_encoder  # here: 0.4 s
 
+    module = AS_THE_TOKENIZER
+    if not opening.named_by_catalog:
+        module = read_pair_module(opening.word)
+        if not module.is_text:
+            refuse_template(opening.folder)
     return load_cross_encoder(
         opening.folder,
         name=opening.name,
         options=opening.options,
         chunk_rule=opening.chunk_rule,
         named_by_catalog=opening.named_by_catalog,
-        activation=opening.activation,
+        said=PairReading(opening.activation, opening.query_prompt, module),
     )
 
 
@@ -100,3 +111,4 @@ LOADERS: Final[dict[Kind, Loader]] = {
     "vision": _vision,
     "late-interaction": _colbert,
 }
+READ_PROMPTS_THEMSELVES: Final[tuple[Kind, ...]] = ("late-interaction",)

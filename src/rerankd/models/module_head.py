@@ -61,6 +61,7 @@ def load_module_head(opening: Opening) -> CrossEncoder:
         window_tokens=window,
         score=opening.activation.of(LOGIT),
         activation=opening.activation,
+        query_prompt=opening.query_prompt,
         named_by_catalog=opening.named_by_catalog,
         notes=(*body.notes, *encoder.notes),
     )

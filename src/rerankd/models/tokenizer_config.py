@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from rerankd.core.errors import StartError
-from rerankd.models.folder_file import read_json, shown
+from rerankd.models.folder_file import failing_as, read_json, shown
+from rerankd.models.special_tokens import Named
 from rerankd.models.unigram_tokenizer import UnigramTokenizer
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from rerankd.models.tokens import AnyTokenizer
 
 NAME: Final = "tokenizer_config.json"
@@ -60,6 +63,9 @@ class TokenizerConfig(msgspec.Struct):
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool | None = None
     add_prefix_space: bool | None = None
+    cls_token: str | Named | None = None
+    sep_token: str | Named | None = None
+    unk_token: str | Named | None = None
 
     @property
     def window_tokens(self) -> int | None:
@@ -97,6 +103,8 @@ def follow_config(
     from tokenizers.pre_tokenizers import ByteLevel
 
     name = config.class_name(model_type)
+    if name not in (_GENERIC, _BACKEND):
+        _refuse_other_roles(tokenizer, config, name, folder)
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
     if name in _BERT and isinstance(normalizer, BertNormalizer):
         tokenizer.normalizer = BertNormalizer(
@@ -121,6 +129,46 @@ def follow_config(
             f"is {said}; transformers 4 follows the former and transformers 5 the latter, with "
             f'other scores. If tokenizer.json is right, write "add_prefix_space": {said} there.'
         )
+
+
+def lowercase_first(tokenizer: AnyTokenizer, folder: Path) -> None:
+    """do_lower_case of sentence-transformers: before whatever the tokenizer does itself.
+
+    Raises:
+        StartError: the tokenizer is of XLM-R's form, which is read without the library.
+    """
+    if isinstance(tokenizer, UnigramTokenizer):
+        raise StartError(f"{folder}: do_lower_case true is not supported for XLM-R's tokenizer.")
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    own = tokenizer.normalizer
+    if not isinstance(own, Lowercase):
+        tokenizer.normalizer = Sequence([Lowercase(), *([own] if own is not None else [])])
+
+
+def _refuse_other_roles(
+    tokenizer: Tokenizer, config: TokenizerConfig, name: str, folder: Path
+) -> None:
+    """Transformers 5 puts the named tokens around a pair, transformers 4 tokenizer.json's."""
+    with failing_as("tokenizer.json: its post-processor fails: {}."):
+        query, document = (tokenizer.encode(text, add_special_tokens=False) for text in "ab")
+        pair = tokenizer.post_process(query, document)
+    ends = pair.tokens if pair.special_tokens_mask[:1] == [1] else [None]
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    roles = {
+        "cls_token": (config.cls_token, ends[0]),
+        "sep_token": (config.sep_token, ends[-1]),
+        "unk_token": (config.unk_token, unknown),
+    }
+    for role, (token, own) in roles.items():
+        said = token.content if isinstance(token, Named) else token
+        if said is not None and own is not None and said != own:
+            raise StartError(
+                f"{folder / NAME}: {role} is {shown(said)}, and in tokenizer.json it is "
+                f"{shown(own)}; for a tokenizer_class {name} transformers 5 follows the former and "
+                "transformers 4 the latter, with other scores. Write there what the model was "
+                "trained with."
+            )
 
 
 def passes_token_types(config: TokenizerConfig, model_type: str) -> bool | None:

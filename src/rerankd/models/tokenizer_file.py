@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rerankd.core.errors import StartError
 from rerankd.models.conversion import how_to_convert
 from rerankd.models.folder_file import failing_as, json_text, read_bytes
+from rerankd.models.special_tokens import add_tokens, missing_tokens
 from rerankd.models.tokenizer_limits import MAX_TOKENIZER_BYTES, PatternParts, looked_at
 from rerankd.models.tokenizer_patterns import try_patterns
 from rerankd.models.unigram_check import agrees, gives_known_ids
@@ -43,7 +44,7 @@ _MIN_VOCAB_SHARE: Final = 128  # a tokenizer has at least one of so many of the 
 
 
 def read_tokenizer(folder: Path, vocab: int) -> Tokenizer:
-    """tokenizer.json, without truncation and padding.
+    """tokenizer.json, with the tokens that other files name, without truncation and padding.
 
     Raises:
         StartError: it is missing or damaged, is over a limit, fails on a text, or makes ids that a
@@ -65,6 +66,8 @@ def read_any_tokenizer(folder: Path, vocab: int) -> tuple[AnyTokenizer, tuple[st
         return _checked(path, data, parts, vocab), ()
     _check_ids(path, unigram.all_ids(), vocab)
     _check_texts(path, unigram, parts)
+    if missing_tokens(unigram, folder, vocab):
+        return _checked(path, data, parts, vocab), ()
     if gives_known_ids(unigram):
         return unigram, ()
     tokenizer = _checked(path, data, parts, vocab)
@@ -88,6 +91,7 @@ def read_own_tokenizer(folder: Path, vocab: int) -> tuple[AnyTokenizer, tuple[st
 
 def _checked(path: Path, data: bytes, parts: PatternParts, vocab: int) -> Tokenizer:
     tokenizer = _built(path, data)
+    add_tokens(tokenizer, missing_tokens(tokenizer, path.parent, vocab))
     _check_ids(path, tokenizer.get_vocab(with_added_tokens=True).values(), vocab)
     _check_texts(path, tokenizer, parts)
     return tokenizer
