@@ -88,8 +88,9 @@ def test_an_instruction_has_its_place_or_is_left_out() -> None:
         "{% for a in messages %}" * 12 + "x" + "{% endfor %}" * 12,
         "{% set x = 'a' %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}",
         "x" * (MAX_CHARACTERS + 1),
+        "{{" * (MAX_CHARACTERS // 2),  # half a minute, were each searched to the end
     ],
-    ids=["parentheses", "nots", "ifs", "loops", "doubled", "long"],
+    ids=["parentheses", "nots", "ifs", "loops", "doubled", "long", "no-ends"],
 )
 def test_no_template_takes_long(template: str) -> None:
     with pytest.raises(Unknown):

@@ -32,7 +32,8 @@ from rerankd.models.template_expression import (
 MAX_DEPTH: Final = 16
 MAX_STEPS: Final = 10_000  # tags and texts, those of a loop each time
 
-_TAG = re.compile(r"\{\{(?P<e>[\s\S]*?)\}\}|\{%(?P<s>[\s\S]*?)%\}|\{#(?P<c>[\s\S]*?)#\}")
+_OPENS = re.compile(r"\{[{%#]")
+_CLOSES = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,12 @@ def _nodes(source: str) -> list[_Node]:
     found: list[_Node] = []
     at, strips = 0, ""
     source = source.removesuffix("\n")
-    for tag in _TAG.finditer(source):
-        text = source[at : tag.start()]
-        inner = next(part for part in tag.groups() if part is not None)
-        is_block = tag.group("e") is None
+    while tag := _OPENS.search(source, at):
+        text, opens = source[at : tag.start()], tag[0]
+        end = source.find(_CLOSES[opens], tag.end())
+        if end < 0:
+            raise Unknown("a tag without an end")
+        inner, is_block = source[tag.end() : end], opens != "{{"
         text = _left(text, strips)
         if inner.startswith("-"):
             text = text.rstrip()
@@ -62,9 +65,9 @@ def _nodes(source: str) -> list[_Node]:
             is_line = "\n" in text or not found
             text = text[: len(text) - len(line)] if is_line and not line.strip(" \t") else text
         found.append(_Node("text", text))
-        at, strips = tag.end(), "-" if inner.endswith("-") else "\n" if is_block else ""
+        at, strips = end + 2, "-" if inner.endswith("-") else "\n" if is_block else ""
         inner = inner.removeprefix("-").removesuffix("-").strip()
-        if tag.group("c") is None:
+        if opens != "{#":
             found.append(_Node("statement" if is_block else "expression", inner))
     found.append(_Node("text", _left(source[at:], strips)))
     return found
