@@ -5,7 +5,8 @@ MTEB-en: nDCG@10 over the retrieval tasks of MTEB(eng, v2), 100 candidates of em
 huggingface.co/blog/ettin-reranker; MTEB-R, MMTEB-R: Qwen3-Reranker's card, 100 candidates of
 Qwen3-Embedding-0.6B; JQaRA: nDCG@10, second hand from the cards of ruri-v3 and japanese-reranker;
 DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR: the models' own cards;
-NanoBEIR: sentence-transformers' page on multi-vector models; own: the mean of docs/quality.md.
+NanoBEIR: sentence-transformers' page on multi-vector models; BEIR-jina: the card
+of jina-reranker-v3.5, by its own protocol; own: the mean of docs/quality.md.
 Only figures with one label compare.
 Not seen: the config.json of Contextual's models, whose sizes are estimated from their names, and
 what licence R3 and zerank-1-small have.
@@ -301,6 +302,12 @@ FACTS: Final[dict[str, Facts]] = {
     "tomaarsen/Qwen3-Reranker-0.6B-seq-cls": _decoder(595_777_536, _QWEN3_SMALL),
     "tomaarsen/Qwen3-Reranker-4B-seq-cls": _decoder(4_021_776_896, _QWEN3_4B),
     "tomaarsen/Qwen3-Reranker-8B-seq-cls": _decoder(7_567_300_000, _QWEN3_8B),
+    "jinaai/jina-reranker-v3": _decoder(
+        596_562_944, _QWEN3_SMALL, ("BEIR-jina", 62.1), licence=_NC
+    ),
+    "jinaai/jina-reranker-v3.5": _decoder(
+        596_562_944, _QWEN3_SMALL, ("BEIR-jina", 63.2), licence=_NC
+    ),
     "Qwen/Qwen3-VL-Reranker-2B": _decoder(
         2_127_000_000, ModelSizes("qwen3_vl_text", 2048, 28, 16, 6144, 8, 128)
     ),

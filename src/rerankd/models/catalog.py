@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.options import PromptName
 from rerankd.core.request import Modality
-from rerankd.models.activation import MAX_SIM, RAW, SIGMOID, SIGMOID_OF_A_FIFTH, Activation
+from rerankd.models.activation import COSINE, MAX_SIM, RAW, SIGMOID, SIGMOID_OF_A_FIFTH, Activation
 from rerankd.models.families import (
     CAUSAL_YES_NO,
     COLBERT,
     CROSS_ENCODER,
     LATE_INTERACTION,
     LEXICAL,
+    LISTWISE,
     VISION_YES_NO,
     Family,
 )
@@ -103,6 +104,16 @@ def _contextual(size: str) -> CatalogEntry:
     return _causal(name, "contextual", window=32_768, activation=RAW)
 
 
+def _jina_listwise(version: str) -> CatalogEntry:
+    return CatalogEntry(
+        name=f"jinaai/jina-reranker-{version}",
+        family=LISTWISE,
+        window_tokens=32_768,  # of a prompt; the card says 131,072, which hold 30 GB
+        aliases=(f"jina-reranker-{version}",),
+        activation=COSINE,
+    )
+
+
 def _vision(name: str) -> CatalogEntry:
     return CatalogEntry(
         name=name,
@@ -173,6 +184,8 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     _causal("tomaarsen/Qwen3-Reranker-0.6B-seq-cls", "qwen3-reranker"),
     _causal("tomaarsen/Qwen3-Reranker-4B-seq-cls", "qwen3-reranker"),
     _causal("tomaarsen/Qwen3-Reranker-8B-seq-cls", "qwen3-reranker"),
+    _jina_listwise("v3"),
+    _jina_listwise("v3.5"),
     _vision("Qwen/Qwen3-VL-Reranker-2B"),
     _vision("Qwen/Qwen3-VL-Reranker-8B"),
 )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
 from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, TokenIds
 from rerankd.engines.base import ListwiseEngine
-from rerankd.models.activation import COSINE
+from rerankd.models.activation import COSINE, SIGMOID
 from rerankd.models.base import ModelCard, query_warnings
 from rerankd.models.documents import check_text, check_texts, document_names
 from rerankd.models.families import LISTWISE
@@ -25,8 +26,9 @@ from rerankd.models.listwise_recipes import DOCUMENT_MARK, START, blocks
 from rerankd.models.loaders import Opening
 from rerankd.models.text_encoder import TextEncoder
 
-# Of the keys and values of one prompt, unless the operator sets a window: 37,449 tokens of v3.
-PROMPT_BYTES = 8 << 30
+# Of one prompt, unless the operator sets another window: 7.5 GB of keys and values of v3. The
+# published code takes 131,072 tokens.
+WINDOW_TOKENS: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,12 @@ def load_listwise(opening: Opening) -> Listwise:
     """
     from rerankd.engines.build import listwise_engine
 
+    said = opening.word.activation_fn
+    if said is not None and opening.activation == SIGMOID and not opening.named_by_catalog:
+        raise StartError(
+            f"{opening.folder / said[0]}: {said[1]} is a sigmoid; the score of a listwise model is "
+            'its cosine. Remove it, or set score = "cosine" in [model."NAME"].'
+        )
     checkpoint = open_listwise(opening.folder)
     encoder = TextEncoder(checkpoint.tokenizer)
     engine = listwise_engine(
@@ -205,7 +213,7 @@ def load_listwise(opening: Opening) -> Listwise:
     card = ModelCard(
         name=opening.name,
         family=LISTWISE,
-        window_tokens=_window(opening, checkpoint, engine.info.slice_bytes),
+        window_tokens=_window(opening, checkpoint),
         score=COSINE.of("listwise: the cosine of the document's and the query's vectors")
         + ", both of which depend on all documents of the request and on their order",
         activation=COSINE,
@@ -215,10 +223,10 @@ def load_listwise(opening: Opening) -> Listwise:
     return Listwise(card, engine, encoder, checkpoint)
 
 
-def _window(opening: Opening, checkpoint: ListwiseCheckpoint, token_bytes: int) -> int:
-    """Tokens of the longest prompt: the operator's, or what PROMPT_BYTES hold."""
+def _window(opening: Opening, checkpoint: ListwiseCheckpoint) -> int:
+    """Tokens of the longest prompt. Raises StartError over the model's positions."""
     most = checkpoint.config.decoder.max_length  # the published code asks no tokenizer here
-    window = opening.options.window_tokens or min(most, PROMPT_BYTES // token_bytes)
+    window = opening.options.window_tokens or min(most, WINDOW_TOKENS)
     if window > most:
         raise StartError(
             f"{opening.folder}: a window of {window} tokens is not possible; the model takes "
