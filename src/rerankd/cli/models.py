@@ -16,6 +16,7 @@ from rerankd.cli.terminal import Bar, console, size
 from rerankd.core.errors import StartError
 from rerankd.measure import estimate
 from rerankd.measure.catalog_facts import FACTS, RECOMMENDED
+from rerankd.measure.proofs import Proof, proof_of, recipe_of
 from rerankd.models import catalog, hub
 
 _SLOWEST = 0.1  # documents a second that are told apart
@@ -42,6 +43,9 @@ class _Model(msgspec.Struct):
     documents_per_s: float
     documents_per_s_is: str  # "measured" or "estimated"
     window_tokens: int | None
+    score: str  # of `relevance_score`: "sigmoid", "raw", …
+    recipe: str  # how query and document become a row
+    proven: Proof
     licence: str
     languages: str
     quality: dict[str, float]
@@ -117,6 +121,9 @@ def _rows() -> list[_Model]:
                 documents_per_s=round(speed, 2),
                 documents_per_s_is="measured" if facts.cost is None else "estimated",
                 window_tokens=entry.window_tokens,
+                score=entry.activation.name,
+                recipe=recipe_of(entry),
+                proven=proof_of(entry),
                 licence=facts.licence,
                 languages=facts.languages,
                 quality=dict(facts.quality),
