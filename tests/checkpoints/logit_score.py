@@ -127,6 +127,18 @@ CLASSIFIERS = {
 
 # Folders that say nothing of their prompt, by the catalog's name of it.
 BARE = {"bge-gemma": TINY_GEMMA, "zerank": TINY_QWEN3, "contextual": TINY_MISTRAL}
+NEMOTRON = Shape(  # the temperature and the stretched positions are in its config.json
+    family="llama",
+    hidden=48,
+    layers=3,
+    heads=6,
+    kv_heads=2,
+    head_dim=32,  # not hidden / heads; so many frequencies that some are kept, some divided
+    intermediate=80,
+    tied=False,
+    positions=8192,
+    labels=1,
+)
 
 
 def write_bare(folder: Path, name: str) -> Path:
@@ -137,6 +149,37 @@ def write_bare(folder: Path, name: str) -> Path:
     path.write_text(text.replace('"</think>"', '"Yes"'), encoding="utf-8")
     if name != "zerank":
         _open_texts(folder)
+    return folder
+
+
+def write_nemotron(folder: Path, *, labels: int = 1) -> Path:
+    """Write a folder as llama-nemotron-rerank-1b-v2 is."""
+    decoder.write(folder, replace(NEMOTRON, labels=labels))
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["rope_parameters"]
+    _save(
+        path,
+        config
+        | {
+            "architectures": ["LlamaBidirectionalForSequenceClassification"],
+            "model_type": "llama_bidirec",
+            "auto_map": {"AutoModel": "llama_bidirectional_model.LlamaBidirectionalModel"},
+            "head_dim": NEMOTRON.head_dim,
+            "pooling": "avg",
+            "temperature": 0.8,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0,
+            "rope_scaling": {
+                "rope_type": "llama3",
+                "factor": 32.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 512,
+            },
+        },
+    )
+    _open_texts(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ Quantization = Literal["int8"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Score = Literal["sigmoid", "raw", "cosine", "mean"]
 PromptName = Literal[
-    "qwen3-reranker", "r3", "mxbai-v2", "zerank", "contextual", "bge-gemma", "plain"
+    "qwen3-reranker", "r3", "mxbai-v2", "zerank", "contextual", "bge-gemma", "nemotron", "plain"
 ]
 PositiveInt = Annotated[int, Meta(ge=1)]
 

@@ -11,6 +11,7 @@ from rerankd.core.options import LoadOptions
 from rerankd.core.rows import TokenIds
 from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import Engine, ListwiseEngine
+from rerankd.engines.bidirectional_config import BidirectionalConfig
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.dense import BehindLayer, PoolingMode
@@ -81,6 +82,27 @@ def module_head_engine(
 
     return ModuleHeadEngine(
         config, weights, pooling=pooling, layers=layers, streams=options.streams
+    )
+
+
+def bidirectional_engine(
+    config: BidirectionalConfig, weights: FloatWeights, options: LoadOptions
+) -> Engine:
+    """The engine of a decoder's layers that are read as an encoder.
+
+    Raises:
+        StartError: what is chosen cannot run here; the message says what to do.
+    """
+    _refuse_unbuilt(options)
+    if options.engine == "torch":
+        raise StartError(
+            'engine = "torch" has no bidirectional Llama yet; leave `engine` out to run it on '
+            "OpenVINO."
+        )
+    from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
+
+    return OpenVinoEngine(
+        config, weights, streams=options.streams, quantization=options.quantization
     )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rerankd.engines.encoder import FloatWeights
 
-Architecture = Literal["qwen3", "qwen2", "mistral", "gemma"]
+Architecture = Literal["qwen3", "qwen2", "mistral", "gemma", "llama"]
 Activation = Literal["silu", "gelu-tanh"]
 EMBEDDINGS = "embed_tokens.weight"
 HEAD = "lm_head.weight"

@@ -299,6 +299,12 @@ FACTS: Final[dict[str, Facts]] = {
         ModelSizes("gemma", 2048, 18, 8, 16384, 1, 256),
         licence=f"{APACHE}, Gemma",
     ),
+    "nvidia/llama-nemotron-rerank-1b-v2": _decoder(
+        1_235_816_448,
+        ModelSizes("llama", 2048, 16, 32, 8192, 8, 64),
+        licence="NVIDIA Open Model, Llama 3.2",
+        languages="26",
+    ),
     "tomaarsen/Qwen3-Reranker-0.6B-seq-cls": _decoder(595_777_536, _QWEN3_SMALL),
     "tomaarsen/Qwen3-Reranker-4B-seq-cls": _decoder(4_021_776_896, _QWEN3_4B),
     "tomaarsen/Qwen3-Reranker-8B-seq-cls": _decoder(7_567_300_000, _QWEN3_8B),

@@ -57,7 +57,7 @@ _BY_NAME: Final = {
     ),
 }
 _DECODER: Final = _form("decoder", "-decoder", "decoder")
-_NAMED: Final = _form("decoder", "-named", "named")
+_NAMED: Final = _form("logit_score", "-named", "named")
 _BY_RECIPE: Final = {
     "qwen3-reranker": _DECODER,
     "mxbai-v2": _DECODER,
@@ -65,6 +65,7 @@ _BY_RECIPE: Final = {
     "zerank": _NAMED,
     "contextual": _NAMED,
     "bge-gemma": _NAMED,
+    "nemotron": _form("logit_score", "-nemotron", "nemotron"),
 }
 _CLASSIFIERS: Final = _form("logit_score", "-logit-score", "logit_score")
 _WAYS: Final = {  # of the families whose rows are no pair of a tokenizer

@@ -181,6 +181,12 @@ ENTRIES: tuple[CatalogEntry, ...] = (
     _contextual("6b"),
     _causal("tencent/R3-rerank-0.6b", "r3"),
     _causal("BAAI/bge-reranker-v2-gemma", "bge-gemma", window=1024),
+    CatalogEntry(
+        name="nvidia/llama-nemotron-rerank-1b-v2",
+        family=CROSS_ENCODER,
+        window_tokens=8192,
+        recipe="nemotron",
+    ),
     _causal("tomaarsen/Qwen3-Reranker-0.6B-seq-cls", "qwen3-reranker"),
     _causal("tomaarsen/Qwen3-Reranker-4B-seq-cls", "qwen3-reranker"),
     _causal("tomaarsen/Qwen3-Reranker-8B-seq-cls", "qwen3-reranker"),

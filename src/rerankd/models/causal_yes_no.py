@@ -21,7 +21,7 @@ from rerankd.core.options import BY_THE_CARD, LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
-from rerankd.engines.build import decoder_engine
+from rerankd.engines.build import bidirectional_engine, decoder_engine
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.decoder_prompt import NOTHING_SAID, PromptWord, decoder_prompt
@@ -33,7 +33,7 @@ from rerankd.models.documents import (
     document_names,
     tokens_read,
 )
-from rerankd.models.families import CAUSAL_YES_NO
+from rerankd.models.families import CAUSAL_YES_NO, CROSS_ENCODER
 from rerankd.models.prompt_recipes import Recipe
 from rerankd.models.prompt_window import PromptWindow, window_tokens
 from rerankd.models.text_encoder import TextEncoder
@@ -132,7 +132,14 @@ class CausalYesNo:
                 whole = self._whole(prompt, texts[index], index)
             made = [prompt.row(head, chunk) for chunk in chunks] if whole is None else [whole]
             rows.add(index, made, is_cut=is_cut)
+        cut = (*cut, *self._ignored(request))
         return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
+
+    def _ignored(self, request: RerankRequest) -> tuple[str, ...]:
+        """What the caller is told of an instruction that the prompt has no place for."""
+        if request.instruction is None or self._recipe.takes_instruction:
+            return ()
+        return (f"{self.card.name} has no place for an instruction; it was ignored.",)
 
     def logit(self, logits: Logits) -> Scores:
         """The engine's one logit."""
@@ -248,7 +255,7 @@ def load_causal_yes_no(
     shifted = f" minus {shift:g}, as published" if shift else ""
     card = ModelCard(
         name=name,
-        family=CAUSAL_YES_NO,
+        family=CAUSAL_YES_NO if checkpoint.bidirectional is None else CROSS_ENCODER,
         window_tokens=window,
         score=f"{activation.of(prompt.logit)}{shifted}, of the document's best chunk",
         activation=activation,
@@ -256,7 +263,10 @@ def load_causal_yes_no(
         notes=encoder.notes,
     )
     answers = prompt.answers
-    engine = decoder_engine(config, checkpoint.weights, options, yes=answers.yes, no=answers.no)
+    if checkpoint.bidirectional is not None:
+        engine = bidirectional_engine(checkpoint.bidirectional, checkpoint.weights, options)
+    else:
+        engine = decoder_engine(config, checkpoint.weights, options, yes=answers.yes, no=answers.no)
     return CausalYesNo(card, engine, encoder, prompt.recipe, opening_ids(tokenizer, prompt.recipe))
 
 

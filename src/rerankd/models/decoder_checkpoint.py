@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from rerankd.core.errors import StartError
+from rerankd.engines.bidirectional_config import BidirectionalConfig
 from rerankd.engines.decoder import Architecture, DecoderConfig, tensor_shapes
+from rerankd.models.bidirectional_fields import bidirectional_config
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.label_names import relevant_label
 from rerankd.models.sizes import Layers, Positive, Size
@@ -25,6 +27,7 @@ from rerankd.models.weights import SafetensorsFolder
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+BIDIRECTIONAL: Final = "LlamaBidirectionalForSequenceClassification"
 LISTWISE: Final = "JinaForRanking"  # the body alone: its windows and head are read elsewhere
 
 
@@ -39,6 +42,8 @@ class _Family:
     positions: int = 32_768
     activations: tuple[str, ...] = ("silu",)
     tied: bool = False
+    model_type: str | None = None  # None = the architecture's name
+    ropes: tuple[str, ...] = ("default",)
     slides: bool = False  # whether `sliding_window` alone narrows what a token sees
 
 
@@ -62,6 +67,13 @@ _FAMILIES = {
     "Qwen3ForSequenceClassification": replace(_QWEN3, classifies=True),
     "Qwen2ForSequenceClassification": replace(_QWEN2, classifies=True),
     LISTWISE: _QWEN3,
+    BIDIRECTIONAL: _Family(
+        architecture="llama",
+        classifies=True,
+        positions=2048,
+        model_type="llama_bidirec",
+        ropes=("default", "llama3"),
+    ),
 }
 _DEFAULT_ROPE_THETA = 10_000.0
 _MISTRAL_WINDOW = 4096  # where config.json does not say
@@ -94,6 +106,7 @@ class _Config(msgspec.Struct):
     rope_parameters: _Rope | None = None
     rope_scaling: _Rope | None = None
     attention_bias: bool = False
+    mlp_bias: bool = False
     use_sliding_window: bool = False
     sliding_window: int | msgspec.UnsetType | None = msgspec.UNSET
     tie_word_embeddings: bool | None = None
@@ -110,6 +123,7 @@ class DecoderCheckpoint:
     tokenizer: Tokenizer  # without truncation and padding
     model_max_length: int | None  # tokenizer_config.json's, when it is a real limit
     weights: SafetensorsFolder
+    bidirectional: BidirectionalConfig | None = None  # of one that is read as an encoder
     relevant: int = 1  # of two labels, the one that speaks for a document
 
 
@@ -131,6 +145,9 @@ def open_decoder(folder: Path) -> DecoderCheckpoint:
         tokenizer=read_tokenizer(folder, config.vocab),
         model_max_length=read_tokenizer_config(folder).window_tokens,
         weights=weights,
+        bidirectional=(
+            bidirectional_config(config, folder) if config.architecture == "llama" else None
+        ),
         relevant=relevant_label(folder / "config.json") if config.labels else 1,
     )
 
@@ -143,8 +160,10 @@ def read_decoder_config(folder: Path) -> DecoderConfig:
 def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
     name = raw.architectures[0] if raw.architectures else "(none)"
     family = _FAMILIES.get(name)
-    if family is None or family.architecture != raw.model_type:
-        known = ", ".join(f"{name} ({each.architecture})" for name, each in _FAMILIES.items())
+    if family is None or (family.model_type or family.architecture) != raw.model_type:
+        known = ", ".join(
+            f"{name} ({each.model_type or each.architecture})" for name, each in _FAMILIES.items()
+        )
         raise StartError(
             f"{folder}/config.json: architecture {shown(name)[1:-1]} with model_type "
             f"{shown(raw.model_type)} is no decoder that is supported; supported are {known}."
@@ -163,7 +182,11 @@ def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
         f"hidden_act {activation!r} (only {family.activations[0]!r})": (
             activation not in family.activations
         ),
-        f"rope type {rope_type!r} (only 'default')": rope_type != "default",
+        f"rope type {rope_type!r} (only {' and '.join(map(repr, family.ropes))})": (
+            rope_type not in family.ropes
+        ),
+        "attention_bias true": architecture == "llama" and raw.attention_bias,
+        "mlp_bias true": raw.mlp_bias,
         "use_sliding_window true": raw.use_sliding_window and name != LISTWISE,
         f"sliding_window {window} (only null)": family.slides and window < positions,
         f"{labels} labels (only 1, or 2 = irrelevant and relevant)": (

@@ -117,7 +117,7 @@ def _recipe(
         if known is not None:
             return known
     by_architecture = BY_ARCHITECTURE.get(config.architecture)
-    is_bare = said.logit_score is None and not config.labels
+    is_bare = said.logit_score is None and (not config.labels or config.architecture == "llama")
     if is_bare and by_architecture is not None:
         return by_architecture, RECIPES[by_architecture]
     raise StartError(_unknown_prompt(checkpoint, template, reading))

@@ -40,6 +40,7 @@ _LATE: Final = ("ColBERT", "MultiVectorEncoder")
 DECODER_CLASSIFIERS: Final = (
     "Qwen3ForSequenceClassification",
     "Qwen2ForSequenceClassification",
+    "LlamaBidirectionalForSequenceClassification",
 )
 _TOKEN_HEADS: Final = ("LogitScore", "CausalScoreHead")
 

@@ -36,6 +36,12 @@ class Recipe:
     logit: str = "the classifier's logit"  # what it is, for the card
     shifts: Mapping[str, float] = field(default_factory=dict[str, float])  # of the sigmoid, by name
 
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the prompt has a place for one."""
+        whole = (*self.before, self.body, *self.after)
+        return self.wraps_query is not None or any("{instruction}" in part for part in whole)
+
     def texts(
         self, query: str, instruction: str | None
     ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
@@ -185,6 +191,15 @@ BGE_GEMMA = Recipe(
     logit='the logit of "Yes"',
 )
 
+# Source: NeMo Automodel, llama_bidirectional; vLLM, nemotron-rerank.jinja. One string, no end.
+NEMOTRON = Recipe(
+    before=(),
+    body="question:{query} \n \n passage:",
+    after=(),
+    instruction="",
+    has_bos=True,
+)
+
 # As sentence-transformers reads a pair for a model without a chat template: one text behind the
 # other, and a prompt before the query.
 PLAIN = Recipe(
@@ -201,10 +216,13 @@ RECIPES: Mapping[PromptName, Recipe] = {
     "zerank": ZERANK,
     "contextual": CONTEXTUAL,
     "bge-gemma": BGE_GEMMA,
+    "nemotron": NEMOTRON,
     "plain": PLAIN,
 }
 
+# Of a bare ...ForCausalLM, and of a class that only one reranker has.
 BY_ARCHITECTURE: Mapping[str, PromptName] = {
     "qwen3": "qwen3-reranker",
     "qwen2": "mxbai-v2",
-}  # of a bare ...ForCausalLM
+    "llama": "nemotron",
+}

@@ -20,10 +20,12 @@ from rerankd.core.options import Quantization
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import EngineInfo
+from rerankd.engines.bidirectional_config import BidirectionalConfig
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.encoder import Architecture, EncoderConfig, FloatWeights, Weights
 from rerankd.engines.openvino import (
     bert,
+    bidirectional,
     deberta,
     deberta_pack,
     distilbert,
@@ -58,7 +60,7 @@ class OpenVinoEngine:
 
     def __init__(
         self,
-        config: AnyEncoder,
+        config: AnyEncoder | BidirectionalConfig,
         weights: FloatWeights,
         *,
         streams: int | None = None,
@@ -91,6 +93,9 @@ class OpenVinoEngine:
         elif config.architecture == "deberta-v2":
             graph = deberta.build(config, weights)
             self._pack = partial(deberta_pack.pack, config=config)
+        elif config.architecture == "llama-bidirectional":
+            graph = bidirectional.build(config, weights)
+            self._pack = pack_typed
         elif config.architecture == "gte":
             graph = gte.build(config, weights)
             self._pack = pack_typed
