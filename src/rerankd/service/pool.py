@@ -129,7 +129,7 @@ class Pool:
         """On the thread: there are exceptions that no future brings back from there."""
         with explained(f"Model {spec.name}"):
             loaded = self._load_spec(spec)
-            return loaded, space_of(loaded.model, spec.folder)
+            return loaded, space_of(loaded.model, spec.folder, spec.options.prompt)
 
     async def _all_opened(self, specs: Sequence[Spec]) -> list[tuple[str, _Opened]]:
         """Every one, or none: those before one that fails are freed again."""
