@@ -69,22 +69,28 @@ def test_an_ordinary_folder_with_one_module_loads_as_before(folder: Path, kind: 
     assert opened(folder).warnings == before
 
 
-def test_an_embedding_model_is_called_one(folder: Path) -> None:
+def test_an_embedding_model_of_a_classifier_is_refused_by_its_architecture(folder: Path) -> None:
     modules(folder, f"{ST}.models.Transformer", f"{ST}.models.Pooling", f"{ST}.models.Normalize")
-    refused(folder, "modules.json", "Transformer, Pooling, Normalize", "embedding model")
+    refused(folder, "config.json", "ForSequenceClassification", "is not supported as an encoder")
 
 
-def test_an_embedding_decoder_is_called_one(tmp_path: Path) -> None:
+def test_an_embedding_decoder_is_refused_by_its_architecture(tmp_path: Path) -> None:
     made = decoder.write(tmp_path, decoder.TINY_QWEN3)
     modules(made, f"{ST}.models.Transformer", f"{ST}.models.Pooling", f"{ST}.models.Normalize")
     put(made, SETTINGS, {"prompts": {"query": "Instruct: "}, "default_prompt_name": None})
-    refused(made, "modules.json", "embedding model")
+    refused(made, "config.json", "Qwen3ForCausalLM", "is not supported as an encoder")
 
 
-def test_an_embedding_model_of_one_module_is_called_one(folder: Path) -> None:
+def test_an_embedding_model_of_one_module_is_refused_by_what_is_missing(folder: Path) -> None:
     modules(folder, f"{ST}.models.Transformer")
     put(folder, SETTINGS, {"model_type": "SentenceTransformer"})
-    refused(folder, SETTINGS, "model_type 'SentenceTransformer'")
+    refused(folder, "modules.json", "Transformer", "Pooling behind it")
+
+
+def test_a_model_of_another_kind_is_refused_by_its_type(folder: Path) -> None:
+    modules(folder, f"{ST}.models.Transformer", f"{ST}.models.SpladePooling")
+    put(folder, SETTINGS, {"model_type": "SparseEncoder"})
+    refused(folder, SETTINGS, "model_type 'SparseEncoder'")
 
 
 def test_a_cross_encoder_of_other_modules_is_refused_by_their_names(folder: Path) -> None:

@@ -24,6 +24,7 @@ LEXICAL: Final = Family(name="lexical")
 LATE_INTERACTION: Final = Family(name="late-interaction")
 CROSS_ENCODER: Final = Family(name="cross-encoder")
 COLBERT: Final = Family(name="colbert")
+BI_ENCODER: Final = Family(name="bi-encoder")
 CAUSAL_YES_NO: Final = Family(name="causal-yes-no", takes_instruction=True)
 LISTWISE: Final = Family(name="listwise", takes_instruction=True)
 VISION_YES_NO: Final = Family(

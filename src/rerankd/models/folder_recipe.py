@@ -42,32 +42,20 @@ _USUAL: Final[tuple[Score, ...]] = ("sigmoid", "raw")
 
 
 def refuse_other_models(word: FolderWord) -> None:
-    """Models that score no pairs, and kinds that nothing here loads.
+    """A kind that nothing here loads: tables of word vectors, which score no pairs.
 
     Raises:
         StartError: always; it names file and key, and what the folder is.
     """
-    folder, modules, settings, config = word.folder, word.modules, word.settings, word.config
-    kinds = [module.kind for module in modules]
-    names = shown(", ".join(kinds))[1:-1]
-    if word.kind == "static":
-        if "StaticEmbedding" in kinds:
-            raise StartError(
-                f"{folder / MODULES}: StaticEmbedding is a table of word vectors: an embedding "
-                f"model, which scores no pairs. {_ALTERNATIVES}"
-            )
+    if any(module.kind == "StaticEmbedding" for module in word.modules):
         raise StartError(
-            f"{folder / CONFIG}: model_type {shown(config.model_type)} is a model2vec folder, a "
-            f"table of word vectors: an embedding model, which scores no pairs. {_ALTERNATIVES}"
-        )
-    if len(kinds) > 1 or settings.model_type is None:
-        raise StartError(
-            f"{folder / MODULES}: the modules {names} are an embedding model, not a reranker: it "
-            f"makes vectors of single texts and scores no pairs. {_ALTERNATIVES}"
+            f"{word.folder / MODULES}: StaticEmbedding is a table of word vectors: an embedding "
+            f"model, which scores no pairs. {_ALTERNATIVES}"
         )
     raise StartError(
-        f"{folder / SETTINGS}: model_type {shown(settings.model_type)} is no reranker (that "
-        f"would be CrossEncoder). {_ALTERNATIVES}"
+        f"{word.folder / CONFIG}: model_type {shown(word.config.model_type)} is a model2vec "
+        f"folder, a table of word vectors: an embedding model, which scores no pairs. "
+        f"{_ALTERNATIVES}"
     )
 
 

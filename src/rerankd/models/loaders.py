@@ -84,6 +84,12 @@ def _colbert(opening: Opening) -> AnyModel:
     return load_colbert(opening)
 
 
+def _bi_encoder(opening: Opening) -> AnyModel:
+    from rerankd.models.bi_encoder import load_bi_encoder
+
+    return load_bi_encoder(opening)
+
+
 def _vision(opening: Opening) -> AnyModel:
     from rerankd.models.vision_yes_no import load_vision_yes_no
 
@@ -110,5 +116,6 @@ LOADERS: Final[dict[Kind, Loader]] = {
     "logit-score": _causal,
     "vision": _vision,
     "late-interaction": _colbert,
+    "bi-encoder": _bi_encoder,
 }
-READ_PROMPTS_THEMSELVES: Final[tuple[Kind, ...]] = ("late-interaction",)
+READ_PROMPTS_THEMSELVES: Final[tuple[Kind, ...]] = ("late-interaction", "bi-encoder")

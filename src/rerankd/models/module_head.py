@@ -102,12 +102,12 @@ def _head(
     Raises:
         StartError: a module's files are missing or damaged, or do not fit the one before.
     """
-    pooling = read_pooling(_inside(folder, behind[0]), hidden)
+    pooling = read_pooling(inside(folder, behind[0]), hidden)
     width, layers = hidden * len(pooling), list[BehindLayer]()
     for module in behind[1:]:
         if module.kind == _DROPOUT:
             continue
-        place = _inside(folder, module)
+        place = inside(folder, module)
         writes = SCORES if module is behind[-1] else VECTOR
         layers.append(
             read_layer_norm(place, width)
@@ -117,13 +117,13 @@ def _head(
         width = layers[-1].outputs
     if width not in (1, 2):
         raise StartError(
-            f"{_inside(folder, behind[-1]) / 'config.json'}: out_features {width} (only 1, or 2 = "
+            f"{inside(folder, behind[-1]) / 'config.json'}: out_features {width} (only 1, or 2 = "
             "irrelevant and relevant)."
         )
     return pooling, layers
 
 
-def _inside(folder: Path, module: Module) -> Path:
+def inside(folder: Path, module: Module) -> Path:
     """The module's folder.
 
     Raises:

@@ -127,7 +127,12 @@ def _check_same(model: AnyModel, other: Scores, together: Scores, what: str) -> 
 
 
 def _check_order(model: AnyModel, together: Scores) -> tuple[str, ...]:
-    """A warning where irrelevant documents are first; of a catalog model a StartError."""
+    """A warning where irrelevant documents are first; of a catalog model a StartError.
+
+    Of a model that is not asked to rank, nothing.
+    """
+    if not model.card.ranks:
+        return ()
     name = model.card.name
     wrong = [
         query for i, (query, _, _) in enumerate(_PROBES) if together[2 * i] <= together[2 * i + 1]
