@@ -165,3 +165,15 @@ def test_a_head_of_another_kind_is_refused(folder: Path) -> None:
     fields["architectures"] = [f"{body}ForMaskedLM"]
     path.write_text(json.dumps(fields), encoding="utf-8")
     refused(folder, "MaskedLM")
+
+
+def test_a_mask_of_the_other_kind_is_refused(folder: Path, family: str) -> None:
+    """transformers 5 lets is_causal decide what a token sees, but for DeBERTa's."""
+    path = folder / "config.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    fields["is_causal"] = family not in DECODERS
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    if family == "deberta-v2":
+        load(Spec(name="right", folder=folder)).model.engine.close()
+    else:
+        refused(folder, "is_causal")

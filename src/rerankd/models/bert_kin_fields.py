@@ -46,6 +46,7 @@ class DistilBertFields(msgspec.Struct):
     vocab_size: Size = 30522
     max_position_embeddings: Size = 512
     activation: str = "gelu"
+    is_causal: bool = False
     pad_token_id: int | None = 0
     id2label: dict[str, object] | None = None
     num_labels: Size | None = None
@@ -68,6 +69,7 @@ def distilbert_config(raw: DistilBertFields, folder: Path) -> EncoderConfig:
         vocab_size=raw.vocab_size,
         max_position_embeddings=raw.max_position_embeddings,
         hidden_act=raw.activation,
+        is_causal=raw.is_causal,
         pad_token_id=raw.pad_token_id,
         id2label=raw.id2label,
         num_labels=raw.num_labels,

@@ -107,6 +107,7 @@ class _Config(msgspec.Struct):
     rope_scaling: _Rope | None = None
     attention_bias: bool = False
     mlp_bias: bool = False
+    is_causal: bool = True  # of transformers 5
     use_sliding_window: bool = False
     sliding_window: int | msgspec.UnsetType | None = msgspec.UNSET
     tie_word_embeddings: bool | None = None
@@ -187,6 +188,7 @@ def _decoder_config(raw: _Config, folder: Path) -> DecoderConfig:
         ),
         "attention_bias true": architecture == "llama" and raw.attention_bias,
         "mlp_bias true": raw.mlp_bias,
+        "is_causal false": not raw.is_causal and architecture != "llama",
         "use_sliding_window true": raw.use_sliding_window and name != LISTWISE,
         f"sliding_window {window} (only null)": family.slides and window < positions,
         f"{labels} labels (only 1, or 2 = irrelevant and relevant)": (

@@ -52,6 +52,7 @@ class GteFields(msgspec.Struct):
     rope_theta: Positive | None = None
     rope_scaling: GteRope | None = None
     rope_parameters: GteRope | None = None
+    is_causal: bool = False
     logn_attention_scale: bool = False
     pack_qkv: bool = True
     id2label: dict[str, object] | None = None
@@ -75,6 +76,7 @@ def gte_config(raw: GteFields, folder: Path, *, is_headless: bool = False) -> Gt
     theta = rope.rope_theta or raw.rope_theta or (1e4 if raw.model_type == "new" else 1.6e5)
     factor = rope.factor or 1.0
     wrong = {
+        "is_causal true": raw.is_causal,
         f"hidden_act {shown(raw.hidden_act)} (only 'gelu')": raw.hidden_act != "gelu",
         f"layer_norm_type {shown(raw.layer_norm_type)} (only 'layer_norm')": (
             raw.layer_norm_type != "layer_norm"

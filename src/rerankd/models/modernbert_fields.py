@@ -40,6 +40,7 @@ class ModernBertFields(msgspec.Struct):
     mlp_bias: bool = False
     classifier_bias: bool = False
     classifier_pooling: Pooling = "cls"
+    is_causal: bool = False  # of transformers 5
     hidden_activation: str = "gelu"
     classifier_activation: str = "gelu"
     local_attention: OptionalSize = 128  # tokens that a local layer sees, both sides together
@@ -77,6 +78,7 @@ def modernbert_config(
     of_head = set[str]() if is_headless else {raw.classifier_activation}
     activations = {raw.hidden_activation, *of_head} - {"gelu"}
     wrong = {
+        "is_causal true": raw.is_causal,
         f"activation {', '.join(sorted(activations))} (only gelu)": bool(activations),
         f"layer_types {', '.join(sorted(types))}": bool(types),
         f"{len(is_global)} layer_types for num_hidden_layers {raw.num_hidden_layers}": (
