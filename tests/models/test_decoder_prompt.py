@@ -78,6 +78,31 @@ def test_a_template_keeps_the_spaces_that_the_first_code_of_zerank_strips(tmp_pa
     assert "system\nWhy?<|im_end|>\n<|im_start|>user\nBecause.<|im_end|>" in text(named, folder)
 
 
+@pytest.mark.parametrize("name", ["contextual", "mxbai"])
+def test_a_documents_end_joins_what_follows_as_in_a_rendered_template(
+    name: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, LOGIT_SCORES[name])
+    model, tokenizer = opened(folder), open_decoder(folder).tokenizer
+    for document in ("ends in a line\n", "ends. ", "\n", ""):
+        request = RerankRequest(
+            query=Content(value="Why?"), documents=(Content(value=document),), instruction="Find."
+        )
+        before, body, after = RECIPES["mxbai-v2" if name == "mxbai" else name].texts(
+            "Why?", "Find."
+        )
+        whole = "".join((*before, body, document, *after))
+        (row,) = model.prepare(request).rows
+        assert row.ids.tolist() == tokenizer.encode(whole, add_special_tokens=False).ids
+    short = model.with_window(2 * row.tokens)
+    long = RerankRequest(
+        query=Content(value="Why?"), documents=(Content(value="word \n" * 300),), instruction=None
+    )
+    rows = short.prepare(long).rows
+    assert len(rows) > 1
+    assert max(each.tokens for each in rows) <= 2 * row.tokens
+
+
 def test_a_catalog_name_brings_prompt_answer_and_scale() -> None:
     entry = catalog.find("zeroentropy/zerank-2-reranker")
     assert entry is not None

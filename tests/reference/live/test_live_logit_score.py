@@ -83,3 +83,15 @@ def test_a_template_read_is_a_template_rendered(name: str) -> None:
             messages=messages, add_generation_prompt=True, bos_token="<s>"
         )
         assert made == filled(form, texts)
+
+
+@pytest.mark.parametrize("name", ["zerank", "contextual-mistral", "qwen3-classifier"])
+def test_the_torch_engine_gives_the_same_scores(name: str, tmp_path: Path) -> None:
+    """One token's logit, another architecture, a classifier's row."""
+    options = LoadOptions(engine="torch", device="cpu", window_tokens=window(name))
+    folder = write(tmp_path, FORMS[name])
+    model: Any = load(Spec(name=name, folder=folder, options=options)).model
+    rows = [row for item in items_of(name)[:60] for row in model.prepare(asked(item)).rows]
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))[name][:60]
+    logits = model.logit(model.engine.forward(rows))
+    np.testing.assert_allclose(logits, golden, rtol=0, atol=1e-4)
