@@ -78,11 +78,23 @@ def test_a_template_keeps_the_spaces_that_the_first_code_of_zerank_strips(tmp_pa
     assert "system\nWhy?<|im_end|>\n<|im_start|>user\nBecause.<|im_end|>" in text(named, folder)
 
 
+def join_newlines(path: Path) -> None:
+    """Two newlines become one token, in place of the last that the small tokenizer learned."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    model: dict[str, Any] = raw["model"]
+    *kept, last = model["merges"]
+    old = "".join(last if isinstance(last, list) else last.split(" "))
+    model["merges"] = [*kept, ["Ċ", "Ċ"] if isinstance(last, list) else "Ċ Ċ"]
+    model["vocab"]["ĊĊ"] = model["vocab"].pop(old)
+    path.write_text(json.dumps(raw), encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["contextual", "mxbai"])
 def test_a_documents_end_joins_what_follows_as_in_a_rendered_template(
     name: str, tmp_path: Path
 ) -> None:
     folder = write(tmp_path, LOGIT_SCORES[name])
+    join_newlines(folder / "tokenizer.json")
     model, tokenizer = opened(folder), open_decoder(folder).tokenizer
     for document in ("ends in a line\n", "ends. ", "\n", ""):
         request = RerankRequest(
