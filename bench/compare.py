@@ -6,6 +6,7 @@
     python bench/compare.py PEERS MODELS --texts DIR --out compare.json
     python bench/compare.py PEERS MODELS --texts DIR --out compare.json --only latency
     python bench/report.py compare.json --write docs/benchmarks.md
+    python bench/compare.py PEERS MODELS --texts DIR --out encoders.json --only ettin gte
 
 Every round brings a new request; all engines score it in shuffled order, each in a process of its
 own with both the wall clock and the CPU time of that process, while the others sleep. The machine
@@ -22,6 +23,7 @@ import platform
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -46,6 +48,7 @@ from rerankd.measure.workload import Maker, Mix, Request, lengths, long_tailed, 
 from rerankd.models.base import Model, pointwise
 from rerankd.models.load import load, resolve
 from rerankd.service.ranking import rank
+from tests.checkpoints import gte, module_head
 
 COUNTS = (1, 10, 100, 1000)  # documents, for latency
 REST_S = 0.2  # between turns: the last engine's threads go to sleep
@@ -297,6 +300,29 @@ def machine(peers: Path) -> Figures:
     }
 
 
+def made_up(name: str, folder: Path) -> Path:
+    """A checkpoint of the true shape but for its words, in a form that the peer reads."""
+    if name == "ettin":
+        return module_head.write(folder, module_head.ETTIN_32M)
+    shape = dataclasses.replace(gte.GTE_MULTILINGUAL, is_published=False)
+    return gte.write(folder, shape)
+
+
+def compare_encoder(name: str, texts: Sequence[str], args: argparse.Namespace) -> Figures:
+    """ettin-reranker-32m or gte-multilingual beside sentence-transformers' backends."""
+    title = {"ettin": "ettin-reranker-32m", "gte": "gte-multilingual-reranker-base"}[name]
+    with tempfile.TemporaryDirectory() as made:
+        return compare_engines(
+            f"{title}, long-tailed lengths",
+            made_up(name, Path(made)),
+            [OURS, *args.backends],
+            mix=long_tailed,
+            documents=args.documents,
+            args=args,
+            texts=texts,
+        )
+
+
 def main() -> None:
     """Run the chosen parts and write the file after each."""
     parser = argparse.ArgumentParser(
@@ -313,14 +339,15 @@ def main() -> None:
     parser.add_argument("--http-requests", type=int, default=2, help="per client and round")
     parser.add_argument("--http-documents", type=int, default=6)
     parser.add_argument("--int8", action="store_true", help="rerankd's int8 beside its fp32")
+    parser.add_argument("--backends", nargs="+", default=[DEFAULT_PEER], help="of ettin and gte")
     parser.add_argument("--latency-repeats", type=int, nargs=4, default=(100, 20, 5, 1))
     parts = ("long-tailed", "uniform", "xlmr", "http", "stages", "start")
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=(*parts, "latency"),
+        choices=(*parts, "latency", "ettin", "gte"),
         default=parts,
-        help="latency is slow and runs only when it is named",
+        help="latency, ettin and gte run only when they are named",
     )
     args = parser.parse_args()
     minilm, xlmr = args.models / "minilm-l6", args.models / "xlmr-base"
@@ -357,6 +384,8 @@ def main() -> None:
         "latency": lambda: compare_latency(minilm, [*ours, *peers], texts, args),
         "stages": lambda: stages(minilm, texts, args),
         "start": lambda: start_up(minilm, xlmr, args),
+        "ettin": lambda: compare_encoder("ettin", texts, args),
+        "gte": lambda: compare_encoder("gte", texts, args),
     }
     figures: Figures = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {}
     figures["machine"] = machine(args.peers)

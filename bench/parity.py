@@ -32,10 +32,12 @@ from rerankd.models.base import Model
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import load_cross_encoder
 from tests.checkpoints import bert as berts
+from tests.checkpoints import bert_kin as kin
 from tests.checkpoints import deberta as debertas
 from tests.checkpoints import decoder as decoders
 from tests.checkpoints import gte as gtes
 from tests.checkpoints import modernbert as modernberts
+from tests.reference import make_bert_kin_goldens as kin_goldens
 from tests.reference import make_deberta_goldens as deberta_goldens
 from tests.reference import make_decoder_goldens as decoder_goldens
 from tests.reference import make_goldens as bert_goldens
@@ -103,6 +105,7 @@ def cases() -> Iterator[Case]:
     known = _read(bert_goldens.GOLDEN)
     encoders = [
         (berts, known),
+        (kin, _read(kin_goldens.GOLDEN)),
         (modernberts, _read(modernbert_goldens.GOLDEN)["shapes"]),
         (debertas, _read(deberta_goldens.GOLDEN)),
         (gtes, _read(gte_goldens.GOLDEN)),
