@@ -17,6 +17,7 @@ from typing import Any
 import schemathesis
 
 MODEL = os.environ["RERANKD_SCHEMA_MODEL"]
+EMBEDDER = "rerankd-mini"  # served beside it, for the operations that embed
 COUNTS = Path(os.environ["RERANKD_SCHEMA_COUNTS"])
 
 # What holds queries or documents; of what is paired there are as many of one as of the other.
@@ -26,6 +27,13 @@ PAIRED = (("queries", "documents"), ("text_1", "text_2"))
 SAME = (("text_1", "queries", "data_1"), ("text_2", "documents", "items", "data_2"))
 # Pydantic takes 0, 1, "yes" and their like for a boolean; the document says what a client sends.
 BOOLEANS = {"raw_scores", "return_documents", "return_input", "return_len", "rewrite_query"}
+
+# Of embeddings, what most values of are refused: 200s are to be seen too.
+REFUSED = {
+    *("images", "embedding_types", "output_dtype", "embedding_type", "prompt_name"),
+    *("dimensions", "output_dimension", "late_chunking", "return_multivector", "normalize"),
+    *("input_type", "truncate", "truncation_direction", "max_tokens"),
+}
 
 answered: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
 
@@ -43,7 +51,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if case.path_parameters:
         case.path_parameters = dict.fromkeys(case.path_parameters, MODEL)
     if isinstance(case.body, dict):
-        case.body = mended(case.body)
+        embeds = "embed" in case.operation.path
+        case.body = embeddable(case.body) if embeds else mended(case.body)
 
 
 def without_words(body: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +61,15 @@ def without_words(body: dict[str, Any]) -> dict[str, Any]:
         name: {} if name in BOOLEANS and isinstance(value, int | float | str) else value
         for name, value in body.items()
     }
+
+
+def embeddable(body: dict[str, Any]) -> dict[str, Any]:
+    """A body of texts as somebody would send it: what stays wrong is a value that is refused."""
+    found = {name: value for name, value in body.items() if name not in REFUSED}
+    for name in ("input", "inputs", "texts"):
+        if name in found:
+            found[name] = filled(found[name]) if isinstance(found[name], list) else "a text"
+    return found | ({"model": EMBEDDER} if isinstance(found.get("model"), str) else {})
 
 
 def mended(body: dict[str, Any]) -> dict[str, Any]:

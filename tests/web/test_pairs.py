@@ -10,7 +10,7 @@ import pytest
 
 from rerankd.core.errors import InvalidRequest
 from rerankd.dialects import deepinfra, tei, vllm
-from rerankd.dialects.base import AnyEndpoint
+from rerankd.dialects.base import AnyEndpoint, ParsedBody
 from rerankd.dialects.json_size import count_values
 from rerankd.dialects.wire import Options, WireRequest
 from rerankd.engines.fake import FakeEngine
@@ -166,6 +166,7 @@ def test_pairs_are_grouped_in_linear_time(
     number = 100_000
     raw = msgspec.json.encode(body([(f"q{i}", "d") for i in range(number)]))
     plan = dialect.parse_body(WireRequest(path=path, body=raw, params={"model": "m"}), Options())
+    assert isinstance(plan, ParsedBody)
     assert len(plan.requests) == len(plan.places) == number
 
 
