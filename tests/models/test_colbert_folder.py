@@ -159,7 +159,14 @@ def test_prompts_that_change_nothing_are_not_in_the_way(tmp_path: Path) -> None:
         (OWN, "3_Normalize/config.json", {"module_input_name": "x"}, "it normalises"),
         (OWN, SENTENCE, {"query_expansion": {"strategy": "max", "length": 3}}, "strategy"),
         (OWN, SENTENCE, {"query_expansion": {"strategy": "min", "length": 3, "x": 1}}, "`x`"),
-        (OWN, SENTENCE, {"query_expansion": {"strategy": "min", "length": 600}}, "600 tokens"),
+        (
+            OWN,
+            SENTENCE,
+            {"query_length": None, "query_expansion": {"strategy": "min", "length": 600}},
+            "600 tokens",
+        ),
+        (OWN, SENTENCE, {"query_length": 19}, "query_length 19 is smaller than"),
+        (OWN, "tokenizer_config.json", {"padding_side": "left"}, "padding_side 'left'"),
         (OWN, "config.json", {"model_type": "xlm-roberta-flash"}, "xlm-roberta-flash"),
     ],
 )

@@ -221,6 +221,22 @@ def test_the_sigmoid_is_followed(folder: Path, key: str) -> None:
     assert activation(folder) == SIGMOID
 
 
+def test_no_activation_of_a_newer_release_is_not_an_older_ones(folder: Path) -> None:
+    """sentence-transformers 6.2 takes its default then."""
+    config(
+        folder,
+        sentence_transformers={"activation_fn": None, "version": "5.0"},
+        sbert_ce_default_activation_function="torch.nn.modules.linear.Identity",
+    )
+    assert activation(folder) == SIGMOID
+
+
+def test_two_modules_of_one_name_are_refused(folder: Path) -> None:
+    listed = [{"type": f"x.{kind}", "path": kind, "name": "1"} for kind in ("Pooling", "Dense")]
+    put(folder, "modules.json", listed)
+    refused(folder, "modules.json", "two modules have the name '1'")
+
+
 @pytest.mark.parametrize("key", list(PLACES))
 @pytest.mark.parametrize("name", ["torch.nn.modules.activation.Tanh", "mine.Scale"])
 def test_another_activation_is_refused_by_its_key(folder: Path, key: str, name: str) -> None:

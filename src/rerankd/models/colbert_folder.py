@@ -207,6 +207,12 @@ def _multi_vector(word: FolderWord) -> ColbertWord:
             f"{word.folder / SENTENCE}: query_expansion without a MultiVectorMask in {MODULES}, "
             "which would give its tokens vectors. Remove one or add the other."
         )
+    grown, most = sentence.query_expansion, sentence.query_length
+    if grown is not None and most is not None and most < grown.length:
+        raise StartError(
+            f"{word.folder / SENTENCE}: query_length {most} is smaller than "
+            f"query_expansion.length {grown.length}; sentence-transformers loads no such folder."
+        )
     normalize = _module(word, "Normalize")
     if normalize is not None:
         path = word.folder / normalize.path / "config.json"

@@ -18,6 +18,7 @@ from rerankd.models.folder_file import read_json, shown
 from rerankd.models.single_template import SingleTemplate, single_template
 from rerankd.models.tokenizer_config import NAME
 from rerankd.models.unigram_tokenizer import UnigramTokenizer
+from rerankd.models.unsupported import refuse_unsupported
 
 if TYPE_CHECKING:
     pass
@@ -36,6 +37,7 @@ class _Token(msgspec.Struct):
 class _SpecialTokens(msgspec.Struct):
     mask_token: str | _Token | None = None
     eos_token: str | _Token | None = None
+    padding_side: str = "right"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -175,6 +177,10 @@ def _expansion(said: ExpansionFields | None, body: EncoderBody) -> Expansion | N
         return None
     path = body.folder / NAME
     tokens = read_json(path, _SpecialTokens) if path.exists() else _SpecialTokens()
+    side = tokens.padding_side
+    refuse_unsupported(
+        path, {f"padding_side {shown(side)}, where queries are filled up": side != "right"}
+    )
     mask = _word(tokens.mask_token) or _MASKS[body.config.architecture]
     wanted = [said.token] if said.token is not None else [mask, _word(tokens.eos_token)]
     found = (body.tokenizer.token_to_id(word) for word in wanted if word is not None)

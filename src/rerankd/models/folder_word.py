@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from rerankd.models.folder_file import read_json
+from rerankd.core.errors import StartError
+from rerankd.models.folder_file import read_json, shown
 
 MODULES: Final = "modules.json"
 SETTINGS: Final = "config_sentence_transformers.json"
@@ -50,6 +51,7 @@ class Module(msgspec.Struct):
 
     type: str  # a dotted class path
     path: str = ""  # of its folder; "" = the root
+    name: str | None = None  # what sentence-transformers keeps it under
 
     @property
     def kind(self) -> str:
@@ -88,7 +90,7 @@ class SavedSettings(msgspec.Struct):
 class SavedActivation(msgspec.Struct):
     """config.json's `sentence_transformers`, before 5.4."""
 
-    activation_fn: str | None = None
+    activation_fn: str | msgspec.UnsetType | None = msgspec.UNSET  # null = none, nor an older one
 
 
 class ConfigWord(msgspec.Struct):
@@ -139,17 +141,17 @@ class FolderWord:
     @property
     def activation_fn(self) -> tuple[str, str, str] | None:
         """File, key and dotted path of the activation that is saved, the newest place first."""
-        saved = self.config.sentence_transformers
+        said, saved = self.config, self.config.sentence_transformers
+        newer = saved.activation_fn if saved else msgspec.UNSET
+        oldest = said.sbert_ce_default_activation_function if newer is msgspec.UNSET else None
         places = (
             (SETTINGS, "activation_fn", self.settings.activation_fn),
-            (CONFIG, "sentence_transformers.activation_fn", saved.activation_fn if saved else None),
-            (
-                CONFIG,
-                "sbert_ce_default_activation_function",
-                self.config.sbert_ce_default_activation_function,
-            ),
+            (CONFIG, "sentence_transformers.activation_fn", newer),
+            (CONFIG, "sbert_ce_default_activation_function", oldest),
         )
-        return next(((file, key, name) for file, key, name in places if name is not None), None)
+        return next(
+            ((file, key, name) for file, key, name in places if isinstance(name, str)), None
+        )
 
 
 def read_word(folder: Path) -> FolderWord:
@@ -160,6 +162,13 @@ def read_word(folder: Path) -> FolderWord:
     """
     path = folder / MODULES
     modules = tuple(read_json(path, list[Module])) if path.exists() else ()
+    names = [module.name for module in modules if module.name is not None]
+    if len(names) > len(set(names)):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise StartError(
+            f"{path}: two modules have the name {shown(twice)}; sentence-transformers would run "
+            "the later one in the place of both. Give each its own."
+        )
     path = folder / SETTINGS
     settings = read_json(path, SavedSettings) if path.exists() else SavedSettings()
     path = folder / CONFIG
