@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rerankd.core.errors import EngineFailed
+from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row, Vectors
 from rerankd.engines.base import EngineInfo
+from rerankd.models.base import ModelCard
+from rerankd.models.families import CROSS_ENCODER, LISTWISE
+from rerankd.service.admit import text_bytes
 from rerankd.service.cache import ScoreCache
 from rerankd.service.scheduler import Scheduler
 
@@ -119,3 +124,11 @@ async def test_who_leaves_frees_what_the_row_held() -> None:
         await running
     await scheduler.close()
     assert engine.open == 0
+
+
+def test_the_size_of_a_list_has_its_query_twice_and_not_once_for_each_document() -> None:
+    documents = tuple(Content(value="document") for _ in range(100))
+    asked = RerankRequest(query=Content(value="q" * 1000), documents=documents)
+    card = ModelCard(name="m", family=LISTWISE, window_tokens=None, score="test")
+    assert text_bytes((asked,), card) == 2 * 1000 + 800
+    assert text_bytes((asked,), replace(card, family=CROSS_ENCODER)) == 100 * 1000 + 800

@@ -84,7 +84,7 @@ def too_many(count: int, limit: int, name: str = "documents") -> InvalidRequest:
     """More documents or pairs than limits.documents; `name` is the field's name."""
     return InvalidRequest(
         f"{name}: {count} were sent; the limit is {limit} (limits.documents). Send fewer, in "
-        "several requests: scores do not depend on the other documents.",
+        "several requests: scores depend on other documents with listwise models only.",
         param=name,
         fault="too_long",
     )

@@ -17,6 +17,7 @@ class Family:
     name: str
     modalities: frozenset[Modality] = TEXT  # what its models read
     takes_instruction: bool = False
+    is_listwise: bool = False  # all documents of a request are read together
     needs_torch: bool = False  # only the torch engine runs it, which is an extra
 
 
@@ -26,7 +27,7 @@ CROSS_ENCODER: Final = Family(name="cross-encoder")
 COLBERT: Final = Family(name="colbert")
 BI_ENCODER: Final = Family(name="bi-encoder")
 CAUSAL_YES_NO: Final = Family(name="causal-yes-no", takes_instruction=True)
-LISTWISE: Final = Family(name="listwise", takes_instruction=True)
+LISTWISE: Final = Family(name="listwise", takes_instruction=True, is_listwise=True)
 VISION_YES_NO: Final = Family(
     name="vision-yes-no",
     modalities=frozenset({"text", "image", "video"}),

@@ -106,10 +106,14 @@ def _a(modality: str) -> str:
     return "an image" if modality == "image" else f"a {modality}"
 
 
-def text_bytes(requests: Sequence[RerankRequest]) -> int:
-    """About how many bytes of text the pairs of requests hold: the query counts in each."""
+def text_bytes(requests: Sequence[RerankRequest], card: ModelCard) -> int:
+    """About how many bytes of text a model reads for requests.
+
+    The query counts in each pair; a listwise model's prompt has it twice.
+    """
     return sum(
-        sum(map(_bytes_of, request.documents)) + _bytes_of(request.query) * len(request.documents)
+        sum(map(_bytes_of, request.documents))
+        + _bytes_of(request.query) * (2 if card.family.is_listwise else len(request.documents))
         for request in requests
     )
 

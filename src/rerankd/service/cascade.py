@@ -70,7 +70,7 @@ async def _staged(
         truncation=True,
         truncate_query=request.truncate_query or request.max_tokens_per_query is not None,
     )
-    share = text_bytes((request,)) * cascade.keep // len(request.documents)
+    share = text_bytes((request,), loaded.model.card) * cascade.keep // len(request.documents)
     # A full queue refuses before any work; a place once given is kept through the first stage.
     admission, until = loaded.scheduler.admission, call.trace.until
     place = admission.reserve_text(share, call.share, until)

@@ -70,7 +70,7 @@ class Pipeline:
         ]
         reading = self._decoded(requests, unread, loaded, call) if unread else nullcontext(requests)
         async with reading as read:
-            size, started = text_bytes(read), time.perf_counter()
+            size, started = text_bytes(read, loaded.model.card), time.perf_counter()
             admission, until = loaded.scheduler.admission, call.trace.until
             if ticket is None:
                 place = admission.reserve_text(size, call.share, until)
@@ -113,7 +113,7 @@ class Pipeline:
             i, name = unread[0]
             raise OfRequest(i, InvalidRequest(f"{name}: only texts are read here.", param=name))
         admission, until = loaded.scheduler.admission, call.trace.until
-        admission.check_text(text_bytes(requests), call.share, until)
+        admission.check_text(text_bytes(requests, card), call.share, until)
         call.trace.cost += Cost(media=len(unread))
         call.trace.passed()
         started, is_decoded = time.perf_counter(), False

@@ -179,5 +179,6 @@ def _check_size(size: int, limit_bytes: int) -> None:
     if size > limit_bytes:
         raise BodyTooLarge(
             f"The body is over {limit_bytes} bytes (limits.body_bytes). Send fewer or shorter "
-            "documents, in several requests: scores do not depend on the other documents."
+            "documents, in several requests: scores depend on other documents with listwise models "
+            "only."
         )
