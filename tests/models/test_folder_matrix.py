@@ -87,6 +87,7 @@ def test_a_refusal_names_the_file_and_the_key(name: str) -> None:
 NAMED = {
     "max_position_embeddings": "config.json asks for",
     "classifier_activation": "activation",
+    "model_type": "modules.json: the modules Transformer",  # an embedding model's lacks Pooling
 }
 
 
