@@ -26,7 +26,10 @@ PAIRED = (("queries", "documents"), ("text_1", "text_2"))
 # Names of one row, of which vLLM's /score takes one.
 SAME = (("text_1", "queries", "data_1"), ("text_2", "documents", "items", "data_2"))
 # Pydantic takes 0, 1, "yes" and their like for a boolean; the document says what a client sends.
-BOOLEANS = {"raw_scores", "return_documents", "return_input", "return_len", "rewrite_query"}
+BOOLEANS = {
+    *("raw_scores", "return_documents", "return_input", "return_len", "rewrite_query"),
+    *("late_chunking", "return_multivector", "normalized", "truncate"),
+}
 
 # Of embeddings, what most values of are refused: 200s are to be seen too.
 REFUSED = {
