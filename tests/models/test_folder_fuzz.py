@@ -21,12 +21,24 @@ from rerankd.core.errors import StartError
 from rerankd.measure.flops import layer_cost
 from rerankd.models.checkpoint import open_checkpoint
 from rerankd.models.decoder_checkpoint import open_decoder
-from rerankd.models.folder_recipe import folder_activation, refuse_other_models, refuse_prompts
+from rerankd.models.folder_recipe import folder_activation, query_prompt, refuse_other_models
 from rerankd.models.folder_word import read_word
+from rerankd.models.load import load, resolve
 from rerankd.models.loaders import LOADERS
 from rerankd.models.pair_template import derive_template
 from rerankd.models.vision_checkpoint import open_vision
-from tests.checkpoints import bert, deberta, decoder, modernbert, vision
+from tests.checkpoints import (
+    bert,
+    colbert,
+    deberta,
+    decoder,
+    gte,
+    listwise,
+    logit_score,
+    modernbert,
+    module_head,
+    vision,
+)
 
 ROUNDS = int(os.environ.get("RERANKD_FUZZ_ROUNDS", "30"))  # changes of each kind and family
 WRITERS: dict[str, Callable[[Path], Path]] = {
@@ -37,6 +49,17 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "deberta-v2": partial(deberta.write, shape=deberta.TINY),
     "qwen3": partial(decoder.write, shape=decoder.TINY_QWEN3),
     "vision": partial(vision.write, shape=vision.TINY),
+}
+BY_MODULES: dict[str, Callable[[Path], Path]] = {  # several files say how these are scored
+    "pylate": partial(colbert.write, shape=colbert.PYLATE),
+    "stanford": partial(colbert.write, shape=colbert.STANFORD),
+    "multi-vector": partial(colbert.write, shape=colbert.MULTI_VECTOR),
+    "ettin": partial(module_head.write, shape=module_head.TINY),
+    "older-modules": partial(module_head.write, shape=module_head.TINY_OLD),
+    "logit-score": partial(logit_score.write, form=logit_score.QWEN3_ST),
+    "decoder-classifier": partial(logit_score.write, form=logit_score.CLASSIFIERS["qwen3"]),
+    "listwise": partial(listwise.write, shape=listwise.TINY_WINDOWED),
+    "gte": partial(gte.write, shape=gte.TINY),
 }
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 7, 255, 10**6, 2**31, 2**63, 2**64, 10**30, -(10**30), 0.0,
@@ -146,7 +169,7 @@ def opened(folder: Path) -> str:
         word = read_word(folder)
         if word.kind not in LOADERS:
             refuse_other_models(word)
-        refuse_prompts(word)
+        query_prompt(word)
         folder_activation(word)
         if word.kind == "vision":
             open_vision(folder)
@@ -204,3 +227,43 @@ def test_a_changed_folder_opens_or_says_why(family: str, kind: str, tmp_path: Pa
         assert said.isprintable(), said
     if kind != "tokenizer_config.json":  # little of it is read
         assert found["refused"] > 0
+
+
+def loaded(folder: Path) -> str:
+    """Load a folder with all its modules: as opened()."""
+    try:
+        load(resolve(f"changed={folder}")).model.engine.close()
+    except StartError as error:
+        return str(error)
+    return "opened"
+
+
+def change_any(folder: Path, dice: random.Random) -> Path:
+    """Change one file, wherever it lies."""
+    path = dice.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+    if path.suffix == ".safetensors":
+        change_header(path, dice)
+    elif path.suffix == ".jinja" or dice.random() < 0.2:
+        path.write_bytes(mutate_bytes(path.read_bytes(), dice))
+    else:
+        change_json(path, dice)
+    return path
+
+
+@pytest.mark.parametrize("family", list(BY_MODULES))
+def test_a_changed_module_loads_or_says_why(family: str, tmp_path: Path) -> None:
+    whole = BY_MODULES[family](tmp_path / "whole")
+    assert loaded(whole) == "opened"
+    refused = 0
+    for number in range(ROUNDS // 2):
+        folder = tmp_path / "changed"
+        shutil.copytree(whole, folder)
+        path = change_any(folder, random.Random(f"{family} {number}"))
+        said = loaded(folder)
+        shutil.rmtree(folder)
+        refused += said != "opened"
+        where = f"change {number} of {path.relative_to(folder)}: {said[:300]}"
+        assert "fault of rerankd" not in said, where  # what no reader foresaw
+        assert len(said) < 3000, where
+        assert said.isprintable(), where
+    assert refused > 0

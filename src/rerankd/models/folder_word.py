@@ -190,7 +190,7 @@ class _Outputs(msgspec.Struct):
 
 def _labels(folder: Path, modules: Sequence[Module], config: ConfigWord, kind: Kind) -> int:
     """What the last module of a cross-encoder gives; 1 where its loader will say what is wrong."""
-    if kind == "logit-score":
+    if kind in ("logit-score", "causal", "listwise", "vision"):  # whose config.json has none
         return 1
     if kind != "modules":
         return config.labels

@@ -81,7 +81,7 @@ def read_answers(module: Path, vocab: int) -> Answers:
     path = module / "config.json"
     head = read_json(path, _Head)
     wrong = {
-        f"module_input_name {head.module_input_name!r} (only 'causal_logits')": (
+        f"module_input_name {shown(head.module_input_name)} (only 'causal_logits')": (
             head.module_input_name != "causal_logits"
         ),
         f"true_token_id {head.true_token_id} of {vocab}": head.true_token_id >= vocab,

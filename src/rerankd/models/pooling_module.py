@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from rerankd.engines.dense import PoolingMode
-from rerankd.models.folder_file import read_json
+from rerankd.models.folder_file import read_json, shown
 from rerankd.models.sizes import Size
 from rerankd.models.unsupported import refuse_unsupported
 
@@ -64,7 +64,7 @@ def read_pooling(folder: Path, hidden: int) -> tuple[PoolingMode, ...]:
     said = fields.embedding_dimension or fields.word_embedding_dimension or hidden
     unknown = [mode for mode in fields.modes if mode not in _MODES]
     wrong = {
-        f"pooling_mode {', '.join(unknown)} (only {', '.join(_MODES)})": bool(unknown),
+        f"pooling_mode {shown(', '.join(unknown))[1:-1]} (only {', '.join(_MODES)})": bool(unknown),
         "pooling_mode []": not fields.modes,
         "include_prompt false": not fields.include_prompt,
         f"{said} values behind an encoder of {hidden}": said != hidden,
