@@ -49,6 +49,7 @@ MARKED = {
     "docs/gpu.md": 1,
     "docs/integrations/litellm.md": 1,
     "docs/integrations/providers.md": 1,
+    "docs/models/decoders.md": 1,
     "docs/models/qwen3-vl-reranker.md": 1,
     "docs/quickstart.md": 1,
 }

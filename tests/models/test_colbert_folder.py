@@ -147,6 +147,8 @@ def test_prompts_that_change_nothing_are_not_in_the_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "name", "change", "says"),
     [
+        (PYLATE, SENTENCE, {"config_kwargs": {"is_decoder": True}}, "config_kwargs"),
+        (PYLATE, SENTENCE, {"nobody_knows": 1}, "nobody_knows"),
         (PYLATE, SENTENCE, {"transformer_task": "fill-mask"}, "transformer_task 'fill-mask'"),
         (PYLATE, SENTENCE, {"module_output_name": "x"}, "module_output_name 'x'"),
         (PYLATE, SENTENCE, {"processing_kwargs": {"text": {"a": 1}}}, "processing_kwargs"),

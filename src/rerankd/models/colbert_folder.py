@@ -23,6 +23,7 @@ from rerankd.models.body import STANFORD
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.folder_word import MODULES, SETTINGS, TRANSFORMER, FolderWord, Module
 from rerankd.models.sizes import Size
+from rerankd.models.transformer_module import read_states_module
 from rerankd.models.unsupported import refuse_unsupported
 
 SENTENCE: Final = "sentence_bert_config.json"
@@ -44,13 +45,10 @@ class ExpansionFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class _Sentence(msgspec.Struct):
-    """sentence_bert_config.json, as far as it changes scores."""
+    """sentence_bert_config.json, as far as it is followed here."""
 
     max_seq_length: Size | None = None
     do_lower_case: bool = False
-    transformer_task: str = "feature-extraction"
-    module_output_name: str = _TOKENS
-    processing_kwargs: dict[str, object] | None = None
     query_length: Size | None = None
     document_length: Size | None = None
     query_expansion: ExpansionFields | None = None
@@ -244,19 +242,9 @@ def _multi_vector(word: FolderWord) -> ColbertWord:
 
 
 def _sentence(folder: Path) -> _Sentence:
+    read_states_module(folder, has_lengths=True)  # refuses what nobody follows
     path = folder / SENTENCE
-    said = read_json(path, _Sentence) if path.exists() else _Sentence()
-    wrong = {
-        f"transformer_task {shown(said.transformer_task)} (only feature-extraction)": (
-            said.transformer_task != "feature-extraction"
-        ),
-        f"module_output_name {shown(said.module_output_name)} (only {_TOKENS})": (
-            said.module_output_name != _TOKENS
-        ),
-        f"processing_kwargs {shown(said.processing_kwargs)}": bool(said.processing_kwargs),
-    }
-    refuse_unsupported(path, wrong)
-    return said
+    return read_json(path, _Sentence) if path.exists() else _Sentence()
 
 
 def _dense_of(word: FolderWord, known: Sequence[str]) -> tuple[Path, ...]:

@@ -166,8 +166,8 @@ def _refuse_other_roles(
             raise StartError(
                 f"{folder / NAME}: {role} is {shown(said)}, and in tokenizer.json it is "
                 f"{shown(own)}; for a tokenizer_class {shown(name)[1:-1]} transformers 5 follows "
-                "the former and transformers 4 the latter, with other scores. Write there what the model was "
-                "trained with."
+                "the former and transformers 4 the latter, with other scores. Write there what the "
+                "model was trained with."
             )
 
 

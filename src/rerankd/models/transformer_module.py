@@ -126,8 +126,12 @@ def read_pair_module(word: FolderWord) -> PairModule:
     )
 
 
-def read_states_module(folder: Path) -> int | None:
+def read_states_module(folder: Path, *, has_lengths: bool = False) -> int | None:
     """The longest text in tokens that the file allows an encoder without a head; None = not said.
+
+    Args:
+        folder: of the module.
+        has_lengths: the caller reads the lengths of queries and documents, and lower case.
 
     Raises:
         StartError: the file is damaged, or says what is not computed here.
@@ -140,7 +144,7 @@ def read_states_module(folder: Path) -> int | None:
     texts = (fields.modality_config or {}).get("text") or _Modality()
     task, output = fields.transformer_task, fields.module_output_name
     wrong = {
-        "do_lower_case true": fields.do_lower_case,
+        "do_lower_case true": fields.do_lower_case and not has_lengths,
         f"transformer_task {shown(task)} (only 'feature-extraction')": (
             task not in (None, "feature-extraction")
         ),
@@ -150,10 +154,10 @@ def read_states_module(folder: Path) -> int | None:
         f"modality_config.text {texts.method}, {texts.method_output_name}": (
             texts.method != "forward" or texts.method_output_name not in (None, _STATES, [_STATES])
         ),
-        "query_length, document_length or query_expansion": (
-            fields.query_length is not None
-            or fields.document_length is not None
-            or fields.query_expansion is not None
+        "query_length, document_length or query_expansion": not has_lengths
+        and any(
+            each is not None
+            for each in (fields.query_length, fields.document_length, fields.query_expansion)
         ),
     }
     refuse_unsupported(path, wrong)
