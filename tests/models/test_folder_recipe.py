@@ -231,6 +231,23 @@ def test_no_activation_of_a_newer_release_is_not_an_older_ones(folder: Path) -> 
     assert activation(folder) == SIGMOID
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("modules.json", [{"type": "x.Dense", "path": "a"}] * 33, "has 33 modules; at most 32"),
+        ("modules.json", [{"type": "x.Dense", "path": "a\0b"}], "is no folder's name"),
+        ("modules.json", [{"type": "x.Dense", "path": "a" * 256}], "is no folder's name"),
+        (SETTINGS, {"prompts": {"q": "x" * 16_385}}, "prompts.q has 16385 characters; at most"),
+    ],
+    ids=["modules", "path", "long-path", "prompt"],
+)
+def test_what_is_far_too_much_is_refused_before_it_is_used(
+    folder: Path, name: str, content: object, says: str
+) -> None:
+    put(folder, name, content)
+    refused(folder, name, says)
+
+
 def test_two_modules_of_one_name_are_refused(folder: Path) -> None:
     listed = [{"type": f"x.{kind}", "path": kind, "name": "1"} for kind in ("Pooling", "Dense")]
     put(folder, "modules.json", listed)

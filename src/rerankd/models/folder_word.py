@@ -20,6 +20,9 @@ MODULES: Final = "modules.json"
 SETTINGS: Final = "config_sentence_transformers.json"
 CONFIG: Final = "config.json"
 TRANSFORMER: Final = "Transformer"
+MAX_MODULES: Final = 32  # published models have seven at most
+MAX_PATH_CHARACTERS: Final = 255
+MAX_PROMPT_CHARACTERS: Final = 16_384
 MISSING: Final = "(missing)"  # a prompt that is named and not there
 
 Kind = Literal[
@@ -161,16 +164,15 @@ def read_word(folder: Path) -> FolderWord:
         StartError: one is there and cannot be used.
     """
     path = folder / MODULES
-    modules = tuple(read_json(path, list[Module])) if path.exists() else ()
-    names = [module.name for module in modules if module.name is not None]
-    if len(names) > len(set(names)):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise StartError(
-            f"{path}: two modules have the name {shown(twice)}; sentence-transformers would run "
-            "the later one in the place of both. Give each its own."
-        )
+    modules = _modules(path) if path.exists() else ()
     path = folder / SETTINGS
     settings = read_json(path, SavedSettings) if path.exists() else SavedSettings()
+    for name, prompt in (settings.prompts or {}).items():
+        if len(prompt or "") > MAX_PROMPT_CHARACTERS:
+            raise StartError(
+                f"{path}: prompts.{shown(name)[1:-1]} has {len(prompt or '')} characters; at most "
+                f"{MAX_PROMPT_CHARACTERS} are read. Shorten or remove it."
+            )
     path = folder / CONFIG
     config = read_json(path, ConfigWord) if path.exists() else ConfigWord()
     kind = _kind(modules, settings, config)
@@ -182,6 +184,31 @@ def read_word(folder: Path) -> FolderWord:
         kind=kind,
         labels=_labels(folder, modules, config, kind),
     )
+
+
+def _modules(path: Path) -> tuple[Module, ...]:
+    """The modules, few and told apart, each with a path that a message can show.
+
+    Raises:
+        StartError: modules.json is damaged, or they are not.
+    """
+    modules = tuple(read_json(path, list[Module]))
+    if len(modules) > MAX_MODULES:
+        raise StartError(f"{path} has {len(modules)} modules; at most {MAX_MODULES} are run.")
+    for module in modules:
+        if len(module.path) > MAX_PATH_CHARACTERS or not module.path.isprintable():
+            raise StartError(
+                f"{path}: the path {shown(module.path)} of {shown(module.kind)} is no folder's "
+                f"name: printable, of at most {MAX_PATH_CHARACTERS} characters."
+            )
+    names = [module.name for module in modules if module.name is not None]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise StartError(
+            f"{path}: two modules have the name {shown(twice)}; sentence-transformers would run "
+            "the later one in the place of both. Give each its own."
+        )
+    return modules
 
 
 class _Outputs(msgspec.Struct):

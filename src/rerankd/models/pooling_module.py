@@ -66,6 +66,9 @@ def read_pooling(folder: Path, hidden: int) -> tuple[PoolingMode, ...]:
     wrong = {
         f"pooling_mode {shown(', '.join(unknown))[1:-1]} (only {', '.join(_MODES)})": bool(unknown),
         "pooling_mode []": not fields.modes,
+        f"pooling_mode of {len(fields.modes)} (at most {len(_MODES)})": (
+            len(fields.modes) > len(_MODES)
+        ),
         "include_prompt false": not fields.include_prompt,
         f"{said} values behind an encoder of {hidden}": said != hidden,
     }
