@@ -248,6 +248,13 @@ def test_what_is_far_too_much_is_refused_before_it_is_used(
     refused(folder, name, says)
 
 
+def test_a_default_prompt_that_leaves_no_room_is_refused(folder: Path) -> None:
+    modules(folder, f"{ST}.models.Transformer")
+    said = {"prompts": {"q": "a " * 500}, "default_prompt_name": "q"}
+    put(folder, SETTINGS, {"model_type": "CrossEncoder", **said})
+    refused(folder, "the prompt before every query has 500 tokens", "default_prompt_name")
+
+
 def test_two_modules_of_one_name_are_refused(folder: Path) -> None:
     listed = [{"type": f"x.{kind}", "path": kind, "name": "1"} for kind in ("Pooling", "Dense")]
     put(folder, "modules.json", listed)

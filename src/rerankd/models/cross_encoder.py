@@ -33,6 +33,7 @@ from rerankd.models.documents import (
     tokens_read,
 )
 from rerankd.models.families import CROSS_ENCODER
+from rerankd.models.folder_word import SETTINGS
 from rerankd.models.pair_template import PairTemplate, derive_template
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.tokenizer_config import lowercase_first
@@ -86,6 +87,14 @@ class CrossEncoder:
         self._chunk_rule: ChunkRule = chunk_rule
         self._window = card.window_tokens
         self._relevant = relevant
+        prompt = encoder.encode(card.query_prompt, "query").size if card.query_prompt else 0
+        if prompt >= self._query_limit:
+            raise StartError(
+                f"{card.name}: the prompt before every query has {prompt} tokens, and a query with "
+                f"it may have {self._query_limit} (three quarters of the window of "
+                f"{self._window}). Widen window_tokens, or set default_prompt_name to null in "
+                f"{SETTINGS}."
+            )
 
     def with_window(self, window_tokens: int) -> CrossEncoder:
         """The same model and engine with another window."""
@@ -129,10 +138,14 @@ class CrossEncoder:
         """The card's activation of the logit."""
         return self.card.activation(logit)
 
+    @property
+    def _query_limit(self) -> int:
+        """Tokens that a query may have with its prompt: three quarters of the window."""
+        return min(self._window * 3 // 4, self._window - self._template.specials - 1)
+
     def _document_window(self, query_tokens: int) -> int:
         """Tokens that a chunk may have beside this query; the query may take 3/4 of the window."""
-        specials = self._template.specials
-        limit = min(self._window * 3 // 4, self._window - specials - 1)
+        specials, limit = self._template.specials, self._query_limit
         if query_tokens > limit:
             raise QueryTooLong(
                 f"query has {query_tokens} tokens; {self.card.name} takes at most {limit} (three "
