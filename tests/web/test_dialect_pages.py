@@ -32,7 +32,10 @@ async def test_the_curl_of_a_page_is_answered_with_the_right_document(page: Path
                 url.removeprefix(BASE), json=json.loads(options[-1]), headers=headers
             )
         assert response.status_code == 200, response.text
-        assert _best(response.json()) == 1  # Paris
+        if "embed" in url:
+            assert _vectors(response.json()) == len(json.loads(options[-1])["input"])
+        else:
+            assert _best(response.json()) == 1  # Paris
 
 
 def _curls(page: Path) -> list[str]:
@@ -40,6 +43,13 @@ def _curls(page: Path) -> list[str]:
     commands = re.findall(r"^curl .+$", page.read_text(), re.MULTILINE)
     assert commands
     return commands
+
+
+def _vectors(answer: Any) -> int:
+    """How many there are, of a length that MiniLM's have."""
+    found = [each["embedding"] for each in answer["data"]]
+    assert {len(vector) for vector in found} == {384}
+    return len(found)
 
 
 def _best(answer: Any) -> int:

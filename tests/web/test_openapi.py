@@ -26,7 +26,7 @@ PAGES = {"/", "/docs", "/openapi.json"}  # about the API, not of it
 OPTIONAL = {
     "UserData": {"balance", "chargeBalance", "totalBalance"},  # where money is limited
     "Result": {"document", "truncated", "stage"},
-    "AnswerMeta": {"warnings", "route"},
+    "AnswerMeta": {"warnings", "listwise", "route"},
     "CohereMeta": {"warnings"},
     "CohereEmbedMeta": {"warnings"},
     "CohereVectors": {"float", "base64"},
