@@ -1,6 +1,7 @@
 """How far our logits are from those of torch and transformers, family by family, engine by engine.
 
     python bench/parity.py --write docs/parity.md
+    python bench/parity.py --write docs/parity.md --only ettin  # these checkpoints' rows alone
 
 Needs no torch for OpenVINO's rows: the reference's logits are committed (tests/reference/*.json),
 and `pytest -m reference` shows that they are what live transformers says. With torch installed, the
@@ -37,6 +38,7 @@ from tests.checkpoints import deberta as debertas
 from tests.checkpoints import decoder as decoders
 from tests.checkpoints import gte as gtes
 from tests.checkpoints import modernbert as modernberts
+from tests.engines.widths import open_width, width_requests
 from tests.reference import make_bert_kin_goldens as kin_goldens
 from tests.reference import make_deberta_goldens as deberta_goldens
 from tests.reference import make_decoder_goldens as decoder_goldens
@@ -48,7 +50,8 @@ from tests.reference import make_width_goldens as widths
 HEADER = (
     "| checkpoint | engine | rows | tokens | spread | max logit difference | in another batch |"
 )
-OPENVINO_ONLY = ("tiny-deberta", "deberta", "tiny-gte", "gte")
+OPENVINO_ONLY = ("tiny-deberta", "deberta", "tiny-gte", "gte", "ettin", "gemma", "nemotron")
+TRUE_WIDTH = ", true width"
 Goldens = npt.NDArray[np.float64]
 Writer = Callable[[Path], Path]
 
@@ -58,7 +61,7 @@ class Case:
     """One checkpoint and what the reference says of it."""
 
     name: str
-    write: Writer
+    write: Writer | None  # None: of true width
     requests: Sequence[RerankRequest]
     golden: Goldens  # (pairs, K)
     decoder: bool = False
@@ -66,6 +69,8 @@ class Case:
 
     def load(self, folder: Path, engine: EngineName) -> Model:
         """On one engine, on the CPU, in fp32."""
+        if self.write is None:
+            return open_width(self.name.removesuffix(TRUE_WIDTH), folder, engine)
         options = LoadOptions(
             window_tokens=self.window_tokens,
             engine=engine,
@@ -126,15 +131,8 @@ def cases() -> Iterator[Case]:
         yield Case(name, write, wanted, golden, True, decoder_goldens.WINDOW_TOKENS)
         wanted = _of_items(decoder_goldens.long_items())
         yield Case(f"{name}, longest", write, wanted, np.array(found["long"])[:, None], True)
-    wide = _read(widths.GOLDEN)
-    for name, write in widths.ENCODERS.items():
-        golden = np.array(wide["encoders"][name])
-        yield Case(f"{name}, true width", write, _of_pairs(widths.width_pairs()), golden)
-    for name, write in widths.DECODERS.items():
-        golden = np.array(wide["decoders"][name])[:, None]
-        wanted = _of_items(widths.width_items())
-        window = decoder_goldens.WINDOW_TOKENS
-        yield Case(f"{name}, true width", write, wanted, golden, True, window)
+    for name in widths.KIND_OF:
+        yield Case(name + TRUE_WIDTH, None, width_requests(name), widths.golden(name))
 
 
 def in_other_company(model: Model, rows: Sequence[Row], logits: Logits) -> float:
@@ -163,15 +161,32 @@ def line(case: Case, engine: EngineName) -> str:
     )
 
 
-def table() -> Iterator[str]:
-    """The table, line by line, as it is measured."""
+def table(only: Sequence[str] = ()) -> Iterator[str]:
+    """The rows, one by one, as they are measured; `only` of checkpoints whose names start so."""
     has_torch = importlib.util.find_spec("torch") is not None
-    yield HEADER
-    yield "|" + "---|" * (HEADER.count("|") - 1)
     for case in cases():
+        if only and not case.name.startswith(tuple(only)):
+            continue
         yield line(case, "openvino")
         if has_torch and not case.name.startswith(OPENVINO_ONLY):
             yield line(case, "torch")
+
+
+def merged(page: str, rows: Sequence[str]) -> list[str]:
+    """The rows of a page with these in their places, in the order of cases()."""
+    known = [each for each in page.splitlines() if each.startswith("| ") and each != HEADER]
+    found = {_key(each): each for each in (*known, *rows)}
+    order = {case.name: i for i, case in enumerate(cases())}
+    return sorted(
+        (row for key, row in found.items() if key[0] in order),
+        key=lambda row: (order[_key(row)[0]], _key(row)[1]),
+    )
+
+
+def _key(row: str) -> tuple[str, str]:
+    """Checkpoint and engine of a row."""
+    _, name, engine, *_ = (cell.strip() for cell in row.split("|"))
+    return name, engine
 
 
 HEAD = """# Parity
@@ -182,7 +197,7 @@ Each checkpoint has random weights of its architecture, and its logits were comp
 2.13.0 and transformers 5.23.0 pair by pair, without padding (`tests/reference`). "Spread" is the
 standard deviation of the reference's logits; "in another batch" is the largest change of a logit
 when its row is scored again in another batch, in another order. fp32, CPU. The torch engine has
-no DeBERTa-v2 and no GTE.
+no DeBERTa-v2, no GTE, no Gemma, no cross-encoders of modules and no bidirectional Llama.
 """
 
 KEPT = "## Which reference"  # written by hand, from there on
@@ -192,15 +207,23 @@ def main() -> None:
     """Print the table; write the page where told."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path)
-    page = parser.parse_args().write
-    lines: list[str] = []
-    for each in table():
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    given = parser.parse_args()
+    page: Path | None = given.write
+    rule = "|" + "---|" * (HEADER.count("|") - 1)
+    print(HEADER, rule, sep="\n")
+    rows: list[str] = []
+    for each in table(given.only):
         print(each, flush=True)
-        lines.append(each)
+        rows.append(each)
     if page is not None:
         versions = f"{platform.machine()}, openvino {version('openvino')}, numpy {np.__version__}."
-        kept = page.read_text("utf-8").partition(KEPT)[2] if page.exists() else ""
-        table_text = f"{HEAD}\n{versions}\n\n" + "\n".join(lines) + "\n"
+        table_before, _, kept = (
+            page.read_text("utf-8").partition(KEPT) if page.exists() else ("", "", "")
+        )
+        rows = merged(table_before, rows) if given.only else rows
+        lines = "\n".join((HEADER, rule, *rows))
+        table_text = f"{HEAD}\n{versions}\n\n{lines}\n"
         page.write_text(f"{table_text}\n{KEPT}{kept}" if kept else table_text, encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Decoder checkpoints with made-up weights in the forms of Qwen3, Qwen2, Mistral and Gemma.
+"""Decoder checkpoints with made-up weights in the forms of Qwen3, Qwen2, Mistral, Gemma and Llama.
 
 `python -m tests.checkpoints.decoder FOLDER` writes one of the true width of Qwen3-Reranker-0.6B,
 with two layers and the small vocabulary.
@@ -28,7 +28,7 @@ VOCAB = 2000
 class Shape:
     """Sizes of a checkpoint; `shards` > 1 also means half precision and the older config.json."""
 
-    family: str  # "qwen3", "qwen2", "mistral" or "gemma"
+    family: str  # "qwen3", "qwen2", "mistral", "gemma" or "llama"
     hidden: int
     layers: int
     heads: int
@@ -102,6 +102,29 @@ TINY_GEMMA = Shape(
     intermediate=96,
     tied=True,
     positions=8192,
+)
+WIDE_GEMMA = Shape(  # bge-reranker-v2-gemma
+    family="gemma",
+    hidden=2048,
+    layers=2,
+    heads=8,
+    kv_heads=1,
+    head_dim=256,
+    intermediate=16384,
+    tied=True,
+    positions=8192,
+)
+WIDE_LLAMA = Shape(  # llama-nemotron-rerank-1b-v2: Llama-3.2-1B with one label
+    family="llama",
+    hidden=2048,
+    layers=2,
+    heads=32,
+    kv_heads=8,
+    head_dim=64,
+    intermediate=8192,
+    tied=False,
+    positions=131072,
+    labels=1,
 )
 GOLDEN_SHAPES = {"tiny-qwen3": TINY_QWEN3, "tiny-qwen2": TINY_QWEN2}
 

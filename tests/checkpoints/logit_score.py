@@ -141,9 +141,9 @@ NEMOTRON = Shape(  # the temperature and the stretched positions are in its conf
 )
 
 
-def write_bare(folder: Path, name: str) -> Path:
+def write_bare(folder: Path, name: str, shape: Shape | None = None) -> Path:
     """Write a folder of BARE: "Yes" is one token, and texts have a first one where they should."""
-    decoder.write(folder, BARE[name])
+    decoder.write(folder, shape or BARE[name])
     path = folder / "tokenizer.json"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace('"</think>"', '"Yes"'), encoding="utf-8")
@@ -152,9 +152,9 @@ def write_bare(folder: Path, name: str) -> Path:
     return folder
 
 
-def write_nemotron(folder: Path, *, labels: int = 1) -> Path:
+def write_nemotron(folder: Path, shape: Shape = NEMOTRON, *, labels: int = 1) -> Path:
     """Write a folder as llama-nemotron-rerank-1b-v2 is."""
-    decoder.write(folder, replace(NEMOTRON, labels=labels))
+    decoder.write(folder, replace(shape, labels=labels))
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     del config["rope_parameters"]
@@ -165,7 +165,7 @@ def write_nemotron(folder: Path, *, labels: int = 1) -> Path:
             "architectures": ["LlamaBidirectionalForSequenceClassification"],
             "model_type": "llama_bidirec",
             "auto_map": {"AutoModel": "llama_bidirectional_model.LlamaBidirectionalModel"},
-            "head_dim": NEMOTRON.head_dim,
+            "head_dim": shape.head_dim,
             "pooling": "avg",
             "temperature": 0.8,
             "rms_norm_eps": 1e-5,
@@ -175,7 +175,7 @@ def write_nemotron(folder: Path, *, labels: int = 1) -> Path:
                 "factor": 32.0,
                 "low_freq_factor": 1.0,
                 "high_freq_factor": 4.0,
-                "original_max_position_embeddings": 512,
+                "original_max_position_embeddings": shape.positions // 16,  # 8192 of 131072
             },
         },
     )
