@@ -194,7 +194,8 @@ HEAD = """# Parity
 The table is made by `python bench/parity.py --write docs/parity.md`; do not edit it.
 
 Each checkpoint has random weights of its architecture, and its logits were computed by torch
-2.13.0 and transformers 5.23.0 pair by pair, without padding (`tests/reference`). "Spread" is the
+2.13.0 and transformers 5.23.0 (ettin, gemma, nemotron: 5.24.0 and sentence-transformers 6.2.0)
+pair by pair, without padding (`tests/reference`). "Spread" is the
 standard deviation of the reference's logits; "in another batch" is the largest change of a logit
 when its row is scored again in another batch, in another order. fp32, CPU. The torch engine has
 no DeBERTa-v2, no GTE, no Gemma, no cross-encoders of modules and no bidirectional Llama.
