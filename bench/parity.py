@@ -37,6 +37,7 @@ from tests.checkpoints import bert_kin as kin
 from tests.checkpoints import deberta as debertas
 from tests.checkpoints import decoder as decoders
 from tests.checkpoints import gte as gtes
+from tests.checkpoints import jina_bert as jina_berts
 from tests.checkpoints import modernbert as modernberts
 from tests.engines.widths import open_width, width_requests
 from tests.reference import make_bert_kin_goldens as kin_goldens
@@ -44,13 +45,23 @@ from tests.reference import make_deberta_goldens as deberta_goldens
 from tests.reference import make_decoder_goldens as decoder_goldens
 from tests.reference import make_goldens as bert_goldens
 from tests.reference import make_gte_goldens as gte_goldens
+from tests.reference import make_jina_bert_goldens as jina_bert_goldens
 from tests.reference import make_modernbert_goldens as modernbert_goldens
 from tests.reference import make_width_goldens as widths
 
 HEADER = (
     "| checkpoint | engine | rows | tokens | spread | max logit difference | in another batch |"
 )
-OPENVINO_ONLY = ("tiny-deberta", "deberta", "tiny-gte", "gte", "ettin", "gemma", "nemotron")
+OPENVINO_ONLY = (
+    "tiny-deberta",
+    "deberta",
+    "tiny-gte",
+    "gte",
+    "tiny-jina-bert",
+    "ettin",
+    "gemma",
+    "nemotron",
+)
 TRUE_WIDTH = ", true width"
 Goldens = npt.NDArray[np.float64]
 Writer = Callable[[Path], Path]
@@ -114,6 +125,7 @@ def cases() -> Iterator[Case]:
         (modernberts, _read(modernbert_goldens.GOLDEN)["shapes"]),
         (debertas, _read(deberta_goldens.GOLDEN)),
         (gtes, _read(gte_goldens.GOLDEN)),
+        (jina_berts, _read(jina_bert_goldens.GOLDEN)),
     ]
     for module, goldens in encoders:
         for name, shape in module.GOLDEN_SHAPES.items():
@@ -198,7 +210,8 @@ Each checkpoint has random weights of its architecture, and its logits were comp
 pair by pair, without padding (`tests/reference`). "Spread" is the
 standard deviation of the reference's logits; "in another batch" is the largest change of a logit
 when its row is scored again in another batch, in another order. fp32, CPU. The torch engine has
-no DeBERTa-v2, no GTE, no Gemma, no cross-encoders of modules and no bidirectional Llama.
+no DeBERTa-v2, no GTE, no JinaBERT, no Gemma, no cross-encoders of modules and no bidirectional
+Llama.
 """
 
 KEPT = "## Which reference"  # written by hand, from there on

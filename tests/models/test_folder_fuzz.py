@@ -33,6 +33,7 @@ from tests.checkpoints import (
     deberta,
     decoder,
     gte,
+    jina_bert,
     listwise,
     logit_score,
     modernbert,
@@ -60,6 +61,7 @@ BY_MODULES: dict[str, Callable[[Path], Path]] = {  # several files say how these
     "decoder-classifier": partial(logit_score.write, form=logit_score.CLASSIFIERS["qwen3"]),
     "listwise": partial(listwise.write, shape=listwise.TINY_WINDOWED),
     "gte": partial(gte.write, shape=gte.TINY),
+    "jina-bert": partial(jina_bert.write, shape=jina_bert.TINY),
 }
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 7, 255, 10**6, 2**31, 2**63, 2**64, 10**30, -(10**30), 0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,9 +18,12 @@ from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.dense import BehindLayer, PoolingMode
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.gte_config import GteConfig
+from rerankd.engines.jina_bert_config import JinaBertConfig
 from rerankd.engines.listwise_config import ListwiseConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.vision_config import VisionDecoderConfig
+
+_OPENVINO_ONLY: Final = {"deberta-v2": "DeBERTa-v2", "gte": "GTE", "jina-bert": "JinaBERT"}
 
 
 def encoder_engine(
@@ -34,8 +38,8 @@ def encoder_engine(
     """
     _refuse_unbuilt(options)
     if options.engine == "torch":
-        if isinstance(config, DebertaConfig | GteConfig):
-            name = "DeBERTa-v2" if config.architecture == "deberta-v2" else "GTE"
+        if isinstance(config, DebertaConfig | GteConfig | JinaBertConfig):
+            name = _OPENVINO_ONLY[config.architecture]
             raise StartError(
                 f'engine = "torch" has no {name} yet; leave `engine` out to run it on OpenVINO.'
             )

@@ -5,6 +5,7 @@ MTEB-en: nDCG@10 over the retrieval tasks of MTEB(eng, v2), 100 candidates of em
 huggingface.co/blog/ettin-reranker; MTEB-R, MMTEB-R: Qwen3-Reranker's card, 100 candidates of
 Qwen3-Embedding-0.6B; JQaRA: nDCG@10, second hand from the cards of ruri-v3 and japanese-reranker;
 DL19: nDCG@10 of TREC Deep Learning 2019, the cards of ms-marco-MiniLM; BEIR: the models' own cards;
+BEIR-17: those of jina-reranker-v1, over 17 sets;
 NanoBEIR: sentence-transformers' page on multi-vector models; BEIR-jina: the card
 of jina-reranker-v3.5, by its own protocol; own: the mean of docs/quality.md.
 Only figures with one label compare.
@@ -78,6 +79,17 @@ def _ettin(parameters: int, mteb: float, *sizes: int) -> Facts:
         quality=(("MTEB-en", mteb),),
         parameters=parameters,
         sizes=ModelSizes("modernbert", *sizes),
+    )
+
+
+def _jina_v1(layers: int, parameters: int, beir: float) -> Facts:
+    return Facts(
+        licence=APACHE,
+        languages="en",
+        quality=(("BEIR-17", beir),),
+        parameters=parameters,
+        stored_bytes=2,
+        sizes=_bert(384, layers, kind="jina-bert"),
     )
 
 
@@ -184,6 +196,8 @@ FACTS: Final[dict[str, Facts]] = {
         stored_bytes=2,
         sizes=_XLMR_BASE,
     ),
+    "jinaai/jina-reranker-v1-tiny-en": _jina_v1(4, 33_046_273, 48.5),
+    "jinaai/jina-reranker-v1-turbo-en": _jina_v1(6, 37_771_777, 49.6),
     "Alibaba-NLP/gte-reranker-modernbert-base": Facts(
         licence=APACHE,
         languages="en",

@@ -37,7 +37,7 @@ class _Nested(msgspec.Struct):
 
 
 # three matrices in the feed-forward block, not two
-_GATED = ("gte", "modernbert", "new", "qwen2", "qwen3", "qwen3_vl_text")
+_GATED = ("gte", "jina-bert", "modernbert", "new", "qwen2", "qwen3", "qwen3_vl_text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

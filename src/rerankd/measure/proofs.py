@@ -45,6 +45,7 @@ _BY_SIZES: Final = {  # cross-encoders, by their facts' model_type
     "modernbert": _form("modernbert", "-modernbert", "modernbert"),
     "deberta-v2": _form("deberta", "-deberta", "deberta"),
     "gte": _form("gte", "-gte", "gte"),
+    "jina-bert": _form("jina_bert", "-jina-bert", "jina_bert"),
 }
 _ETTIN: Final = ("17m", "32m", "68m", "150m", "400m", "1b")
 _MODULES: Final = _form("module_head", "-module-head", "module_head")

@@ -143,6 +143,8 @@ ENTRIES: tuple[CatalogEntry, ...] = (
         aliases=("jina-reranker-v2-base-multilingual",),
         chunk_rule="jina",
     ),
+    _encoder("jinaai/jina-reranker-v1-tiny-en", 8192, "jina-reranker-v1-tiny-en"),
+    _encoder("jinaai/jina-reranker-v1-turbo-en", 8192, "jina-reranker-v1-turbo-en"),
     _encoder("Alibaba-NLP/gte-reranker-modernbert-base", 8192),
     _encoder("Alibaba-NLP/gte-multilingual-reranker-base", 8192),
     *(

@@ -25,6 +25,7 @@ from rerankd.models.flash_names import plain_names
 from rerankd.models.folder_file import read_json, shown
 from rerankd.models.gte_fields import GteFields, gte_config
 from rerankd.models.gte_fields import plain_names as plain_gte_names
+from rerankd.models.jina_bert_fields import JinaBertFields, jina_bert_config
 from rerankd.models.modernbert_fields import ModernBertFields, modernbert_config
 
 Rename = Callable[[str], tuple[str, ...]]  # of tensors (weights.SafetensorsFolder)
@@ -74,6 +75,10 @@ def _gte(folder: Path) -> AnyEncoder:
     return gte_config(read_json(folder / "config.json", GteFields), folder)
 
 
+def _jina_bert(folder: Path) -> AnyEncoder:
+    return jina_bert_config(read_json(folder / "config.json", JinaBertFields), folder)
+
+
 def _electra(folder: Path) -> AnyEncoder:
     return electra_config(read_json(folder / "config.json", ElectraFields), folder)
 
@@ -103,6 +108,7 @@ FAMILIES: Final = {
     "DebertaV2ForSequenceClassification": EncoderFamily(("deberta-v2",), "deberta.", _deberta),
     "NewForSequenceClassification": _GTE,
     "GteForSequenceClassification": _GTE,
+    "JinaBertForSequenceClassification": EncoderFamily(("bert",), "bert.", _jina_bert),
 }
 
 

@@ -113,8 +113,9 @@ class ConfigWord(msgspec.Struct):
 
     @property
     def labels(self) -> int:
-        """As transformers counts them."""
-        return len(self.id2label) if self.id2label is not None else self.num_labels or 2
+        """As transformers counts them, and JinaBERT's card where nothing is said."""
+        unsaid = 1 if self.architecture == "JinaBertForSequenceClassification" else 2
+        return len(self.id2label) if self.id2label is not None else self.num_labels or unsaid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,6 +125,7 @@ _ZERANK = "https://huggingface.co/zeroentropy/zerank-2, README of d713204 (bf16)
 _JINA = "https://huggingface.co/jinaai/jina-reranker-v2-base-multilingual (bf16)"
 _GTE_MULTILINGUAL = "https://huggingface.co/Alibaba-NLP/gte-multilingual-reranker-base (fp16)"
 _TEI = "https://github.com/huggingface/text-embeddings-inference, its test of the model (fp32)"
+_FASTEMBED = "https://github.com/qdrant/fastembed, its test of the model (fp32)"
 _MS_MARCO = "https://huggingface.co/cross-encoder/"
 _ETTIN = "https://huggingface.co/cross-encoder/ettin-reranker-32m-v1"
 _APPLE = (
@@ -144,6 +145,9 @@ _BERLIN = (
 )
 _MUSEUMS = "Berlin is well known for its museums."
 _BERLIN_QUERY = "How many people live in Berlin?"
+_FRANCE_QUERY = "What is the capital of France?"
+_PARIS = "Paris is the capital of France."
+_GERMANY = "Berlin is the capital of Germany."
 
 _SUITE: Final = "https://github.com/huggingface/sentence-transformers, its test of the model (bf16)"
 _MULTI_VECTOR_SUITE: Final = (
@@ -206,6 +210,18 @@ _CARDS: Final[Mapping[str, tuple[Example, ...]]] = {
         tolerance=0.05,
         source=_JINA,
     ),
+    "jinaai/jina-reranker-v1-tiny-en": _examples(
+        _FRANCE_QUERY,
+        {_PARIS: 2.5911, _GERMANY: 0.1122},
+        tolerance=0.01,
+        source=_FASTEMBED,
+    ),
+    "jinaai/jina-reranker-v1-turbo-en": _examples(
+        _FRANCE_QUERY,
+        {_PARIS: 1.8295, _GERMANY: -2.8908},
+        tolerance=0.01,
+        source=_FASTEMBED,
+    ),
     "cross-encoder/ettin-reranker-32m-v1": (
         *_examples(
             "Where was Apple founded?",
@@ -261,6 +277,8 @@ _RELEVANCES: Final[Mapping[str, tuple[float, float, float, float]]] = {
     "mixedbread-ai/mxbai-rerank-base-v1": (0.05176, 0.96875, 0.71484, 0.16895),
     "mixedbread-ai/mxbai-rerank-large-v1": (0.00711, 0.99219, 0.80469, 0.3418),
     "jinaai/jina-reranker-v2-base-multilingual": (0.23633, 0.71484, 0.50391, 0.31055),
+    "jinaai/jina-reranker-v1-tiny-en": (0.53516, 0.92969, 0.87891, 0.88672),
+    "jinaai/jina-reranker-v1-turbo-en": (0.27148, 0.82422, 0.64844, 0.68359),
     "ibm-granite/granite-embedding-reranker-english-r2": (0.78906, 0.96484, 0.89062, 0.94141),
     "cross-encoder/ms-marco-electra-base": (3e-05, 0.92969, 0.78906, 0.80469),
     "cl-nagoya/ruri-v3-reranker-310m": (0.00035, 0.99609, 0.00247, 0.27539),

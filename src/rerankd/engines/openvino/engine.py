@@ -31,6 +31,7 @@ from rerankd.engines.openvino import (
     distilbert,
     electra,
     gte,
+    jina_bert,
     modernbert,
     modernbert_pack,
     xlm_roberta,
@@ -98,6 +99,9 @@ class OpenVinoEngine:
             self._pack = pack_typed
         elif config.architecture == "gte":
             graph = gte.build(config, weights)
+            self._pack = pack_typed
+        elif config.architecture == "jina-bert":
+            graph = jina_bert.build(config, weights)
             self._pack = pack_typed
         else:
             held: Weights = weights
