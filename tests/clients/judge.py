@@ -1,6 +1,6 @@
 """What every client script must show: a whole, right answer, and its own error for a wrong key.
 
-A script gives `call(base, key, model, **more) -> Answer` and the look of its authentication error;
+A script gives `call(base, key, model, **more) -> Answer | Vectors` and the look of its own error;
 `more` is what the client's caller would like to add. It is started by run.py, which says in
 RERANKD_CLIENT where the server is; it prints one line of JSON. With `scripts`, it then calls the
 scripted server of scripted.py, once for each.
@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ DOCUMENTS = [
 ]
 TOP_N = 3
 BEST = 2
+TEXTS = [*DOCUMENTS, QUERY]  # to embed
+DIMENSIONS = 384  # of the model that embeds
+UNIT_WITHIN = 1e-5  # of 1: lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,15 @@ class Answer:
     count: int = TOP_N  # all documents, for a protocol without top_n
     in_order: bool = False  # of the documents, for a protocol that does not rank
     raw: Any = None  # the client's own object, where all that its caller gets is in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """What a client gave back of TEXTS: a vector for each, in their order."""
+
+    vectors: Sequence[Sequence[float]]
+    usage: float | None = None
+    raw: Any = None
 
 
 def status(code: int) -> Callable[[BaseException], bool]:
@@ -76,8 +88,10 @@ def is_a(kind: type[BaseException]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, kind)
 
 
-def wrong_with(answer: Answer, *, usage: bool, text: bool) -> str:
+def wrong_with(answer: Answer | Vectors, *, usage: bool, text: bool) -> str:
     """Why an answer is not right; empty when it is."""
+    if isinstance(answer, Vectors):
+        return _wrong_with_vectors(answer, usage=usage)
     indexes = [index for index, _, _ in answer.results]
     scores = [score for _, score, _ in answer.results]
     ranked = sorted(answer.results, key=lambda r: -r[1]) if answer.in_order else answer.results
@@ -96,8 +110,26 @@ def wrong_with(answer: Answer, *, usage: bool, text: bool) -> str:
     return "; ".join(why for holds, why in checks if not holds)
 
 
+def _wrong_with_vectors(answer: Vectors, *, usage: bool) -> str:
+    """Why vectors are not right: the query's must be nearest to the right document's."""
+    sizes = [len(vector) for vector in answer.vectors]
+    if sizes != [DIMENSIONS] * len(TEXTS):
+        return f"not {len(TEXTS)} vectors of {DIMENSIONS} numbers: {sizes}"
+    numbers = [number for vector in answer.vectors for number in vector]
+    *documents, query = answer.vectors
+    near = [sum(a * b for a, b in zip(query, document, strict=True)) for document in documents]
+    lengths = [math.hypot(*vector) for vector in answer.vectors]
+    checks = [
+        (all(isinstance(n, float) and math.isfinite(n) for n in numbers), "not all are numbers"),
+        (all(abs(length - 1) < UNIT_WITHIN for length in lengths), f"lengths: {lengths}"),
+        (near.index(max(near)) == BEST, f"nearest is not {BEST}: {near}"),
+        (not usage or (answer.usage or 0) > 0, f"usage: {answer.usage}"),
+    ]
+    return "; ".join(why for holds, why in checks if not holds)
+
+
 def run(
-    call: Callable[..., Answer],
+    call: Callable[..., Answer | Vectors],
     *,
     refused: Callable[[BaseException], bool],
     usage: bool = False,
@@ -123,7 +155,7 @@ def run(
     os._exit(0)  # some clients leave threads behind
 
 
-def _scripted(call: Callable[..., Answer], given: dict[str, Any]) -> dict[str, Any]:
+def _scripted(call: Callable[..., Answer | Vectors], given: dict[str, Any]) -> dict[str, Any]:
     """How each call ended, empty = right; and the values that the caller of each answer sees."""
     ends: dict[str, str] = {}
     saw: dict[str, list[Any]] = {}

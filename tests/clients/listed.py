@@ -15,11 +15,12 @@ class Client:
     script: str
     prefix: str  # "" = the server's root
     arguments: tuple[str, ...] = ()
+    embeds: bool = False  # asks for vectors
 
     @property
     def has_manners(self) -> bool:
         """Whether it is the one of its kind that is measured: of the JDK's two, the usual one."""
-        return not self.name.endswith((", prefix", ", chunks"))
+        return not self.name.endswith((", prefix", ", chunks", ", embed"))
 
 
 def _litellm(provider: str, prefix: str, below: str = "") -> Client:
@@ -32,7 +33,10 @@ CLIENTS = [
     Client("cohere v2", "cohere", "core", "cohere_v2.py", ""),
     Client("cohere v2, prefix", "cohere", "core", "cohere_v2.py", "/cohere"),
     Client("cohere v1", "cohere", "core", "cohere_v1.py", "/cohere"),
+    Client("cohere v2, embed", "cohere", "core", "cohere_embed.py", "", embeds=True),
+    Client("openai", "openai", "core", "openai_sdk.py", "", embeds=True),
     Client("voyageai", "voyageai", "core", "voyage.py", "/voyage"),
+    Client("voyageai, embed", "voyageai", "core", "voyage_embed.py", "/voyage", embeds=True),
     Client("dashscope", "dashscope", "core", "dashscope_sdk.py", ""),
     Client("dashscope, prefix", "dashscope", "core", "dashscope_sdk.py", "/dashscope"),
     Client("infinity-client", "infinity-client", "core", "infinity.py", "/infinity"),

@@ -33,6 +33,7 @@ from tests.kit.processes import serving  # noqa: E402
 KEY, WRONG_KEY = "sk-right-{}", "sk-wrong"  # by the number of the client
 RESULTS, MANNERS = HERE / "results.json", HERE / "manners.json"
 MODEL = "bge-reranker-v2-m3"  # an alias: clients have opinions about names
+EMBEDDING_MODEL = "text-embedding-3-small"
 PATIENCE_S = 600
 AT_ONCE = 4  # most of the time they wait
 FEW = 5  # clients that are measured again
@@ -49,7 +50,7 @@ def outcome(client: Client, base: str, cache: Path, front: Scripted) -> dict[str
         "base": base + client.prefix,
         "scripted": front.url + client.prefix,
         "key": key,
-        "model": MODEL,
+        "model": EMBEDDING_MODEL if client.embeds else MODEL,
     }
     if client.has_manners:
         options = {manners.WITH + name: {name: value} for name, value in manners.OPTIONS.items()}
@@ -138,6 +139,7 @@ def checked(
         config.write_text(f'[server]\nlog = "json"\n{limits}{"".join(keys)}')
         command = ["-m", "rerankd", "serve", "--port", "0", "--config", str(config)]
         command += ["--alias", f"{MODEL}=rerankd-lexical"]
+        command += ["--alias", f"{EMBEDDING_MODEL}=rerankd-mini"]
         with serving(command, log=log) as server:
             with scripted(server.port) as front:
                 every = run_all(clients, server.url, cache, front)
