@@ -225,6 +225,35 @@ async def test_what_is_over_a_limit_is_refused_before_any_work(
     assert model.engine.batches == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "way_out"),
+    [
+        ("/openai/v1/embeddings", {"input": "a", "encoding_format": "x"}, 'Send "float" or'),
+        ("/openai/v1/embeddings", {"input": "a", "truncate": "junk"}, "Send END or NONE"),
+        ("/openai/v1/embeddings", {"input": "a", "input_type": "x"}, "default prompt"),
+        ("/openai/v1/embeddings", {"input": "a", "user": 1}, "Send a string"),
+        ("/openai/v1/embeddings", {"input": []}, "Send texts"),
+        ("/openai/v1/embeddings", {"input": ["a", ""]}, "Leave the text out"),
+        ("/cohere/v2/embed", {"texts": ["a"], "truncate": "junk"}, "Send END or NONE"),
+        ("/cohere/v2/embed", {"texts": ["a"], "embedding_types": ["x"]}, 'Send ["float"]'),
+        ("/jina/v1/embeddings", {"input": ["a"] * 1001}, "Send fewer, in several requests"),
+        ("/jina/v1/embeddings", {"input": ["a"], "truncate": "junk"}, "Send true or false"),
+        ("/jina/v1/embeddings", {"input": [{"image": "https://x/y"}]}, "Send strings"),
+        ("/voyage/v1/embeddings", {"input": "a", "input_type": "x"}, "default prompt"),
+        ("/tei/embed", {"inputs": "a", "prompt_name": 1}, "default prompt"),
+        ("/tei/embed", {"inputs": "a", "normalize": "x"}, "Send true or false"),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
+)
+async def test_a_wrong_field_is_told_the_way_out(
+    path: str, body: dict[str, Any], way_out: str
+) -> None:
+    async with running() as (client, _):
+        answer = await client.post(path, json=body)
+    assert answer.status_code in (400, 422)
+    assert way_out in json.dumps(answer.json()).replace('\\"', '"'), answer.text
+
+
 async def test_answers_count_in_what_requests_in_flight_may_hold() -> None:
     """20 vectors of 4 numbers: 20 * 4 * (24 + 8) bytes and the body."""
     engine = FakeEngine(max_length=None, delay_s=0.2)

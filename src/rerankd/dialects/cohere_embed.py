@@ -118,7 +118,7 @@ class _Answer(msgspec.Struct):
 
 def parse_v2(wire: WireRequest, options: Options) -> ParsedTexts:
     """A v2 body. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, CohereEmbedV2Body, embeddings.HINTS)
+    body = fields.decode_body(wire.body, CohereEmbedV2Body, embeddings.ENDS)
     fields.refuse(body.inputs is not None, "inputs", "not supported here. Send texts.")
     request = replace(
         _request(body, options),
@@ -131,7 +131,7 @@ def parse_v2(wire: WireRequest, options: Options) -> ParsedTexts:
 
 def parse_v1(wire: WireRequest, options: Options) -> ParsedTexts:
     """A v1 body. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, CohereEmbedV1Body, embeddings.HINTS)
+    body = fields.decode_body(wire.body, CohereEmbedV1Body, embeddings.ENDS)
     return _parsed("1", _request(body, options), _encodings(body.embedding_types))
 
 

@@ -44,7 +44,18 @@ HINTS = {
     "dimensions": "Leave it out for whole vectors.",
     "output_dimension": "Leave it out for whole vectors.",
     "model": "GET /v1/models lists what is served; leave it out for the first that embeds.",
+    "encoding_format": 'Send "float" or "base64", or leave it out.',
+    "embedding_type": 'Send "float" or "base64", or leave it out.',
+    "embedding_types": 'Send ["float"] or ["base64"], or leave it out.',
+    "input_type": "Leave it out for the model's default prompt.",
+    "task": "Leave it out for the model's default prompt.",
+    "prompt_name": "Leave it out for the model's default prompt.",
+    "normalize": "Send true or false, or leave it out.",
+    "normalized": "Send true or false, or leave it out.",
+    "user": "Send a string, or leave it out.",
 }
+# Of the formats whose `truncate` says which end is cut.
+ENDS = {**HINTS, "truncate": "Send END or NONE, or leave it out."}
 
 
 class OpenAiVector(msgspec.Struct):
@@ -94,14 +105,18 @@ def texts_of(value: str | Sequence[str], options: Options, name: str = "input") 
     """
     texts = (value,) if isinstance(value, str) else tuple(value)
     if not texts:
-        raise InvalidRequest(f"{name}: at least 1 text is needed.", param=name, fault="too_short")
+        raise InvalidRequest(
+            f"{name}: at least 1 text is needed. {HINTS[name]}", param=name, fault="too_short"
+        )
     if options.documents is not None and len(texts) > options.documents:
         raise too_many_texts(len(texts), options.documents, name)
     for i, text in enumerate(texts):
         if not text:
             where = name if isinstance(value, str) else f"{name}[{i}]"
             raise InvalidRequest(
-                f"{where}: at least 1 character is needed.", param=where, fault="string_too_short"
+                f"{where}: at least 1 character is needed. Leave the text out, or send a blank.",
+                param=where,
+                fault="string_too_short",
             )
     return texts
 

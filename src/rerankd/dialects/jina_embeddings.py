@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from rerankd.core.embedding import EmbedRequest
+from rerankd.core.errors import too_many_texts
 from rerankd.dialects import embeddings, fields, jina
 from rerankd.dialects.base import Embedding, Mark, ParsedTexts
 from rerankd.dialects.embeddings import DOCUMENT, NUMBER_BYTES, QUERY, Encoding, OpenAiEmbeddings
@@ -78,12 +79,15 @@ def _texts(values: str | list[str | Object], options: Options) -> str | list[str
     """The texts of strings and objects. Raises InvalidRequest for what is not text."""
     if isinstance(values, str):
         return values
-    fields.at_most(values, options, "input")
+    if options.documents is not None and len(values) > options.documents:
+        raise too_many_texts(len(values), options.documents, "input")
     found: list[str] = []
     for i, value in enumerate(values):
         content = fields.content(value, f"input[{i}]")
         fields.refuse(
-            content.modality != "text", f"input[{i}]", "is no text, and only texts are embedded."
+            content.modality != "text",
+            f"input[{i}]",
+            "is no text, and only texts are embedded. Send strings.",
         )
         found.append(content.value)
     return found

@@ -55,7 +55,7 @@ _KINDS = {
 
 def parse(wire: WireRequest, options: Options) -> ParsedTexts:
     """An OpenAI body. Raises InvalidRequest."""
-    body = fields.decode_body(wire.body, OpenAiEmbeddingBody, embeddings.HINTS)
+    body = fields.decode_body(wire.body, OpenAiEmbeddingBody, embeddings.ENDS)
     fields.refuse(body.truncate == "START", "truncate", "only the end of a text is cut. Send END.")
     encoding: Encoding = body.encoding_format or "float"
     prompts = {None: (), "query": QUERY}.get(body.input_type, DOCUMENT)

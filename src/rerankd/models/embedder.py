@@ -65,7 +65,8 @@ def prompt_of(
     if request.prompts and request.needs_prompt:
         known = ", ".join(sorted(prompts)) or "none"
         raise InvalidRequest(
-            f"prompt_name: {model} has no prompt of that name; it has: {known}.",
+            f"prompt_name: {model} has no prompt of that name; it has: {known}. Leave it out for "
+            "the default.",
             param="prompt_name",
         )
     # As sentence-transformers: a query or document without a prompt of its own has none.
