@@ -258,7 +258,10 @@ def test_masks_in_small_steps_change_nothing(
     monkeypatch.setattr(attention, "RECTANGLE_TOKENS", {"cpu": 600})
     picked = list(range(0, len(scored.rows), max(1, len(scored.rows) // 12)))
     ours = scored.model.engine.forward([scored.rows[i] for i in picked])
-    assert np.abs(ours - scored.logits[picked]).max() < INDEPENDENCE
+    # Not the same sums in other company, but other sums: fp32's own rounding of large logits too.
+    wanted = scored.logits[picked]
+    bound = INDEPENDENCE * max(1.0, float(wanted.std()))
+    assert np.abs(ours - wanted).max() < bound
 
 
 class Small:
