@@ -254,14 +254,12 @@ def test_masks_in_small_steps_change_nothing(
     from rerankd.engines.torch import attention
 
     monkeypatch.setattr(attention, "MASK_SLOTS", 1)
-    monkeypatch.setattr(attention, "MIN_QUERIES", 7)
+    # Divides no row. 64 when it is served; of fewer than 17 the products themselves round otherwise.
+    monkeypatch.setattr(attention, "MIN_QUERIES", 17)
     monkeypatch.setattr(attention, "RECTANGLE_TOKENS", {"cpu": 600})
     picked = list(range(0, len(scored.rows), max(1, len(scored.rows) // 12)))
     ours = scored.model.engine.forward([scored.rows[i] for i in picked])
-    # Not the same sums in other company, but other sums: fp32's own rounding of large logits too.
-    wanted = scored.logits[picked]
-    bound = INDEPENDENCE * max(1.0, float(wanted.std()))
-    assert np.abs(ours - wanted).max() < bound
+    assert np.abs(ours - scored.logits[picked]).max() < INDEPENDENCE
 
 
 class Small:
