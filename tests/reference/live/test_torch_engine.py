@@ -254,7 +254,7 @@ def test_masks_in_small_steps_change_nothing(
     from rerankd.engines.torch import attention
 
     monkeypatch.setattr(attention, "MASK_SLOTS", 1)
-    # Divides no row. 64 when it is served; of fewer than 17 the products themselves round otherwise.
+    # It is 64 when served. In steps of some fewer queries the products round otherwise: 1.3e-5.
     monkeypatch.setattr(attention, "MIN_QUERIES", 17)
     monkeypatch.setattr(attention, "RECTANGLE_TOKENS", {"cpu": 600})
     picked = list(range(0, len(scored.rows), max(1, len(scored.rows) // 12)))
