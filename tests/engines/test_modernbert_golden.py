@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerankd.engines.openvino.modernbert_pack import blocks
+from rerankd.engines.pack import SLOT_STEP
 from rerankd.models.cross_encoder import CrossEncoder
 from rerankd.models.load import Spec, load
 from rerankd.models.selfcheck import self_check
@@ -53,13 +54,7 @@ def test_chunks_of_long_documents_score_as_those_cut_by_hand(scored: Scored) -> 
 
 
 def test_logits_do_not_depend_on_batch_mates_or_their_order(scored: Scored) -> None:
-    # Without checks.check_company()'s equal rows: where a row's local blocks begin moves its last
-    # bits. The scheduler runs equal rows of a batch once.
-    rng = np.random.default_rng(5)
-    for _ in range(12):
-        members = [int(i) for i in rng.permutation(len(scored.rows))[: rng.integers(1, 9)]]
-        again = scored.model.engine.forward([scored.rows[i] for i in members])
-        assert np.abs(again - scored.logits[members]).max() < INDEPENDENCE
+    checks.check_company(scored)
 
 
 def test_the_self_check_passes(scored: Scored) -> None:
@@ -92,17 +87,18 @@ def test_the_golden_pairs_would_show_a_wrong_setting(
 def test_blocks_show_each_token_its_neighbours_of_the_same_row(
     lengths: list[int], reach: int
 ) -> None:
-    positions = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
-    of_row = np.repeat(np.arange(len(lengths)), lengths)
-    made = blocks(positions, reach)
+    starts = np.cumsum([0, *lengths])
+    made = blocks(np.array(lengths, dtype=np.int32), reach)
     queries, keys = made["local_queries"].ravel(), made["local_keys"]
+    assert keys.shape[1] % SLOT_STEP == 0
     seen = made["local_mask"][:, 0] == 0
-    for token in range(positions.size):
-        assert queries[token] == token
-        block, at = divmod(token, reach)
-        near = np.flatnonzero(
-            (of_row == of_row[token]) & (np.abs(np.arange(positions.size) - token) <= reach)
-        )
+    for token, place in enumerate(made["local_tokens"].tolist()):
+        assert queries[place] == token
+        block, at = divmod(place, reach)
+        row = int(np.searchsorted(starts, token, side="right")) - 1
+        assert at == (token - starts[row]) % reach  # whatever stands before the row
+        of_row = np.arange(starts[row], starts[row + 1])
+        near = of_row[np.abs(of_row - token) <= reach]
         assert keys[block][seen[block, at]].tolist() == near.tolist()
 
 

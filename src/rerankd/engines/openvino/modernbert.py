@@ -4,7 +4,7 @@ Layers normalise before each step instead of after it. The head reads the mean o
 row, or the first; of the first alone, the last layer is computed for it only, if it is global.
 
 Shapes: T tokens of the batch, B rows, S longest row, h hidden size, a heads, d = h / a; N blocks
-of w queries that see 3 w keys in local layers (engines.openvino.modernbert_pack).
+of w queries that see W keys in local layers (engines.openvino.modernbert_pack).
 Sources: Warner et al. 2024, arXiv:2412.13663, as transformers has it in
 modeling_modernbert.ModernBertForSequenceClassification; rotary positions: Su et al.,
 arXiv:2104.09864; GeGLU: Shazeer, arXiv:2002.05202.
@@ -43,9 +43,10 @@ class ModernBertInputs:
     tokens: Node  # (T,) flat slot of each packed token
     lengths: Node  # (B,) tokens per row
     first: Node  # (B,) packed index of each row's first token
-    local_queries: Node  # (N, w) packed indexes; the last tokens may be there again
-    local_keys: Node  # (N, 3 w) packed indexes
-    local_mask: Node  # (N, 1, w, 3 w) float32, added to attention scores
+    local_queries: Node  # (N, w) packed indexes; the last of a row may be another's tokens
+    local_keys: Node  # (N, W) packed indexes
+    local_mask: Node  # (N, 1, w, W) float32, added to attention scores
+    local_tokens: Node  # (T,) flat place of each packed token in local_queries
 
     @classmethod
     def open(cls) -> ModernBertInputs:
@@ -129,11 +130,7 @@ class ModernBertLayers:
         mixed = ops.scaled_dot_product_attention(q, k, v, mask, causal=False)
         flat = constant([-1, config.hidden], np.int64)
         mixed = ops.reshape(ops.transpose(mixed, swap), flat, False)
-        if is_global:
-            mixed = take(mixed, inputs.tokens)
-        else:  # blocks lie in the order of the packed tokens
-            zero, one = constant([0], np.int64), constant([1], np.int64)
-            mixed = ops.slice(mixed, zero, ops.shape_of(inputs.ids, "i64"), one, zero)
+        mixed = take(mixed, inputs.tokens if is_global else inputs.local_tokens)
         return linear(mixed, self.weights, f"{name}.Wo", bias=config.attention_bias)
 
     def _mlp(self, x: Node, name: str) -> Node:
