@@ -33,13 +33,14 @@ SMALL = (1, 4, 10)
 
 def loaded(folder: Path, *, streams: int, threads: int) -> Model:
     """The checkpoint on so many streams that share so many threads."""
-    compile_fp32 = openvino.compile_fp32
+    compile_graph = openvino.compile_graph
 
     def compiled(graph: Any, **asked: Any) -> Any:
-        return compile_fp32(graph, **{**asked, "streams": streams, "threads": threads})
+        changed: dict[str, Any] = {**asked, "streams": streams, "threads": threads}
+        return compile_graph(graph, **changed)
 
     options = LoadOptions(streams=streams)
-    with mock.patch.object(openvino, "compile_fp32", compiled):
+    with mock.patch.object(openvino, "compile_graph", compiled):
         return pointwise(load(resolve(str(folder), options)).model)
 
 

@@ -29,9 +29,9 @@ from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, answer_row, tensor_shapes
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.blocks import take, weight
+from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_engine import MICRO_BATCH_TOKENS, DecoderEngine
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.engine import compile_fp32
 from rerankd.engines.openvino.runtime import ops, ov
 
 YES, NO = 9693, 2152  # ids of Qwen3's tokenizer
@@ -89,7 +89,7 @@ class Full:
             model = naive_graph(config, weights)
         else:
             model = qwen.build(config, weights, answer_row(config, weights, yes=YES, no=NO))
-        compiled = compile_fp32(model, streams=1, threads=usable_cores())
+        compiled = compile_graph(model, streams=1, threads=usable_cores(), precision="fp32")
         self._request: Any = compiled.create_infer_request()
 
     def __call__(self, rows: Sequence[Row]) -> Logits:

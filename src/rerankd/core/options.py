@@ -9,7 +9,7 @@ from msgspec import Meta
 
 EngineName = Literal["openvino", "torch"]
 Quantization = Literal["int8"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Score = Literal["sigmoid", "raw", "cosine", "mean"]
 PromptName = Literal[
     "qwen3-reranker", "r3", "mxbai-v2", "zerank", "contextual", "bge-gemma", "nemotron", "plain"

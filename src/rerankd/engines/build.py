@@ -47,7 +47,7 @@ def encoder_engine(
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
     return OpenVinoEngine(
-        config, weights, streams=options.streams, quantization=options.quantization
+        config, weights, streams=options.streams, precision=options.quantization or "fp32"
     )
 
 
@@ -106,7 +106,7 @@ def bidirectional_engine(
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
     return OpenVinoEngine(
-        config, weights, streams=options.streams, quantization=options.quantization
+        config, weights, streams=options.streams, precision=options.quantization or "fp32"
     )
 
 

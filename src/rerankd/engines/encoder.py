@@ -62,6 +62,7 @@ class Int8Rows:
 
     values: npt.NDArray[np.int8]  # (N, h)
     scales: npt.NDArray[np.float32]  # (N,), > 0
+    group: int = 0  # inputs of a token that are rounded with one scale in a product; 0 = all
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from rerankd.engines.encoder import TYPES, WORDS, EncoderConfig, FloatWeights, Int8Rows, Weights
+from rerankd.engines.encoder import TYPES, WORDS, EncoderConfig, Int8Rows, Weights
+from rerankd.engines.openvino import int8
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -29,15 +31,12 @@ def constant(value: Any, dtype: type[np.generic]) -> Node:
 def weight(weights: Weights, name: str) -> Node:
     """A constant that uses the tensor's own memory: no second copy while the graph is built.
 
-    A matrix of int8 rows stays int8; the graph scales it where it is used, in the form that the CPU
-    plugin recognises for its int8 products (int8.py).
+    Raises:
+        TypeError: it is int8 rows, which product() multiplies by and rows_of() looks up.
     """
     tensor = weights(name)
     if isinstance(tensor, Int8Rows):
-        return ops.multiply(
-            ops.convert(ov.op.Constant(tensor.values, shared_memory=True), "f32"),
-            ov.op.Constant(tensor.scales[:, None], shared_memory=True),
-        )
+        raise TypeError(f"{name} is int8 rows; it cannot be a constant of the graph as it is.")
     return ov.op.Constant(tensor, shared_memory=True)
 
 
@@ -51,22 +50,34 @@ def rows_of(weights: Weights, name: str, indices: Node) -> Node:
     return take(ov.op.Constant(table, shared_memory=True), indices)
 
 
+def product(x: Node, matrix: npt.NDArray[np.float32] | Int8Rows) -> Node:
+    """x W^T, (..., inputs) -> (..., outputs); by int8 rows as int8.product()."""
+    if isinstance(matrix, Int8Rows):
+        return int8.product(x, matrix)
+    return ops.matmul(x, ov.op.Constant(matrix, shared_memory=True), False, True)
+
+
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
-    product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
-    return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
+    made = product(x, weights(f"{name}.weight"))
+    return ops.add(made, weight(weights, f"{name}.bias")) if bias else made
 
 
 def linear_part(
-    x: Node, weights: FloatWeights, name: str, start: int, end: int, *, bias: bool = True
+    x: Node, weights: Weights, name: str, start: int, end: int, *, bias: bool = True
 ) -> Node:
     """Some of the outputs of a linear layer, (..., inputs) -> (..., end - start)."""
-    matrix = ov.op.Constant(weights(f"{name}.weight")[start:end], shared_memory=True)
-    product = ops.matmul(x, matrix, False, True)
+    matrix = weights(f"{name}.weight")
+    if isinstance(matrix, Int8Rows):
+        made = product(x, Int8Rows(matrix.values[start:end], matrix.scales[start:end]))
+    else:
+        made = product(x, matrix[start:end])
     if not bias:
-        return product
-    added = ov.op.Constant(weights(f"{name}.bias")[start:end], shared_memory=True)
-    return ops.add(product, added)
+        return made
+    added = weights(f"{name}.bias")
+    if isinstance(added, Int8Rows):
+        raise TypeError(f"{name}.bias is a vector, and no int8 rows.")
+    return ops.add(made, ov.op.Constant(added[start:end], shared_memory=True))
 
 
 def layer_norm(x: Node, weights: Weights, name: str, eps: float, *, bias: bool = True) -> Node:

@@ -25,8 +25,8 @@ from rerankd.engines.decoder import DecoderConfig, answer_row, folded
 from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.freed import give_back
 from rerankd.engines.openvino import qwen
+from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.engine import compile_fp32
 from rerankd.engines.openvino.runtime import ov
 from rerankd.engines.shared_prefix import Floats, Group, PrefixCache, plan_groups
 
@@ -77,7 +77,9 @@ class DecoderEngine:
         self._config = config
         head = answer_row(config, weights, yes=yes, no=no)
         graph = qwen.build(config, folded(config, weights), head)
-        self._compiled: Any = compile_fp32(graph, streams=1, threads=usable_cores())
+        self._compiled: Any = compile_graph(
+            graph, streams=1, threads=usable_cores(), precision="fp32"
+        )
         self._request: Any = self._compiled.create_infer_request()
         self._no_past = ov.Tensor(self._empty_past(0))
         self._cache = PrefixCache(cache_bytes)

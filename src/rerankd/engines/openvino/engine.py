@@ -1,7 +1,6 @@
 """`OpenVinoEngine`: one cross-encoder on the CPU, several one-thread streams.
 
-fp32, or int8 where the operator asks for it. Nothing lowers precision silently: the hint is f32 and
-is read back after compilation.
+fp32, or what the operator asks for. Nothing lowers precision silently (compilation.py).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed, StartError
-from rerankd.core.options import Quantization
+from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import EngineInfo
@@ -36,8 +35,9 @@ from rerankd.engines.openvino import (
     modernbert_pack,
     xlm_roberta,
 )
-from rerankd.engines.openvino.int8 import Int8Weights, group_size
-from rerankd.engines.openvino.runtime import Model, ov
+from rerankd.engines.openvino.compilation import compile_graph
+from rerankd.engines.openvino.int8 import Int8Weights
+from rerankd.engines.openvino.runtime import Model
 from rerankd.engines.pack import pack, pack_typed
 
 # Padded tokens that one stream runs at once. 512 to 2048 measure equal, 4096 is a third slower.
@@ -45,8 +45,8 @@ MICRO_BATCH_TOKENS: Final = 1024
 # Below this, a smaller micro-batch costs more in overhead than an idle stream does.
 MIN_MICRO_BATCH_TOKENS: Final = 128
 MAX_ROWS: Final = 64
-# Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
-KERNELS: Final = 256
+# Matrices of the layers, which become int8 if that is asked for.
+_LAYERS: Final = ("encoder.layer.",)
 
 _BUILDERS: dict[Architecture, Callable[[EncoderConfig, Weights], Model]] = {
     "bert": bert.build,
@@ -65,7 +65,7 @@ class OpenVinoEngine:
         weights: FloatWeights,
         *,
         streams: int | None = None,
-        quantization: Quantization | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         """Build the graph and compile it.
 
@@ -73,18 +73,17 @@ class OpenVinoEngine:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
-            quantization: "int8" of the layers' matrices and of what they multiply (int8.py).
+            precision: "int8" is of the layers' matrices and of what they multiply (int8.py).
 
         Raises:
-            StartError: OpenVINO cannot compile the graph here, or cannot run it in int8.
+            StartError: OpenVINO cannot compile the graph here, or cannot run it in `precision`.
         """
         self._config = config
         self._streams = streams or usable_cores()
         self._pack: Callable[[Sequence[Row]], dict[str, Any]]
-        group = 0
-        if quantization is not None and not isinstance(config, EncoderConfig):
+        if precision != "fp32" and not isinstance(config, EncoderConfig):
             raise StartError(
-                f'quantization = "{quantization}" is available for BERT and XLM-R, not for '
+                f'precision = "{precision}" is available for BERT and XLM-R, not for '
                 f"{config.architecture}, where a score would depend on the rest of its batch. "
                 "Leave it unset to run the model in fp32."
             )
@@ -105,12 +104,12 @@ class OpenVinoEngine:
             self._pack = pack_typed
         else:
             held: Weights = weights
-            if quantization is not None:
-                held, group = Int8Weights(weights), group_size(config)
+            if precision == "int8":
+                held = Int8Weights(weights, _LAYERS)
             graph = _BUILDERS[config.architecture](config, held)
             self._pack = partial(pack, config=config)
         self._compiled: Any = compile_graph(
-            graph, streams=self._streams, threads=self._streams, quantization_group=group
+            graph, streams=self._streams, threads=self._streams, precision=precision
         )
         # Threads that block in infer(), not AsyncInferQueue: its callbacks need the GIL; a queue
         # that is dropped with work in flight waits for them while holding it (2026.4.1).
@@ -121,7 +120,7 @@ class OpenVinoEngine:
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision=quantization or "fp32",
+            precision=precision,
             max_length=config.max_length,
             batch_tokens=MICRO_BATCH_TOKENS * self._streams * 2,
         )
@@ -169,56 +168,3 @@ class OpenVinoEngine:
         self._pool.shutdown()
         self._idle = SimpleQueue()
         self._compiled = None
-
-
-def compile_fp32(model: Model, *, streams: int, threads: int) -> Any:
-    """As compile_graph(), with nothing quantised."""
-    return compile_graph(model, streams=streams, threads=threads, quantization_group=0)
-
-
-def compile_graph(
-    model: Model,
-    *,
-    streams: int,
-    threads: int,
-    quantization_group: int,
-    kernels: int = KERNELS,
-) -> Any:
-    """The graph compiled for `streams` calls at once that share `threads`.
-
-    Args:
-        model: the graph.
-        streams: calls at once.
-        threads: of all streams together.
-        quantization_group: activations that share a scale where a matrix is int8 (int8.py); 0 =
-            they stay fp32, as everything else does in any case.
-        kernels: how many it keeps for shapes that come again.
-
-    Raises:
-        StartError: OpenVINO cannot do that here.
-    """
-    options: dict[str, Any] = {
-        "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "EXECUTION_MODE_HINT": "ACCURACY",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": quantization_group,
-        "CPU_RUNTIME_CACHE_CAPACITY": kernels,
-        # several engine processes on one machine must not pin their threads to the same cores
-        "ENABLE_CPU_PINNING": False,
-    }
-    try:
-        compiled = ov.Core().compile_model(model, "CPU", options)
-    except RuntimeError as error:
-        raise StartError(f"OpenVINO could not compile the model for this CPU: {error}") from error
-    precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
-    if precision != "f32":
-        raise StartError(f"OpenVINO would run the model in {precision} instead of fp32 here.")
-    group = int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
-    if group != quantization_group:
-        raise StartError(
-            f"OpenVINO would quantise activations by groups of {group} instead of "
-            f"{quantization_group} here."
-        )
-    return compiled

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rerankd.engines.openvino.engine import compile_fp32
+from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.runtime import ops, ov
 
 ROWS: Final = 1024  # as many as a micro-batch has tokens
@@ -48,7 +48,9 @@ class GemmPeak:
             # a copy each: equal constants could be merged and stay in a nearer cache
             x = ops.matmul(x, ops.constant(weight.copy()), False, False)
         model = ov.Model([ops.result(x)], [first], "gemm")
-        compiled = compile_fp32(model, streams=self._threads, threads=self._threads)
+        compiled = compile_graph(
+            model, streams=self._threads, threads=self._threads, precision="fp32"
+        )
         requests = [compiled.create_infer_request() for _ in range(self._threads)]
         x = np.ones((ROWS, size), np.float32)
         for request in requests:

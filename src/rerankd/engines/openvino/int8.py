@@ -1,13 +1,20 @@
-"""int8: the layers' matrices as whole numbers, activations rounded while they are multiplied.
+"""int8: the layers' matrices as whole numbers, and each token's activations, all with one scale.
 
 A matrix is stored once per output channel as int8 and one fp32 scale, symmetric around zero. The
-graph multiplies it back (Convert, Multiply, MatMul); the CPU plugin recognises that form, keeps the
-int8 and rounds each token's activations to int8 by groups of `group` values, each with its own
-scale: dynamic quantisation, nothing to calibrate. A token's rounding depends on that token only.
-Where a CPU has no int8 dot product, the plugin multiplies in fp32: slower, and closer to fp32.
+graph divides a token's activations by the largest of them, rounds the quotients to 255 levels
+(FakeQuantize) and multiplies the product back. The CPU plugin makes a product of int8 values of
+that, summed in whole numbers, so there is nothing to calibrate: a token's rounding depends on that
+token only, and its sums are the same in any batch.
+
+Int8Rows.group asks for a scale per so many inputs instead: finer, and slower; the plugin then makes
+it of the matrix alone, where compile_graph() is given the same group.
+
+A CPU whose sums are not exact (arithmetic.py) takes the int8 matrices and multiplies in fp32:
+slower, and closer to fp32.
 
 What stays fp32: embeddings, norms, attention, and the head, whose few rows cost no time.
-Source: docs.openvino.ai, hint::dynamic_quantization_group_size.
+Sources: Yao et al. 2022, arXiv:2206.01861, token-wise activations; docs.openvino.ai, low precision
+transformations.
 """
 
 from __future__ import annotations
@@ -19,28 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.errors import StartError
-from rerankd.engines.encoder import EncoderConfig, FloatWeights, Int8Rows
+from rerankd.engines.encoder import FloatWeights, Int8Rows
+from rerankd.engines.openvino.arithmetic import int8_is_exact, rounded
+from rerankd.engines.openvino.runtime import Node, ops, ov
 
-# Best first. On the MiniLM-L6 shape 64 is as fast as 128 and agrees better; 32 agrees better still
-# and is slower. The plugin takes multiples of 16 only.
-GROUPS: Final = (64, 32, 16)
-_LAYERS: Final = "encoder.layer."  # tensors of the layers start so; all others are fp32
-
-
-def group_size(config: EncoderConfig) -> int:
-    """The group of activations that share a scale: the best that divides every matrix's inputs.
-
-    Raises:
-        StartError: none does.
-    """
-    for group in GROUPS:
-        if config.hidden % group == 0 and config.intermediate % group == 0:
-            return group
-    raise StartError(
-        f'quantization = "int8" needs layers whose width is a multiple of {GROUPS[-1]}; this model '
-        f"has {config.hidden} and {config.intermediate}. Leave quantization unset to run it in "
-        "fp32."
-    )
+_LEAST: Final = 1e-20  # a token whose activations are all 0 has a scale too
 
 
 def quantize(matrix: npt.NDArray[np.float32]) -> Int8Rows:
@@ -58,6 +48,7 @@ class Int8Weights:
     """Weights whose layers multiply in int8; all other tensors are as the checkpoint has them."""
 
     source: FloatWeights
+    prefixes: tuple[str, ...]  # matrices whose names start with one of them are rounded
 
     def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
         """One tensor; a layer's matrix as int8 rows.
@@ -66,8 +57,22 @@ class Int8Weights:
             StartError: it cannot be rounded.
         """
         tensor = self.source(name)
-        if tensor.ndim < 2 or not name.startswith(_LAYERS):
+        if tensor.ndim < 2 or not name.startswith(self.prefixes):
             return tensor
         if not np.isfinite(tensor).all():
             raise StartError(f"{name} holds values that are not finite; the weights are damaged.")
         return quantize(tensor)
+
+
+def product(x: Node, matrix: Int8Rows) -> Node:
+    """x W^T, (..., inputs) -> (..., outputs), of whole tokens where this CPU sums int8 exactly."""
+    scaled = ops.multiply(
+        ops.convert(ov.op.Constant(matrix.values, shared_memory=True), "f32"),
+        ov.op.Constant(matrix.scales[:, None], shared_memory=True),
+    )
+    if matrix.group or not int8_is_exact():
+        return ops.matmul(x, scaled, False, True)
+    last = ops.constant(np.array([-1], np.int64))
+    top = ops.reduce_max(ops.abs(x), last, True)
+    top = ops.maximum(top, ops.constant(np.float32(_LEAST)))
+    return ops.multiply(ops.matmul(rounded(ops.divide(x, top)), scaled, False, True), top)

@@ -23,13 +23,13 @@ from rerankd.engines.encoder import FloatWeights
 from rerankd.engines.freed import give_back
 from rerankd.engines.listwise_config import ListwiseConfig
 from rerankd.engines.openvino import listwise
+from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_engine import (
     ATTENTION_BYTES,
     GIVE_BACK_TOKENS,
     slice_tokens,
 )
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.engine import compile_fp32
 from rerankd.engines.openvino.runtime import ov
 from rerankd.engines.shared_prefix import Floats
 
@@ -62,8 +62,8 @@ class OpenVinoListwise:
         """
         self._config = config
         self._mark = mark
-        self._compiled: Any = compile_fp32(
-            listwise.build(config, weights), streams=1, threads=usable_cores()
+        self._compiled: Any = compile_graph(
+            listwise.build(config, weights), streams=1, threads=usable_cores(), precision="fp32"
         )
         self._request: Any = self._compiled.create_infer_request()
         self._no_past = ov.Tensor(self._room(0))

@@ -37,11 +37,11 @@ from rerankd.engines.openvino.blocks import (
     take,
     used_slots,
 )
+from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.engine import (
     MAX_ROWS,
     MICRO_BATCH_TOKENS,
     MIN_MICRO_BATCH_TOKENS,
-    compile_fp32,
 )
 from rerankd.engines.openvino.gte import GteLayers
 from rerankd.engines.openvino.modernbert import ModernBertInputs, ModernBertLayers
@@ -83,7 +83,7 @@ class StateEncoder:
         self._config, self._pools = config, bool(pooling)
         self._count = streams or usable_cores()
         graph = build(config, weights, pooling=pooling, dense=dense)
-        compiled = compile_fp32(graph, streams=self._count, threads=self._count)
+        compiled = compile_graph(graph, streams=self._count, threads=self._count, precision="fp32")
         self._streams = Streams(compiled, self._count)
         width = config.hidden * max(1, len(pooling))
         self.dimensions = dense[-1].outputs if dense else width  # d

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -21,9 +21,9 @@ import numpy.typing as npt
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Row, TokenIds
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.encoder import EncoderConfig, Weights, WordTable
-from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, weight
-from rerankd.engines.openvino.engine import compile_graph
+from rerankd.engines.encoder import EncoderConfig, Int8Rows, Weights, WordTable
+from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, product
+from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.runtime import Model, ops, ov
 from rerankd.engines.pack import SLOT_STEP, pack
 
@@ -62,12 +62,24 @@ def build(config: EncoderConfig, weights: Weights, *, words_given: bool = False)
         unused.append(packing.ids)
     x = embeddings(packing, weights, config.layer_norm_eps, words=words)
     x = encoder(x, packing, weights, config, every_token=True)
-    projected = ops.matmul(x, weight(weights, PROJECTION), False, True)
+    projected = product(x, weights(PROJECTION))
     parameters = [node for node in packing.parameters() if all(node is not u for u in unused)]
     if words is not None:
         parameters.append(words)
     results = [ops.result(x, name="states"), ops.result(projected, name="projected")]
     return ov.Model(results, parameters, "token-encoder")
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """Weights whose int8 rows are multiplied with INT8_GROUP."""
+
+    source: Weights
+
+    def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
+        """One tensor."""
+        tensor = self.source(name)
+        return replace(tensor, group=INT8_GROUP) if isinstance(tensor, Int8Rows) else tensor
 
 
 class TokenEncoder:
@@ -95,10 +107,11 @@ class TokenEncoder:
         self._config, self._words = config, words
         self._streams = streams or usable_cores()
         self._compiled: Any = compile_graph(
-            build(config, weights, words_given=words is not None),
+            build(config, _Grouped(weights), words_given=words is not None),
             streams=self._streams,
             threads=self._streams,
-            quantization_group=INT8_GROUP,
+            precision="int8",
+            group=INT8_GROUP,
             kernels=KERNELS,
         )
         self._idle: SimpleQueue[Any] = SimpleQueue()

@@ -1,0 +1,70 @@
+"""A graph compiled for this CPU in the precision that was asked for, read back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rerankd.core.errors import StartError
+from rerankd.core.options import Precision
+from rerankd.engines.openvino.arithmetic import bf16_is_right
+from rerankd.engines.openvino.runtime import Model, ov
+
+# Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
+KERNELS: Final = 256
+
+# What the plugin calls the precision of all that is not int8 by its weights (int8.py).
+_HINTS: Final[Mapping[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def compile_graph(
+    model: Model,
+    *,
+    streams: int,
+    threads: int,
+    precision: Precision,
+    group: int = 0,
+    kernels: int = KERNELS,
+) -> Any:
+    """The graph compiled for `streams` calls at once that share `threads`.
+
+    Args:
+        model: the graph.
+        streams: calls at once.
+        threads: of all streams together.
+        precision: of matrix products and what lies between them. "int8" takes a graph whose
+            matrices are int8 rows; the rest is fp32.
+        group: that of the int8 rows (encoder.Int8Rows).
+        kernels: how many it keeps for shapes that come again.
+
+    Raises:
+        StartError: OpenVINO cannot do that here.
+    """
+    hint = _HINTS.get(precision)
+    if hint is None or (precision == "bf16" and not bf16_is_right()):
+        raise StartError(
+            f'precision = "{precision}" cannot run on this CPU by OpenVINO; leave it unset to run '
+            "the model in fp32."
+        )
+    options: dict[str, Any] = {
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": hint,
+        "EXECUTION_MODE_HINT": "ACCURACY",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": group,
+        "CPU_RUNTIME_CACHE_CAPACITY": kernels,
+        # several engine processes on one machine must not pin their threads to the same cores
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        compiled = ov.Core().compile_model(model, "CPU", options)
+    except RuntimeError as error:
+        raise StartError(f"OpenVINO could not compile the model for this CPU: {error}") from error
+    found = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+    if found != hint:
+        raise StartError(f"OpenVINO would run the model in {found} instead of {hint} here.")
+    rounded = int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
+    if rounded != group:
+        raise StartError(f"OpenVINO would round by groups of {rounded} instead of {group} here.")
+    return compiled
