@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rerankd.core.options import Quantization
+from rerankd.core.options import Precision
 from rerankd.core.rows import Row
 from rerankd.engines.openvino import engine
 from rerankd.engines.openvino.runtime import ov
@@ -33,7 +33,7 @@ class CountingCore(ov.Core):  # pyright: ignore[reportUntypedBaseClass] - OpenVI
         return made.compile_model(model, device, {**options, "PERF_COUNT": True})
 
 
-def shares(folder: Path, quantization: Quantization | None) -> dict[str, float]:
+def shares(folder: Path, precision: Precision) -> dict[str, float]:
     """Kind of operation -> its share of the time."""
     checkpoint = open_checkpoint(folder)
     rng = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def shares(folder: Path, quantization: Quantization | None) -> dict[str, float]:
         for n in lengths.tolist()
     ]
     running = engine.OpenVinoEngine(
-        checkpoint.config, checkpoint.weights, streams=1, quantization=quantization
+        checkpoint.config, checkpoint.weights, streams=1, precision=precision
     )
     running.forward(rows[:50])  # warm
     found: Counter[str] = Counter()
@@ -64,9 +64,10 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     args = parser.parse_args()
     setattr(ov, "Core", CountingCore)  # noqa: B010 - the module has no stubs
-    for quantization in (None, "int8"):
-        print(quantization or "fp32")
-        for kind, share in shares(args.checkpoint, quantization).items():
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
+    for precision in precisions:
+        print(precision)
+        for kind, share in shares(args.checkpoint, precision).items():
             print(f"  {kind:28} {share:6.1%}")
 
 

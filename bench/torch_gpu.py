@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines import decoder, encoder
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig
+from rerankd.engines.precisions import TorchPrecision
 from rerankd.engines.shared_prefix import plan_groups
 from rerankd.engines.torch.attention import Varlen, attention
 from rerankd.engines.torch.device import DTYPES, choose_device, exact_fp32
@@ -37,7 +37,7 @@ from rerankd.engines.torch.engine import MAX_ROWS, TorchEngine
 from rerankd.engines.torch.plan import whole_rows
 
 REQUEST_ROWS, PREFIX_TOKENS, MAX_TOKENS = 32, 60, 512
-HALVES: tuple[Precision, ...] = ("bf16", "fp16")
+HALVES: tuple[TorchPrecision, ...] = ("bf16", "fp16")
 ANSWERS = (7, 9)  # ids of yes and no; any two will do
 Config = EncoderConfig | DecoderConfig
 Floats = npt.NDArray[np.float32]
@@ -170,7 +170,9 @@ def work(config: Config, plan: Sequence[Sequence[Row]]) -> float:
     return total
 
 
-def matmul_rate(config: Config, precision: Precision, device: torch.device, tokens: int) -> float:
+def matmul_rate(
+    config: Config, precision: TorchPrecision, device: torch.device, tokens: int
+) -> float:
     """Operations per second of the MLP's matrix product with so many tokens, the best of three."""
     dtype, h, inner = DTYPES[precision], config.hidden, config.intermediate
     x = torch.randn(tokens, h, device=device, dtype=dtype)
@@ -202,10 +204,11 @@ class Measured:
     line: str
 
 
-def measure(config: Config, precision: Precision, rows: Sequence[Row], args: Args) -> Measured:
+def measure(config: Config, precision: TorchPrecision, rows: Sequence[Row], args: Args) -> Measured:
     """Load, run all rows a few times, run some rows alone."""
-    options = LoadOptions(engine="torch", device=args.device, precision=precision)
-    engine = TorchEngine(config, MadeUp(config), options, yes_no=ANSWERS)
+    engine = TorchEngine(
+        config, MadeUp(config), device=args.device, precision=precision, yes_no=ANSWERS
+    )
     device, on_gpu = torch.device(engine.info.device), engine.info.device.startswith("cuda")
     plan = batches(rows, engine.info.batch_tokens)
     if on_gpu:
@@ -244,7 +247,7 @@ class Args:
     """The command line."""
 
     device: str | None
-    precisions: tuple[Precision, ...]
+    precisions: tuple[TorchPrecision, ...]
     pairs: int
     rounds: int
     tiny: bool
@@ -254,13 +257,13 @@ def parse() -> Args:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--device", default=None, help="cpu, cuda:1, ...; a GPU if there is one")
-    halves: tuple[Precision, ...] = ("bf16", "fp16")
+    halves: tuple[TorchPrecision, ...] = ("bf16", "fp16")
     parser.add_argument("--precisions", nargs="+", choices=halves, default=halves)
     parser.add_argument("--pairs", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="tiny shapes")
     found = parser.parse_args()
-    precisions: tuple[Precision, ...] = tuple(p for p in HALVES if p in found.precisions)
+    precisions: tuple[TorchPrecision, ...] = tuple(p for p in HALVES if p in found.precisions)
     return Args(found.device, precisions, found.pairs, found.rounds, found.tiny)
 
 

@@ -30,16 +30,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.core.visual import Placed, Visual
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig
+from rerankd.engines.precisions import TorchPrecision
 from rerankd.engines.torch.device import choose_device
 from rerankd.engines.torch.engine import TorchEngine
 from rerankd.engines.vision_config import VisionConfig, VisionDecoderConfig, tensor_shapes
 
 REQUEST_ROWS, PREFIX_TOKENS, TEXT_TOKENS = 16, 60, 90
-HALVES: tuple[Precision, ...] = ("bf16", "fp16")
+HALVES: tuple[TorchPrecision, ...] = ("bf16", "fp16")
 ANSWERS = (7, 9)  # ids of yes and no; any two will do
 IMAGE_GRID, FRAME_GRID = (24, 32), (15, 16)
 
@@ -212,7 +212,7 @@ class Args:
     """The command line."""
 
     device: str | None
-    precisions: tuple[Precision, ...]
+    precisions: tuple[TorchPrecision, ...]
     pairs: int
     rounds: int
     tiny: bool
@@ -244,12 +244,11 @@ def measure(engine: TorchEngine, rows: Sequence[Row], rounds: int) -> Measured:
 
 
 def all_kinds(
-    config: VisionDecoderConfig, precision: Precision, kinds: dict[str, list[Row]], args: Args
+    config: VisionDecoderConfig, precision: TorchPrecision, kinds: dict[str, list[Row]], args: Args
 ) -> dict[str, Measured]:
     """One engine, every kind of request."""
-    options = LoadOptions(engine="torch", device=args.device, precision=precision)
     weights: Callable[[str], Any] = MadeUp(config, choose_device(args.device))
-    engine = TorchEngine(config, weights, options, yes_no=ANSWERS)
+    engine = TorchEngine(config, weights, device=args.device, precision=precision, yes_no=ANSWERS)
     try:
         return {kind: measure(engine, rows, args.rounds) for kind, rows in kinds.items()}
     finally:
@@ -265,7 +264,7 @@ def parse() -> Args:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="a tiny shape")
     found = parser.parse_args()
-    precisions: tuple[Precision, ...] = tuple(p for p in HALVES if p in found.precisions)
+    precisions: tuple[TorchPrecision, ...] = tuple(p for p in HALVES if p in found.precisions)
     return Args(found.device, precisions, found.pairs, found.rounds, found.tiny)
 
 
@@ -282,7 +281,7 @@ def main() -> None:
     )
     maker = Maker(config, tiny=args.tiny)
     kinds = {kind: maker.requests(args.pairs, kind) for kind in KINDS}
-    found: dict[Precision, dict[str, Measured]] = {}
+    found: dict[TorchPrecision, dict[str, Measured]] = {}
     for precision in ("fp32", *args.precisions):
         found[precision] = all_kinds(config, precision, kinds, args)
     for kind in kinds:

@@ -190,5 +190,5 @@ def test_more_labels_than_two_are_refused(tmp_path: Path) -> None:
     ids=["int8", "torch"],
 )
 def test_what_it_cannot_run_in_is_refused(options: LoadOptions, tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"leave it unset|leave `engine` out"):
+    with pytest.raises(StartError, match=r"Leave it unset|leave `engine` out"):
         opened(write(tmp_path, TINY), options)

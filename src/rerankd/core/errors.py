@@ -17,6 +17,7 @@ RerankError                    status  retry
 |- SpaceUnavailable            503     no     nobody here answers on the scale that is insisted on
 |- EngineFailed                500     once   our bug or a lost device; shows no internals
 StartError                     -       -      the operator's configuration or a model is unusable
+|- PrecisionUnavailable        -       -      this kind of model does not run in it, or not here
 
 What a class sets in its constructor it declares, so that the error can cross a process
 (core.portable).
@@ -250,3 +251,7 @@ class EngineFailed(RerankError):
 
 class StartError(Portable):
     """rerankd cannot start, or refuses a model: the message says what is wrong and what to do."""
+
+
+class PrecisionUnavailable(StartError):
+    """The model does not run in the precision that was chosen; it may run in another one."""

@@ -7,9 +7,12 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.errors import StartError
+
 EngineName = Literal["openvino", "torch"]
 Quantization = Literal["int8"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
+PrecisionSetting = Precision | Literal["auto"]
 Score = Literal["sigmoid", "raw", "cosine", "mean"]
 PromptName = Literal[
     "qwen3-reranker", "r3", "mxbai-v2", "zerank", "contextual", "bge-gemma", "nemotron", "plain"
@@ -35,17 +38,17 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = "openvino"
     quantization: Annotated[
         Quantization | None,
-        Meta(
-            description='"int8" (BERT and XLM-R on OpenVINO): faster and less exact; measure it '
-            "with `rerankd bench`."
-        ),
+        Meta(description='"int8": another word for precision = "int8".'),
     ] = None
     device: Annotated[
         str | None, Meta(description='torch only: "cpu", "cuda:1"; unset = a GPU if there is one.')
     ] = None
     precision: Annotated[
-        Precision | None,
-        Meta(description='torch only: "fp32", "bf16", "fp16"; unset = fp32, on a GPU bf16.'),
+        PrecisionSetting | None,
+        Meta(
+            description='"fp32", "bf16", "int8"; torch: "fp32", "bf16", "fp16"; "auto": the '
+            "fastest that agrees with fp32 here; unset = fp32, torch on a GPU bf16. See below."
+        ),
     ] = None
     streams: Annotated[
         PositiveInt | None,
@@ -72,3 +75,18 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BY_THE_CARD = LoadOptions()
+
+
+def asked_precision(options: LoadOptions) -> PrecisionSetting | None:
+    """The precision that the operator asks for, in either word; None = he leaves it open.
+
+    Raises:
+        StartError: both settings are there, and they contradict each other.
+    """
+    precision, quantization = options.precision, options.quantization
+    if precision is not None and quantization is not None and precision != quantization:
+        raise StartError(
+            f'precision = "{precision}" and quantization = "{quantization}" contradict each '
+            "other; leave quantization unset."
+        )
+    return precision or quantization

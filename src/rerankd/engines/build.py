@@ -21,6 +21,7 @@ from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.jina_bert_config import JinaBertConfig
 from rerankd.engines.listwise_config import ListwiseConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
+from rerankd.engines.precisions import openvino_precision, torch_precision
 from rerankd.engines.vision_config import VisionDecoderConfig
 
 _OPENVINO_ONLY: Final = {"deberta-v2": "DeBERTa-v2", "gte": "GTE", "jina-bert": "JinaBERT"}
@@ -44,11 +45,10 @@ def encoder_engine(
                 f'engine = "torch" has no {name} yet; leave `engine` out to run it on OpenVINO.'
             )
         return _torch_engine(config, weights, options)
+    precision = openvino_precision(options, config.architecture, config.architecture)
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
-    return OpenVinoEngine(
-        config, weights, streams=options.streams, precision=options.quantization or "fp32"
-    )
+    return OpenVinoEngine(config, weights, streams=options.streams, precision=precision)
 
 
 def module_head_engine(
@@ -77,11 +77,7 @@ def module_head_engine(
             'engine = "torch" has no cross-encoder of modules yet; leave `engine` out to run it '
             "on OpenVINO."
         )
-    if options.quantization is not None:
-        raise StartError(
-            f'quantization = "{options.quantization}" is available for BERT and XLM-R '
-            "cross-encoders only; leave it unset to run this cross-encoder of modules in fp32."
-        )
+    openvino_precision(options, "modules", "a cross-encoder of modules")
     from rerankd.engines.openvino.module_head import ModuleHeadEngine  # here: 0.4 s to import
 
     return ModuleHeadEngine(
@@ -103,11 +99,10 @@ def bidirectional_engine(
             'engine = "torch" has no bidirectional Llama yet; leave `engine` out to run it on '
             "OpenVINO."
         )
+    precision = openvino_precision(options, config.architecture, "a bidirectional Llama")
     from rerankd.engines.openvino.engine import OpenVinoEngine  # here: 0.4 s to import
 
-    return OpenVinoEngine(
-        config, weights, streams=options.streams, precision=options.quantization or "fp32"
-    )
+    return OpenVinoEngine(config, weights, streams=options.streams, precision=precision)
 
 
 def decoder_engine(
@@ -129,18 +124,14 @@ def decoder_engine(
                 'engine = "torch" has no Gemma yet; leave `engine` out to run it on OpenVINO.'
             )
         return _torch_engine(config, weights, options, yes_no=(yes, no))
-    from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
-
-    if options.quantization is not None:
-        raise StartError(
-            f'quantization = "{options.quantization}" is available for BERT and XLM-R '
-            "cross-encoders only; leave it unset to run this decoder in fp32."
-        )
+    openvino_precision(options, config.architecture, f"a {config.architecture} decoder")
     if options.streams is not None:
         raise StartError(
             "streams is for cross-encoders with an encoder; leave it unset: a decoder runs one "
             "batch at once."
         )
+    from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
+
     return DecoderEngine(config, weights, yes=yes, no=no)
 
 
@@ -156,15 +147,15 @@ def listwise_engine(
     _refuse_unbuilt(options)
     refused = {
         f'engine = "{options.engine}"': options.engine != "openvino",
-        f'quantization = "{options.quantization}"': options.quantization is not None,
         "streams": options.streams is not None,
     }
     for setting, is_set in refused.items():
         if is_set:
             raise StartError(
-                f"{setting} is not for a listwise model, which runs on OpenVINO in fp32, one "
-                "prompt at once; leave it unset."
+                f"{setting} is not for a listwise model, which runs on OpenVINO, one prompt at "
+                "once; leave it unset."
             )
+    openvino_precision(options, "listwise", "a listwise model")
     from rerankd.engines.openvino.listwise_engine import OpenVinoListwise  # here: 0.4 s to import
 
     return OpenVinoListwise(config, weights, mark=mark, start=start)
@@ -205,22 +196,22 @@ def _torch_engine(
             "'rerankd[torch]' (https://pytorch.org/get-started/locally has the builds for other "
             "devices)."
         ) from error
-    return TorchEngine(config, weights, options, yes_no=yes_no)
+    return TorchEngine(
+        config,
+        weights,
+        device=options.device,
+        precision=torch_precision(options),
+        yes_no=yes_no,
+    )
 
 
 def _refuse_unbuilt(options: LoadOptions) -> None:
     """Refuse what would be ignored otherwise."""
-    if options.engine == "torch" and options.quantization is not None:
+    if options.engine == "torch":
+        torch_precision(options)
+        if options.streams is not None:
+            raise StartError('streams is for engine = "openvino"; torch runs one batch at once.')
+    elif options.device not in (None, "cpu"):
         raise StartError(
-            f'quantization = "{options.quantization}" is for engine = "openvino"; leave it unset, '
-            "and set `precision` to run in less than fp32."
-        )
-    if options.engine == "torch" and options.streams is not None:
-        raise StartError('streams is for engine = "openvino"; torch runs one batch at once.')
-    if options.engine == "openvino" and (
-        options.device not in (None, "cpu") or options.precision not in (None, "fp32")
-    ):
-        raise StartError(
-            'engine = "openvino" runs on the CPU in fp32; set engine = "torch" for another device '
-            "or precision."
+            'engine = "openvino" runs on the CPU; set engine = "torch" for another device.'
         )

@@ -18,6 +18,7 @@ from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, PreparedTexts, Scores, SoleText, TokenIds
 from rerankd.engines.base import Engine
+from rerankd.engines.precisions import openvino_precision
 from rerankd.engines.text_vectors import TextVectorEngine, text_pair
 from rerankd.models.activation import COSINE
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
@@ -245,5 +246,4 @@ def _refuse_options(opening: Opening) -> None:
         )
     if options.engine != "openvino" or options.device not in (None, "cpu"):
         raise StartError(f'{name}: an embedding model runs on engine = "openvino" only.')
-    if options.quantization is not None or options.precision not in (None, "fp32"):
-        raise StartError(f"{name}: an embedding model runs in fp32 only.")
+    openvino_precision(options, "bi-encoder", "an embedding model")

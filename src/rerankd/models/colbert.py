@@ -19,6 +19,7 @@ from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.dense import Dense
 from rerankd.engines.multi_vector import MultiVectorEngine, TokenText, pair_row
+from rerankd.engines.precisions import openvino_precision
 from rerankd.models.activation import MAX_SIM, MEAN_MAX_SIM
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.body import EncoderBody, open_body
@@ -191,5 +192,4 @@ def _refuse_options(opening: Opening) -> None:
     options = opening.options
     if options.engine != "openvino" or options.device not in (None, "cpu"):
         raise StartError(f'{opening.name}: a ColBERT model runs on engine = "openvino" only.')
-    if options.quantization is not None or options.precision not in (None, "fp32"):
-        raise StartError(f"{opening.name}: a ColBERT model runs in fp32 only.")
+    openvino_precision(options, "colbert", "a ColBERT model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rerankd.core.errors import StartError
+from rerankd.core.errors import PrecisionUnavailable, StartError
 from rerankd.core.options import Precision
 from rerankd.engines.openvino.arithmetic import bf16_is_right
 from rerankd.engines.openvino.runtime import Model, ov
@@ -38,11 +38,12 @@ def compile_graph(
         kernels: how many it keeps for shapes that come again.
 
     Raises:
+        PrecisionUnavailable: this CPU does not compute rightly in it.
         StartError: OpenVINO cannot do that here.
     """
     hint = _HINTS.get(precision)
     if hint is None or (precision == "bf16" and not bf16_is_right()):
-        raise StartError(
+        raise PrecisionUnavailable(
             f'precision = "{precision}" cannot run on this CPU by OpenVINO; leave it unset to run '
             "the model in fp32."
         )

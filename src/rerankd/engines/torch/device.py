@@ -7,10 +7,10 @@ from collections.abc import Generator
 
 import torch
 
-from rerankd.core.errors import StartError
-from rerankd.core.options import LoadOptions, Precision
+from rerankd.core.errors import PrecisionUnavailable, StartError
+from rerankd.engines.precisions import TorchPrecision
 
-DTYPES: dict[Precision, torch.dtype] = {
+DTYPES: dict[TorchPrecision, torch.dtype] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
@@ -46,20 +46,22 @@ def choose_device(wanted: str | None) -> torch.device:
     )
 
 
-def choose_precision(options: LoadOptions, device: torch.device) -> Precision:
-    """The number format of weights and activations: fp32 on a CPU, bf16 elsewhere.
+def choose_precision(wanted: TorchPrecision | None, device: torch.device) -> TorchPrecision:
+    """The number format of weights and activations; unset = fp32 on a CPU, bf16 elsewhere.
 
     Raises:
-        StartError: this GPU has no bf16.
+        PrecisionUnavailable: this GPU has no bf16.
     """
-    chosen: Precision = options.precision or ("fp32" if device.type == "cpu" else "bf16")
+    chosen = wanted or ("fp32" if device.type == "cpu" else "bf16")
     if (
         chosen == "bf16"
         and device.type == "cuda"
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         name = torch.cuda.get_device_name(device)
-        raise StartError(f'{name} has no bf16; set precision = "fp16" or "fp32" for this model.')
+        raise PrecisionUnavailable(
+            f'{name} has no bf16; set precision = "fp16" or "fp32" for this model.'
+        )
     return chosen
 
 

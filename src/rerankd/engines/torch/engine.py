@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from rerankd.core.errors import EngineFailed, StartError
-from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import EncoderConfig, FloatWeights
 from rerankd.engines.modernbert_config import ModernBertConfig
+from rerankd.engines.precisions import TorchPrecision
 from rerankd.engines.shared_prefix import Group, plan_groups
 from rerankd.engines.torch.bert import Bert
 from rerankd.engines.torch.device import (
@@ -59,8 +59,9 @@ class TorchEngine:
         self,
         config: AnyConfig,
         weights: FloatWeights,
-        options: LoadOptions,
         *,
+        device: str | None = None,
+        precision: TorchPrecision | None = None,
         yes_no: tuple[int, int | None] | None = None,
     ) -> None:
         """Read the weights to the device.
@@ -68,41 +69,42 @@ class TorchEngine:
         Args:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
-            options: device and precision.
+            device: as torch names it; None = a GPU if there is one.
+            precision: of weights and activations; None = fp32 on a CPU, bf16 elsewhere.
             yes_no: for a decoder only: the rows of the head for and, if any, against a document.
 
         Raises:
             StartError: there is no such device, its memory is too small, or it lacks the
                 precision.
         """
-        device = choose_device(options.device)
-        precision = choose_precision(options, device)
-        is_cpu = device.type == "cpu"
+        place = choose_device(device)
+        chosen = choose_precision(precision, place)
+        is_cpu = place.type == "cpu"
         if is_cpu:  # torch does not see a container's quota
             torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         self._config = config
-        self._device = device
+        self._device = place
         is_decoder = isinstance(config, DecoderConfig | VisionDecoderConfig)
         self._labels = 1 if is_decoder else config.labels
         self._call_tokens = CALL_TOKENS_CPU if is_cpu else CALL_TOKENS_GPU
         self._slice_tokens = SLICE_TOKENS_CPU if is_cpu else CALL_TOKENS_GPU
-        load = Loader(weights, device, DTYPES[precision])
+        load = Loader(weights, place, DTYPES[chosen])
         try:
             self._network: Network | None = _network(config, load, yes_no)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise StartError(
-                f"The model does not fit into the memory of {device} in {precision}: {error}"
+                f"The model does not fit into the memory of {place} in {chosen}: {error}"
             ) from error
         self._info = EngineInfo(
             name="torch",
-            device=str(device),
-            precision=precision,
+            device=str(place),
+            precision=chosen,
             max_length=config.max_length,
             batch_tokens=2 * self._call_tokens if is_cpu else self._call_tokens,
             slice_tokens=self._slice_tokens if isinstance(self._network, Qwen) else None,
-            slice_bytes=_kv_bytes(config, DTYPES[precision].itemsize),
+            slice_bytes=_kv_bytes(config, DTYPES[chosen].itemsize),
         )
 
     @property
