@@ -46,3 +46,15 @@ async def test_every_route_of_the_app_is_answered_by_itself() -> None:
                 found += match is Match.FULL
                 assert match is Match.NONE or child["endpoint"] is wanted.endpoint
     assert found > 100
+
+
+def test_a_path_is_tried_only_on_patterns() -> None:
+    class Counted(Route):
+        tried = 0
+
+        def matches(self, scope: Any) -> Any:
+            Counted.tried += 1
+            return super().matches(scope)
+
+    FixedPaths([Counted(f"/{i}", handler, methods=["GET"]) for i in range(50)])
+    assert Counted.tried == 0

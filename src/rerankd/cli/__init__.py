@@ -8,6 +8,7 @@ import sys
 from cyclopts import App
 
 from rerankd import __version__
+from rerankd.cli.lean import collect_rarely
 from rerankd.core.errors import InvalidRequest, StartError
 
 app = App(
@@ -178,6 +179,7 @@ app.command(store)
 
 def main() -> None:
     """Run a command; what the operator or the input got wrong is one sentence and status 1."""
+    collect_rarely()
     try:
         app()
     except (StartError, InvalidRequest) as error:

@@ -1,16 +1,19 @@
-"""`rerankd serve`."""
+"""`rerankd serve`: nothing here is imported that a server can do without before it is ready."""
 
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rerankd import __version__
 from rerankd.cli.flags import Read, flag_help, reads_settings
-from rerankd.cli.terminal import console
+from rerankd.cli.lean import hidden, keep_modules
 from rerankd.models.shipped import SHIPPED
-from rerankd.web.server import serve as run_server
-from rerankd.web.state import State
+
+if TYPE_CHECKING:
+    from rerankd.web.state import State
 
 
 @reads_settings(
@@ -19,32 +22,48 @@ from rerankd.web.state import State
 )
 def serve(read: Read) -> None:
     """Serve POST /v1/rerank until SIGTERM or Ctrl-C."""
+    with hidden("rich"):  # structlog would have it print tracebacks: ours go through its own code
+        from rerankd.web.server import serve as run_server  # here: it imports structlog
+    keep_modules()
     run_server(read, _announce)
 
 
 def _announce(state: State, url: str) -> None:
     """What is served, where, with which engine, and whether keys are on."""
     facts = state.backend.facts()
-    table = Table.grid(padding=(0, 2))
+    rows: list[tuple[str, ...]] = []
     for position, model in enumerate(facts.models):
         default = " (default)" if position == 0 else ""
         runs = f"{model.engine} {model.device} {model.precision}"
-        table.add_row("model", f"{model.name}{default}", runs)
-        for warning in model.warnings:
-            table.add_row("", Text(f"warning: {warning}", style="yellow"))
+        rows.append(("model", f"{model.name}{default}", runs))
+        rows += [("", _yellow(f"warning: {warning}")) for warning in model.warnings]
     if facts.models[0].name == "rerankd-mini" and not SHIPPED["rerankd-multi"].is_here:
-        table.add_row("", "for other languages than English", SHIPPED["rerankd-multi"].install)
+        rows.append(("", "for other languages than English", SHIPPED["rerankd-multi"].install))
     for served_as, target in facts.names.aliases.items():
-        table.add_row("alias", served_as, f"-> {target}")
+        rows.append(("alias", served_as, f"-> {target}"))
     for served_as, cascade in facts.names.cascades.items():
         said = "no first stage" if cascade is None else f"best {cascade.keep} by {cascade.first}"
-        table.add_row("stages", served_as, said)
+        rows.append(("stages", served_as, said))
     for route in state.router.routes.values():
-        table.add_row("route", route.name, ", ".join(target.label for target in route.targets))
+        rows.append(("route", route.name, ", ".join(target.label for target in route.targets)))
     keys = "none: open to this machine only" if state.keys.is_open else f"{len(state.keys)} on"
-    table.add_row("keys", keys)
-    table.add_row("docs", f"{url}/docs")
-    out = console()
-    out.print(f"rerankd {__version__} on {url}")
-    out.print(table)
-    out.file.flush()
+    rows += [("keys", keys), ("docs", f"{url}/docs")]
+    print(f"rerankd {__version__} on {url}", *columns(rows), sep="\n", flush=True)
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines: a column is as wide as its widest cell that another one follows."""
+    widths: dict[int, int] = {}
+    for row in rows:
+        for i, cell in enumerate(row[:-1]):
+            widths[i] = max(widths.get(i, 0), len(cell))
+    return [
+        "  ".join([*(cell.ljust(widths[i]) for i, cell in enumerate(row[:-1])), row[-1]])
+        for row in rows
+    ]
+
+
+def _yellow(text: str) -> str:
+    """Text that stands out, on a terminal."""
+    shown = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return f"\x1b[33m{text}\x1b[0m" if shown else text

@@ -1,23 +1,18 @@
-"""The one place where a name becomes an address and an address a connection.
+"""The one place where a name becomes addresses, each of them checked.
 
-A host is resolved once per connection, every address that came is checked, and the connection
-goes to a checked address itself: there is no second look-up that could answer differently.
+A host is resolved once per connection, and the connection goes to a checked address itself
+(`guarded`): there is no second look-up that could answer differently.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import math
 import re
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
-
-import httpcore2
 
 from rerankd.core.errors import StartError
 from rerankd.media import address
@@ -27,7 +22,6 @@ from rerankd.media.refused import Refused
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # host -> addresses; OSError when there is none
 
 _TRIED = 4  # addresses of one host
-_HEAD_BYTES = 65_536  # of an answer before its body; one read more may come
 _LOOK_UPS = 32  # threads, as many as fetches: a silent name server holds one for some seconds
 
 # One sentence for both: who may call must not learn which names exist inside.
@@ -151,100 +145,3 @@ class Gate:
                 raise Refused("its host and port are not allowed here (media.allow)")
         elif kind != "public":
             raise Refused(_NOT_PUBLIC)
-
-
-class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects httpcore2 through the gate; one per connection, which it closes."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._network = cast(  # its type depends on whether anyio is there; Starlette brings it
-            "httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend()
-        )
-        self._stream: _HeadFirst | None = None
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's own signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """A connection to a checked address. Raises Refused, ConnectError, ConnectTimeout."""
-        try:
-            async with asyncio.timeout(timeout):
-                found = await self._gate.addresses(host, port)
-        except TimeoutError:
-            raise httpcore2.ConnectTimeout from None
-        for place, each in enumerate(found):
-            try:
-                stream = await self._network.connect_tcp(str(each), port, timeout=timeout)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                if place == len(found) - 1:
-                    raise
-            else:
-                self._stream = _HeadFirst(stream)
-                return self._stream
-        raise httpcore2.ConnectError
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - as above
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Never. Raises Refused."""
-        raise Refused("its host is no host")
-
-    def head_came(self) -> None:
-        """What comes now is the body, which has its own limit."""
-        if self._stream is not None:
-            self._stream.head_came()
-
-    async def aclose(self) -> None:
-        """Close what was opened, in whatever state a cancelled fetch left it."""
-        if self._stream is not None:
-            await self._stream.aclose()
-
-
-class _HeadFirst(httpcore2.AsyncNetworkStream):
-    """A connection that ends when an answer's head has no end: interim answers are not bounded."""
-
-    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
-        self._inner = inner
-        self._left_bytes: float = _HEAD_BYTES
-
-    def head_came(self) -> None:
-        """No limit any more."""
-        self._left_bytes = math.inf
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Raises ReadError when the limit was reached before."""
-        if self._left_bytes <= 0:
-            raise httpcore2.ReadError
-        found = await self._inner.read(max_bytes, timeout)
-        self._left_bytes -= len(found)
-        return found
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """As the stream inside."""
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        """As the stream inside."""
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore2.AsyncNetworkStream:
-        """This connection, encrypted: what counts is what is in it."""
-        self._inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return self
-
-    def get_extra_info(self, info: str) -> Any:
-        """As the stream inside."""
-        return self._inner.get_extra_info(info)

@@ -13,12 +13,15 @@ class FixedPaths(BaseRoute):
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._found: dict[tuple[str, str], Route] = {}
+        patterns: list[Route] = []  # that come before
         for route in routes:
-            for method in route.methods or ():
-                scope = {"type": "http", "path": route.path, "method": method}
-                full = (each for each in routes if each.matches(scope)[0] is Match.FULL)
-                if next(full, None) is route:
-                    self._found[route.path, method] = route
+            if route.param_convertors:
+                patterns.append(route)
+                continue
+            earlier = (each for each in patterns if each.path_regex.match(route.path))
+            taken = {method for each in earlier for method in each.methods or ()}
+            for method in (route.methods or set[str]()) - taken:
+                self._found.setdefault((route.path, method), route)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """The route of exactly this path and method, if there is one."""
