@@ -102,9 +102,13 @@ class Key:
         if not self.allows(*names):
             raise Forbidden("This key may not use this model.")
 
+    def may(self, what: Role) -> bool:
+        """Whether it is for that."""
+        return what in _MAY[self.role]
+
     def check_role(self, what: Role) -> None:
         """Raises Forbidden: it is not for that."""
-        if what not in _MAY[self.role]:
+        if not self.may(what):
             raise Forbidden(f"This key's role is {self.role}: it is not for this.", reason="role")
 
     def check_network(self, address: Address | None) -> None:

@@ -90,6 +90,22 @@ class KeyRing:
             if self.is_open:
                 return ANYONE
             raise UnknownKey("Invalid token", reason="typo" if is_mistyped(presented) else None)
+        return self._good(found, address)
+
+    def by_digest(self, hashed: bytes, address: Address | None = None) -> Key:
+        """A key that was presented before, by its SHA-256; good still, from there.
+
+        Raises:
+            Unauthorized: it is not known any more, expired or revoked.
+            Forbidden: it may not come from there.
+        """
+        found = self._store.get(hashed) or self._file.get(hashed)
+        if found is None:
+            raise Unauthorized("Invalid token")
+        return self._good(found, address)
+
+    def _good(self, found: Key, address: Address | None) -> Key:
+        """Raises Unauthorized, Forbidden."""
         refusal = _refusal(found, self._clock())
         if refusal is not None:
             raise Unauthorized("Invalid token", reason=refusal)

@@ -14,7 +14,7 @@ from rerankd import __version__
 from rerankd.core.errors import Unauthorized
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import JSON
-from rerankd.web import docs, openapi
+from rerankd.web import docs, openapi, static_files
 from rerankd.web.caller import caller_of
 from rerankd.web.paths import Get
 from rerankd.web.state import State
@@ -64,8 +64,12 @@ class ApiPages:
         return Counted(HTMLResponse(page, headers=headers), self._state.inflight)
 
     async def root(self, request: Request) -> Response:
-        """To the docs page."""
-        return RedirectResponse("/docs", status_code=307)
+        """The playground for browsers; others are sent to the docs page."""
+        page = static_files.answer(request, "playground.html")
+        if page is None or not static_files.wants_html(request):
+            page = RedirectResponse("/docs", status_code=307)
+        page.headers["vary"] = "accept"
+        return page
 
     async def _pages(self) -> _Pages:
         """Both, made once, in a thread: 40 ms of CPU."""

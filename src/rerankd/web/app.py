@@ -33,6 +33,7 @@ from rerankd.web.operations import Operations
 from rerankd.web.paths import Get, What, gets
 from rerankd.web.route_headers import ROUTE_HEADER, SPACE_HEADER
 from rerankd.web.state import State
+from rerankd.web.static_files import StaticPaths
 from rerankd.web.wire_answers import WARNINGS_HEADER, envelope_of, response_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -85,7 +86,11 @@ def create_app(
             RerankError: failed,
             Exception: failed,
         },
-        middleware=[*_admin(state), *_cors(cors_origins)],
+        middleware=[
+            Middleware(StaticPaths, has_console=state.accounts is not None),
+            *_admin(state),
+            *_cors(cors_origins),
+        ],
     )
     app.router.redirect_slashes = False
     return RequestId(app, state.drain)
@@ -143,13 +148,15 @@ def _spellings(path: str) -> tuple[str, ...]:
 
 
 def _admin(state: State) -> list[Middleware]:
-    """The admin API, which other sites' pages get no leave to read: before CORS."""
+    """The admin API and the console, which other sites' pages get no leave to read: before CORS."""
     if state.accounts is None:
         return []
-    # Its libraries of SQL are an extra, and for servers that have a store.
-    from rerankd.web.admin.mount import admin_paths
+    # Their libraries are an extra, and for servers that have a store.
+    from rerankd.web.admin.mount import admin_app, admin_paths
+    from rerankd.web.console.mount import console_paths
 
-    return [admin_paths(state, state.accounts)]
+    admin = admin_app(state, state.accounts)
+    return [admin_paths(admin), console_paths(state, admin)]
 
 
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:

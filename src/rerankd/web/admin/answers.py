@@ -82,7 +82,13 @@ def response_of(answer: AdminAnswer) -> Response:
 
 
 def problem_of(error: Exception, request_id: str) -> Response:
-    """The one form of all errors; of one that nobody expected the caller gets the id only."""
+    """The one form of all errors."""
+    status, found, headers = problem(error, request_id)
+    return Response(msgspec.json.encode(ProblemBody(found)), status, headers, media_type=JSON)
+
+
+def problem(error: Exception, request_id: str) -> tuple[int, Problem, dict[str, str]]:
+    """Status, what is wrong and headers; of an error that nobody expected only the id."""
     headers = {"cache-control": "no-store"}
     version: int | UnsetType = UNSET
     status, kind, message, param = 500, "internal_error", "", None
@@ -109,10 +115,8 @@ def problem_of(error: Exception, request_id: str) -> Response:
         headers["allow"] = error.allow
     if isinstance(error, RateLimited | Overloaded):
         headers["retry-after"] = str(math.ceil(error.retry_after_s))
-    problem = Problem(
-        type=kind, message=message, param=param, request_id=request_id, version=version
-    )
-    return Response(msgspec.json.encode(ProblemBody(problem)), status, headers, media_type=JSON)
+    found = Problem(type=kind, message=message, param=param, request_id=request_id, version=version)
+    return status, found, headers
 
 
 def stream_headers(stream: Stream) -> dict[str, str]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerankd.access.keys import Key
+from rerankd.access.keys import Address, Key
 from rerankd.core.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -60,12 +60,26 @@ class AdminPaths:
         await (self._admin if is_ours else self._app)(scope, receive, send)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Told:
     """What the log says of a call that changes something."""
 
+    path: str
+    request_id: str
+    address: Address | None
     by: str = ""
     operation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerCall:
+    """A call of a page of this server: from a key that is signed in, as its form was filled."""
+
+    key: Key
+    method: str
+    path: str  # below /admin/v1
+    query: Sequence[tuple[str, str]] = ()
+    body: bytes = b""  # JSON
 
 
 class AdminApp:
@@ -85,7 +99,7 @@ class AdminApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
-        request, told = Request(scope, receive), _Told()
+        request, told = Request(scope, receive), self._told(scope, scope["path"])
         try:
             with self._state.drain:
                 try:
@@ -93,14 +107,44 @@ class AdminApp:
                 except ClientGone:
                     return
                 except Exception as error:  # noqa: BLE001 - the last line before the caller
-                    response = self._failed(request, told, error)
+                    response = self._failed(told, error)
                 else:
-                    response = self._shown(request, told, made)
+                    response = self._shown(told, made)
                 await response(scope, receive, send)  # a stream that fails ends its connection
         except Overloaded as error:  # the drain's refusal
-            await problem_of(error, request.scope["state"]["request_id"])(scope, receive, send)
+            await problem_of(error, told.request_id)(scope, receive, send)
 
-    def _shown(self, request: Request, told: _Told, made: AdminAnswer | Stream) -> Response:
+    async def ask(self, scope: Scope, asked: InnerCall) -> AdminAnswer | Stream:
+        """What a call answers, carried out and logged as one that came over HTTP.
+
+        Args:
+            scope: of the page's request, whose Host and Origin were checked.
+            asked: the call.
+
+        Raises:
+            Exception: whatever the call is refused with; see problem_of().
+        """
+        told = self._told(scope, PREFIX + asked.path)
+        try:
+            operation, ids = self._found(asked.method, told.path)
+            _allow(asked.key, operation, told)
+            call = self._call(operation, told, asked.key, ids, asked.query, asked.body)
+            made = await self._carry_out(operation, call, None)
+        except Exception as error:
+            self._failed(told, error)
+            raise
+        if isinstance(made, AdminAnswer):
+            self._log(told, made.status, made.content)
+        return made
+
+    def _told(self, scope: Scope, path: str) -> _Told:
+        return _Told(
+            path=path,
+            request_id=scope["state"]["request_id"],
+            address=address_of(scope, self._state.trusted),
+        )
+
+    def _shown(self, told: _Told, made: AdminAnswer | Stream) -> Response:
         if isinstance(made, Stream):
             return StreamingResponse(
                 pieces_of(made, self._desk.run, self._state.drain),
@@ -108,11 +152,10 @@ class AdminApp:
                 headers=stream_headers(made),
             )
         response = response_of(made)
-        self._log(request, told, response.status_code, made.content)
+        self._log(told, response.status_code, made.content)
         return response
 
-    def _failed(self, request: Request, told: _Told, error: Exception) -> Response:
-        request_id = request.scope["state"]["request_id"]
+    def _failed(self, told: _Told, error: Exception) -> Response:
         if isinstance(error, OtherCall):
             error = AdminRefusal(
                 422,
@@ -123,26 +166,42 @@ class AdminApp:
             )
         known = (RerankError, AdminRefusal, NotFound, Conflict, StoreAway)
         if not isinstance(error, known):
-            log_failure(request_id, error)
-        response = problem_of(error, request_id)
-        self._log(request, told, response.status_code, None)
+            log_failure(told.request_id, error)
+        response = problem_of(error, told.request_id)
+        self._log(told, response.status_code, None)
         return response
 
     async def _answer(self, request: Request, told: _Told) -> AdminAnswer | Stream:
         self._gate.check(request.scope)
         key = self._gate.admit(request)
-        operation, ids = self._found(request)
-        if operation.method != "GET":
-            told.by, told.operation = key.name, operation.name
-        key.check_role(operation.role)
+        operation, ids = self._found(request.method, told.path)
+        _allow(key, operation, told)
         raw = await self._body(request)
-        call = Call(
+        query = request.query_params.multi_items()
+        call = self._call(operation, told, key, ids, query, raw)
+        return await self._carry_out(operation, call, _named(request, key, raw))
+
+    def _call(
+        self,
+        operation: Operation,
+        told: _Told,
+        key: Key,
+        ids: tuple[str, ...],
+        query: Sequence[tuple[str, str]],
+        raw: bytes,
+    ) -> Call:
+        return Call(
             by=key,
-            address=address_of(request.scope, self._state.trusted),
+            address=told.address,
             ids=ids,
-            query=query_of(request.query_params.multi_items(), operation.query),
+            query=query_of(query, operation.query),
             body=body_of(raw, operation.body),
         )
+
+    async def _carry_out(
+        self, operation: Operation, call: Call, asked: NamedCall | None
+    ) -> AdminAnswer | Stream:
+        """`asked`: the call as its idempotency key names it."""
         if operation.stream is not None:
             return operation.stream(self._desk, call)
         if operation.run_here is not None:
@@ -151,24 +210,23 @@ class AdminApp:
         if work is None:
             raise LookupError(operation.name)
         if operation.changes_store:
-            asked = _named(request, key, raw)
             made = await self._desk.run(
-                self._desk.change, asked, key, lambda: work(self._desk, call)
+                self._desk.change, asked, call.by, lambda: work(self._desk, call)
             )
         else:
             made = await self._desk.run(work, self._desk, call)
         return made if operation.finish is None else operation.finish(self._desk, made)
 
-    def _found(self, request: Request) -> tuple[Operation, tuple[str, ...]]:
+    def _found(self, method: str, path: str) -> tuple[Operation, tuple[str, ...]]:
         """Raises UnknownPath, MethodNotAllowed."""
-        path = request.scope["path"].removeprefix(PREFIX).rstrip("/")
+        path = path.removeprefix(PREFIX).rstrip("/")
         for pattern, methods in self._paths:
             if (match := pattern.fullmatch(path)) is None:
                 continue
-            if (operation := methods.get(request.method)) is None:
+            if (operation := methods.get(method)) is None:
                 allow = ", ".join(methods)
                 raise MethodNotAllowed(
-                    f"{request.method} is not possible at {PREFIX}{path}; use {allow}.", allow=allow
+                    f"{method} is not possible at {PREFIX}{path}; use {allow}.", allow=allow
                 )
             return operation, match.groups()
         raise UnknownPath(f"There is nothing at {PREFIX}{path[:200]}; see docs/admin.md.")
@@ -191,7 +249,7 @@ class AdminApp:
         self._state.inflight.give_back(len(raw))
         return raw
 
-    def _log(self, request: Request, told: _Told, status: int, content: object) -> None:
+    def _log(self, told: _Told, status: int, content: object) -> None:
         """Who changed what, or was refused; never what a body held."""
         if not told.operation:
             return
@@ -199,14 +257,21 @@ class AdminApp:
         log_event(
             "admin",
             operation=told.operation,
-            path=request.scope["path"][:200],
+            path=told.path[:200],
             key=told.by,
             status=status,
             id=found.get("id"),
             name=found.get("name"),
-            request_id=request.scope["state"]["request_id"],
-            client=network_around(address_of(request.scope, self._state.trusted)),
+            request_id=told.request_id,
+            client=network_around(told.address),
         )
+
+
+def _allow(key: Key, operation: Operation, told: _Told) -> None:
+    """Raises Forbidden: the key's role is not enough."""
+    if operation.method != "GET":
+        told.by, told.operation = key.name, operation.name
+    key.check_role(operation.role)
 
 
 def _named(request: Request, key: Key, raw: bytes) -> NamedCall | None:

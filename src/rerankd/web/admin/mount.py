@@ -50,9 +50,11 @@ def own_pages(state: State, store: AccountStore, registry: Registry) -> OwnPages
     return OwnPages(Desk(state, store), registry)
 
 
-def admin_paths(state: State, store: AccountStore) -> Middleware:
-    """What answers below /admin/v1, before every other middleware."""
-    desk = Desk(state, store)
-    return Middleware(
-        AdminPaths, admin=AdminApp(desk, AdminGate(state, state.admin_hosts), OPERATIONS)
-    )
+def admin_app(state: State, store: AccountStore) -> AdminApp:
+    """What answers below /admin/v1."""
+    return AdminApp(Desk(state, store), AdminGate(state, state.admin_hosts), OPERATIONS)
+
+
+def admin_paths(app: AdminApp) -> Middleware:
+    """It stands before every other middleware."""
+    return Middleware(AdminPaths, admin=app)

@@ -1,0 +1,228 @@
+"""The console as an ASGI app below /ui: sign-in, then pages made of the admin API's answers.
+
+Nobody who is not signed in sees more than the form for that. Pages change something by forms only,
+which carry their session's token; Host and Origin are checked as for the admin API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rerankd.access.keys import ANYONE, Key
+from rerankd.core.errors import (
+    BodyTooLarge,
+    Forbidden,
+    MethodNotAllowed,
+    Overloaded,
+    RateLimited,
+    RerankError,
+    Unauthorized,
+    UnknownPath,
+)
+from rerankd.web.admin.answers import problem
+from rerankd.web.admin.app import AdminApp
+from rerankd.web.admin.gate import AdminGate
+from rerankd.web.body import ClientGone, check_headers, read_body
+from rerankd.web.caller import admitted
+from rerankd.web.client import address_of
+from rerankd.web.console import render
+from rerankd.web.console.sessions import COOKIE, SECONDS, Session, Sessions
+from rerankd.web.console.visit import Visit, form_of
+from rerankd.web.state import State
+
+PREFIX: Final = "/ui"
+FORM_BYTES: Final = 262_144
+_SIGN_IN, _SIGN_OUT = PREFIX + "/sign-in", PREFIX + "/sign-out"
+
+Form = Mapping[str, str]
+Show = Callable[[Visit], Awaitable[Response]]
+Do = Callable[[Visit, Form], Awaitable[Response]]
+Routes = Mapping[tuple[str, str], Show | Do]  # (method, path) -> a page, or what a form does
+
+
+class ConsolePaths:
+    """ASGI middleware: /ui and what is below it is the console's, all else passes."""
+
+    def __init__(self, app: ASGIApp, console: ASGIApp) -> None:
+        self._app = app
+        self._console = console
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to one of both."""
+        path = scope.get("path", "")
+        is_ours = scope["type"] == "http" and (path == PREFIX or path.startswith(PREFIX + "/"))
+        await (self._console if is_ours else self._app)(scope, receive, send)
+
+
+class ConsoleApp:
+    """Answers what is below /ui."""
+
+    def __init__(
+        self,
+        state: State,
+        admin: AdminApp,
+        *,
+        pages: Mapping[str, Show],
+        forms: Mapping[str, Do],
+        sessions: Sessions | None = None,
+    ) -> None:
+        """Of one server.
+
+        Args:
+            state: of the server.
+            admin: what pages are made of.
+            pages: by path, below /ui.
+            forms: what is done at a path that a form is sent to.
+            sessions: who is signed in; None = nobody yet.
+        """
+        self._state, self._admin = state, admin
+        self._pages, self._forms = pages, forms
+        self.sessions = sessions or Sessions()
+        self._gate = AdminGate(state, state.admin_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            with self._state.drain:
+                try:
+                    response = await self._answer(request)
+                except ClientGone:
+                    return
+                except Exception as error:  # noqa: BLE001 - the last line before the caller
+                    response = self._failed(request, error)
+                await response(scope, receive, send)
+        except Overloaded as error:  # the drain's refusal
+            await self._failed(request, error)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        self._gate.check(request.scope)
+        path = request.url.path.rstrip("/")
+        if request.method not in ("GET", "HEAD", "POST"):
+            raise MethodNotAllowed("Pages are read by GET and change by POST.", allow="GET, POST")
+        if path == _SIGN_IN:
+            return await self._sign_in(request)
+        visit = self._view(request)
+        if visit is None:
+            return self._to_sign_in(request)
+        if request.method == "POST":
+            return await self._post(visit, path)
+        show = self._pages.get(path.removeprefix(PREFIX) or "/")
+        if show is None:
+            raise UnknownPath("There is no such page.")
+        return await show(visit)
+
+    async def _post(self, visit: Visit, path: str) -> Response:
+        form = await self._form(visit.request)
+        if not visit.session.is_form_of(form.pop("csrf", "")):
+            raise Forbidden("This form is not of your session: load the page again.", reason="csrf")
+        if path == _SIGN_OUT:
+            self.sessions.end(visit.request.cookies.get(COOKIE, ""))
+            response = RedirectResponse(_SIGN_IN, 303, render.HEADERS)
+            response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+            return response
+        do = self._forms.get(path.removeprefix(PREFIX))
+        if do is None:
+            raise UnknownPath("Nothing is done there.")
+        return await do(visit, form)
+
+    async def _sign_in(self, request: Request) -> Response:
+        """The form, and what comes of it."""
+        if request.method != "POST":
+            return render.page("sign_in", None, next=_local(request.query_params.get("next")))
+        form = await self._form(request)
+        wanted = _local(form.get("next"))
+        try:
+            key = self._admitted(request, form.get("key", ""))
+        except (Unauthorized, Forbidden, RateLimited) as error:
+            said = error.message if not isinstance(error, Unauthorized) else _UNKNOWN
+            return render.page("sign_in", None, error.status, next=wanted, problem=said)
+        return self.signed_in(request, key, wanted)
+
+    def signed_in(self, request: Request, key: Key, wanted: str) -> Response:
+        """Begin a session of a key, and go to a page."""
+        response = RedirectResponse(wanted, 303, render.HEADERS)
+        response.set_cookie(
+            COOKIE,
+            self.sessions.begin(key.digest),
+            max_age=SECONDS,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    def _admitted(self, request: Request, text: str) -> Key:
+        """Raises Unauthorized, Forbidden, RateLimited."""
+        key = admitted(self._state, text.strip().encode(), request.scope)
+        if key is ANYONE:
+            raise Unauthorized("Invalid token")
+        return key
+
+    def _view(self, request: Request) -> Visit | None:
+        """Who is signed in; None = nobody, or his key is good no more."""
+        token = request.cookies.get(COOKIE, "")
+        session: Session | None = self.sessions.find(token)
+        if session is None:
+            return None
+        address = address_of(request.scope, self._state.trusted)
+        try:
+            key = self._state.keys.by_digest(session.digest, address)
+        except (Unauthorized, Forbidden):
+            self.sessions.end(token)
+            return None
+        return Visit(request=request, key=key, session=session, admin=self._admin)
+
+    def _to_sign_in(self, request: Request) -> Response:
+        wanted = request.url.path
+        if request.url.query:
+            wanted += f"?{request.url.query}"
+        where = _SIGN_IN if request.method == "POST" else f"{_SIGN_IN}?next={quote(wanted)}"
+        return RedirectResponse(where, 303, render.HEADERS)
+
+    async def _form(self, request: Request) -> dict[str, str]:
+        """Raises InvalidRequest, BodyTooLarge, BodyTimeout, Overloaded."""
+        limits = self._state.limits
+        limit = min(FORM_BYTES, limits.body_bytes)
+        try:
+            check_headers(request.headers, limit_bytes=limit, any_type=True)
+            raw = await read_body(
+                request.receive,
+                request.headers,
+                limit_bytes=limit,
+                limit_s=limits.body_s,
+                inflight=self._state.inflight,
+            )
+        except BodyTooLarge:
+            raise BodyTooLarge(f"The form is over {limit} bytes.") from None
+        self._state.inflight.give_back(len(raw))
+        return form_of(raw)
+
+    def _failed(self, request: Request, error: Exception) -> Response:
+        """A page that says why, and what to do."""
+        status, told, headers = problem(error, request.scope["state"]["request_id"])
+        if isinstance(error, RerankError) and status < 500 and not told.message:
+            told.message = str(error)
+        visit = None
+        if not isinstance(error, Forbidden) or error.reason != "host":
+            visit = self._view(request)
+        response = render.page("problem", visit, status, problem=told)
+        response.headers.update(headers)
+        return response
+
+
+_UNKNOWN: Final = "This is no key of this server, or it is good no more."
+
+
+def _local(wanted: str | None) -> str:
+    """A page of the console, whatever was asked for: nobody is sent elsewhere."""
+    wanted = wanted or PREFIX
+    is_local = wanted == PREFIX or wanted.startswith((PREFIX + "/", PREFIX + "?"))
+    return wanted if is_local and "\\" not in wanted else PREFIX

@@ -1,0 +1,83 @@
+"""Who looks at a page of the console, and what it may ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+
+from rerankd.access.keys import Key, Role
+from rerankd.core.errors import InvalidRequest
+from rerankd.web.admin.answers import AdminAnswer, Stream
+from rerankd.web.admin.app import AdminApp, InnerCall
+from rerankd.web.console.sessions import Session
+
+MOST_FIELDS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request of somebody who is signed in."""
+
+    request: Request
+    key: Key
+    session: Session
+    admin: AdminApp
+
+    def may(self, what: Role) -> bool:
+        """Whether the key has a role for it."""
+        return self.key.may(what)
+
+    @property
+    def path(self) -> str:
+        """Of the page."""
+        return self.request.url.path
+
+    def taken_notes(self) -> list[str]:
+        """What is to be shown once."""
+        notes = self.session.notes[:]
+        self.session.notes.clear()
+        return notes
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+    ) -> Any:
+        """The JSON that a call of the admin API answers, as its key would get it.
+
+        Raises:
+            Exception: whatever it is refused with.
+        """
+        raw = b"" if body is None else msgspec.json.encode(body)
+        asked = InnerCall(key=self.key, method=method, path=path, query=query, body=raw)
+        made = await self.admin.ask(self.request.scope, asked)
+        if isinstance(made, Stream):
+            raise TypeError(path)
+        return told(made)
+
+
+def told(made: AdminAnswer) -> Any:
+    """The content of an answer, with what is told once."""
+    return {**made.content, **made.once} if made.once else made.content
+
+
+def form_of(raw: bytes) -> dict[str, str]:
+    """The fields of a form; of several of one name the last. Raises InvalidRequest."""
+    try:
+        found = parse_qsl(
+            raw.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(raw),
+            max_num_fields=MOST_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("The form cannot be read.") from None
+    return dict(found)
