@@ -65,7 +65,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("web", "accounts"): {"alerts", "money", "own", "prices", "reload", "state"},
     ("web", "store"): {
         *("answers", "app", "assemble", "desk", "keys", "money", "mount", "state", "teams"),
-        *("own", "usage", "usage_answers", "usage_forms"),  # all but assemble and state: web/admin
+        *("live", "own", "server", "usage", "usage_answers", "usage_forms"),  # all but assemble and state: web/admin
     },
     ("web", "gateway"): {
         *("alerts", "assemble", "endpoints", "model_list", "own", "reload", "server", "state"),

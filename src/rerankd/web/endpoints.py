@@ -295,6 +295,7 @@ class _Call:
             return
         record, self._end = self._told(*self._end), None
         self._state.metrics.observe(record)
+        self._state.recent.add(record)
         log_request(record)
 
     def _told(self, status: int, error: str, seconds: float) -> RequestRecord:

@@ -80,6 +80,7 @@ class Reloader:
         self._started = reads.started.settings
         self._read = reads.again
         self._running = without_secrets(self._started)
+        self._sources = self._read_sources = reads.started.sources
         self._had_file = reads.started.file_has_settings
         self._reading = asyncio.Lock()
         self._wanted = self._started
@@ -87,6 +88,11 @@ class Reloader:
     def settings(self) -> Settings:
         """What is in force now, without the keys themselves."""
         return self._running
+
+    def source(self, name: str) -> str:
+        """Where the value in force of a setting came from, by its dotted name."""
+        found = self._sources.get(name) or self._sources.get(name.partition(".")[0])
+        return found or "default"
 
     async def reload(self) -> Reloaded:
         """Read the settings again and take over what can be; never raises."""
@@ -151,6 +157,7 @@ class Reloader:
         for sentence in check_exposure(host, keys, has_stored=ring.has_stored):
             log_refusal("short keys", sentence)
         self._had_file = found.file_has_settings
+        self._read_sources = found.sources
         return found.settings
 
     def _read_explained(self) -> Effective:
@@ -199,6 +206,7 @@ class Reloader:
                 price=settings.price,
                 cost=settings.cost,
             )
+            self._take_sources()
             log_event(
                 "reloaded",
                 models=backend.names.models,
@@ -210,6 +218,12 @@ class Reloader:
             self._wanted.keys, {*names.models, *names.aliases, *self._state.router.routes}
         ):
             log_refusal("a key names a model that nobody serves", sentence)
+
+    def _take_sources(self) -> None:
+        """What needs a restart still is from where it was."""
+        kept = {name: at for name, at in self._sources.items() if needs_restart(name)}
+        new = {name: at for name, at in self._read_sources.items() if not needs_restart(name)}
+        self._sources = kept | new
 
 
 def _plans(

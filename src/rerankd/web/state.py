@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +25,7 @@ from rerankd.service.lag import LoopLag
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import Limits, Settings
 from rerankd.telemetry.metrics import Metrics
+from rerankd.telemetry.recent import Recent
 from rerankd.web.body import InflightBytes
 from rerankd.web.drain import Drain
 from rerankd.web.front import Front
@@ -39,6 +41,10 @@ class Running(Protocol):
 
     def settings(self) -> Settings:
         """What is in force now, without the keys themselves."""
+        ...
+
+    def source(self, name: str) -> str:
+        """Where a setting's value came from: a file, a variable, "flag", "default"."""
         ...
 
     async def reload(self) -> Reloaded:
@@ -70,6 +76,8 @@ class State:
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
     threads: BodyThreads = field(default_factory=BodyThreads)
     drain: Drain = field(default_factory=Drain)
+    recent: Recent = field(default_factory=Recent)
+    started: float = field(default_factory=time.monotonic)  # seconds, by time.monotonic()
     running: Running | None = None  # of `rerankd serve`
     failure: StartError | None = None  # why the server gave up, if it did
 

@@ -48,6 +48,7 @@ class Desk:
         self.currency = store.books.currency
         self.prices = PriceRepo(store.database, self.currency, clock=lambda: self.now_us)
         self.budgets = BudgetRepo(store.database, clock=lambda: self.now_us)
+        self.ledger_facts = store.ledger.facts
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admin")
         self._running = 0

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from rerankd import __version__
 from rerankd.dialects.registry import Registry
 from rerankd.store.accounts import AccountStore
-from rerankd.web.admin import keys, money, server, teams, usage
+from rerankd.web.admin import keys, live, money, server, teams, usage
 from rerankd.web.admin.answers import AdminAnswer
 from rerankd.web.admin.app import AdminApp, AdminPaths
 from rerankd.web.admin.desk import Desk
@@ -24,6 +24,7 @@ _OPERATIONS: Final = (
     *teams.OPERATIONS,
     *money.OPERATIONS,
     *usage.OPERATIONS,
+    *live.OPERATIONS,
     *server.OPERATIONS,
 )
 

@@ -6,14 +6,34 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from rerankd.core.errors import InvalidRequest
 from rerankd.core.facts import UpstreamFacts
-from rerankd.gateway.targets import RoutedName, RouteTarget
+from rerankd.gateway.targets import RoutedName, RouteTarget, in_space_of
+from rerankd.gateway.trial import Difference, Trial, difference, golden, in_order, try_out
+from rerankd.service.base import RerankCall
 from rerankd.settings.reference import dotted
+from rerankd.store.errors import NotFound
 from rerankd.web.admin.answers import AdminAnswer, AdminRefusal
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.operation import Call, Operation
+from rerankd.web.reload import needs_restart
 from rerankd.web.reports import Reloaded
 from rerankd.web.state import Running
+
+
+class TestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is tried."""
+
+    model: str | None = None  # the upstream's own name of it; None = what routes name, the first
+    against: str | None = None  # a model of this server to compare with
+
+
+class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of pairs that ship with rerankd, sent to an upstream."""
+
+    trial: Trial
+    against: str | None  # the model of this server that scored the same pairs
+    difference: Difference | None
 
 
 class UpstreamList(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,16 +75,60 @@ class RouteList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[RouteView]
 
 
+class SettingOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a setting's value comes from."""
+
+    source: str  # a file, an environment variable, "flag", "default"
+    needs_restart: bool  # a reload does not take over another value
+
+
 class ConfigView(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in force by dotted name, without keys and passwords."""
 
     settings: dict[str, Any]
+    origins: dict[str, SettingOrigin]
 
 
 async def upstreams(desk: Desk, _: Call) -> AdminAnswer:
     """How every upstream does."""
     facts = [msgspec.to_builtins(each) for each in desk.state.fleet.facts()]
     return AdminAnswer(content={"object": "list", "data": facts})
+
+
+async def test(desk: Desk, call: Call) -> AdminAnswer:
+    """Send an upstream what ships with rerankd, and compare. Raises NotFound, InvalidRequest."""
+    asked: TestBody = call.body
+    name = call.ids[0]
+    upstream = desk.state.fleet.upstreams.get(name)
+    if upstream is None:
+        raise NotFound(f"There is no upstream {name[:100]!r}.")
+    routed = desk.state.router.routes.values()
+    targets = [t for route in routed for t in route.targets if t.upstream == name]
+    model = asked.model or next((target.model for target in targets), None)
+    if model is None:
+        raise InvalidRequest(
+            f"model: no route names a model of {name}, so say which.", param="model"
+        )
+    beside = in_space_of(routed, name, model)
+    against = asked.against or next((t.model for t in beside if not t.upstream), None)
+    trial = await try_out(upstream, model)
+    own = None if against is None else await _own_scores(desk, against)
+    found = UpstreamTest(
+        trial=trial,
+        against=against,
+        difference=None if own is None else difference(trial.scores, own),
+    )
+    return AdminAnswer(content=msgspec.to_builtins(found))
+
+
+async def _own_scores(desk: Desk, model: str) -> list[tuple[float, ...]]:
+    """The same pairs, scored here. Raises InvalidRequest."""
+    names = desk.state.backend.names
+    if model not in names.models:
+        raise InvalidRequest(f"against: {model!r} is no model of this server.", param="against")
+    requests = [each.request() for each in golden()]
+    call = RerankCall(requests=requests, model=model)
+    return [in_order(ranking) for ranking in await desk.state.backend.rerank(call)]
 
 
 async def routes(desk: Desk, _: Call) -> AdminAnswer:
@@ -75,8 +139,14 @@ async def routes(desk: Desk, _: Call) -> AdminAnswer:
 
 async def config(desk: Desk, _: Call) -> AdminAnswer:
     """The settings in force."""
-    settings = dict(dotted(_running(desk).settings()))
-    return AdminAnswer(content={"settings": msgspec.to_builtins(settings, enc_hook=str)})
+    now = _running(desk)
+    settings = dict(dotted(now.settings()))
+    origins = {
+        name: SettingOrigin(source=now.source(name), needs_restart=needs_restart(name))
+        for name in settings
+    }
+    content = {"settings": settings, "origins": origins}
+    return AdminAnswer(content=msgspec.to_builtins(content, enc_hook=str))
 
 
 async def reload(desk: Desk, _: Call) -> AdminAnswer:
@@ -122,6 +192,14 @@ OPERATIONS: Final = (
         summary="How every upstream does now.",
         answer=UpstreamList,
         run_here=upstreams,
+    ),
+    Operation(
+        method="POST",
+        path="/upstreams/{id}/test",
+        summary="Send an upstream pairs that ship with rerankd; compare with a model here.",
+        body=TestBody,
+        answer=UpstreamTest,
+        run_here=test,
     ),
     Operation(
         method="GET",
