@@ -65,7 +65,8 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("web", "accounts"): {"alerts", "money", "own", "prices", "reload", "state"},
     ("web", "store"): {
         *("answers", "app", "assemble", "desk", "keys", "money", "mount", "state", "teams"),
-        *("live", "own", "server", "usage", "usage_answers", "usage_forms"),  # all but assemble and state: web/admin
+        # all but assemble and state: web/admin
+        *("live", "own", "server", "usage", "usage_answers", "usage_forms"),
     },
     ("web", "gateway"): {
         *("alerts", "assemble", "endpoints", "model_list", "own", "reload", "server", "state"),
