@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rerankd import __version__
 from rerankd.cli.flags import Read, flag_help, reads_settings
 from rerankd.cli.lean import hidden, keep_modules
+from rerankd.models import catalog
+from rerankd.models.ahead import Ahead
+from rerankd.models.load import load, resolve
 from rerankd.models.shipped import SHIPPED
+from rerankd.settings.schema import Settings
 
 if TYPE_CHECKING:
     from rerankd.web.state import State
@@ -22,10 +27,20 @@ if TYPE_CHECKING:
 )
 def serve(read: Read) -> None:
     """Serve POST /v1/rerank until SIGTERM or Ctrl-C."""
+    begun = _begun(read().settings)
     with hidden("rich"):  # structlog would have it print tracebacks: ours go through its own code
         from rerankd.web.server import serve as run_server  # here: it imports structlog
     keep_modules()
-    run_server(read, _announce)
+    run_server(read, _announce, load=load if begun is None else begun.load)
+
+
+def _begun(settings: Settings) -> Ahead | None:
+    """The default model, if it ships inside: begun before the server is imported."""
+    entry = catalog.find((*settings.models, catalog.DEFAULT)[0])
+    if entry is None or not entry.ships_inside:
+        return None
+    spec = replace(resolve(entry.name), vector_cache_bytes=settings.limits.vector_cache_bytes)
+    return Ahead(spec)
 
 
 def _announce(state: State, url: str) -> None:
