@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions, PromptName
+from rerankd.engines.graph_source import files_of, made_from
 from rerankd.models import catalog, hub
 from rerankd.models.activation import RAW, SIGMOID, Activation
 from rerankd.models.base import AnyModel
@@ -143,7 +144,9 @@ def load(spec: Spec) -> Loaded:
         if spec.folder is not None:
             refuse_foreign(spec.folder)
             word = read_word(spec.folder)
-        model = _open(spec, word)
+        files = () if spec.folder is None else files_of(spec.folder)
+        with made_from(files):
+            model = _open(spec, word)
         try:
             warnings = (*_said(spec, word, model), *self_check(model))
             examples = check_examples(model, spec.examples)

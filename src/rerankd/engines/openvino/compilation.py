@@ -9,6 +9,7 @@ from rerankd.core.errors import PrecisionUnavailable, StartError
 from rerankd.core.options import Precision
 from rerankd.engines.openvino.arithmetic import bf16_is_right
 from rerankd.engines.openvino.runtime import Model, ov
+from rerankd.engines.openvino.shared_graphs import shared
 
 # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
 KERNELS: Final = 256
@@ -27,6 +28,8 @@ def compile_graph(
     kernels: int = KERNELS,
 ) -> Any:
     """The graph compiled for `streams` calls at once that share `threads`.
+
+    Where another model of the same files runs it already, it is that one (shared_graphs).
 
     Args:
         model: the graph.
@@ -58,10 +61,16 @@ def compile_graph(
         # several engine processes on one machine must not pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
     }
+    return shared(model, options, lambda: _compiled(model, options))
+
+
+def _compiled(model: Model, options: Mapping[str, Any]) -> Any:
+    """The graph with all options as they were set. Raises StartError."""
     try:
         compiled = ov.Core().compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise StartError(f"OpenVINO could not compile the model for this CPU: {error}") from error
+    hint, group = options["INFERENCE_PRECISION_HINT"], options["DYNAMIC_QUANTIZATION_GROUP_SIZE"]
     found = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
     if found != hint:
         raise StartError(f"OpenVINO would run the model in {found} instead of {hint} here.")
