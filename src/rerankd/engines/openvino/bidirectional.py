@@ -14,7 +14,7 @@ import numpy as np
 
 from rerankd.engines.bidirectional_config import BidirectionalConfig
 from rerankd.engines.decoder import EMBEDDINGS, SCORE
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.encoder import FloatWeights, Weights
 from rerankd.engines.openvino.blocks import (
     Packing,
     constant,
@@ -34,7 +34,7 @@ from rerankd.engines.rotary import rotations
 class BidirectionalLayers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: BidirectionalConfig, weights: FloatWeights) -> None:
+    def __init__(self, config: BidirectionalConfig, weights: Weights) -> None:
         self.body = config.body
         self.weights = weights
         self.packing = Packing.inputs()
@@ -91,13 +91,13 @@ class BidirectionalLayers:
         return ops.divide(total, ops.convert(ops.unsqueeze(self.packing.lengths, one), "f32"))
 
 
-def build(config: BidirectionalConfig, weights: FloatWeights) -> Model:
-    """The graph: packed rows -> logits (B, K)."""
+def build(config: BidirectionalConfig, weights: Weights, floats: FloatWeights) -> Model:
+    """The graph: packed rows -> logits (B, K); floats: the tensors as they are."""
     layers = BidirectionalLayers(config, weights)
     x = take(weight(weights, EMBEDDINGS), layers.packing.ids)
     for index in range(config.body.layers):
         x = layers.layer(x, index)
     x = layers.mean(layers.norm(x, "norm"))
-    head = weights(SCORE) / np.float32(config.temperature)
+    head = floats(SCORE) / np.float32(config.temperature)
     logits = ops.matmul(x, ov.op.Constant(head), False, True)
     return model(logits, layers.packing, config.architecture)

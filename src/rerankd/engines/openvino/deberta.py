@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from rerankd.engines.deberta_config import DebertaConfig, Term
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.encoder import FloatWeights, Weights
 from rerankd.engines.openvino.blocks import (
     constant,
     feed_forward,
@@ -96,12 +96,13 @@ def skewed(products: Node) -> Node:
 class DebertaLayers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: DebertaConfig, weights: FloatWeights) -> None:
+    def __init__(self, config: DebertaConfig, weights: Weights, floats: FloatWeights) -> None:
         self.config = config
         self.weights = weights
+        self._floats = floats
         self.inputs = DebertaInputs.open(config)
         self._mask = slot_mask(used_slots(self.inputs.slots, self.inputs.lengths))
-        self._table = position_table(config, weights)
+        self._table = position_table(config, floats)
         self._scale = constant(config.scale, np.float32)
 
     def embeddings(self) -> Node:
@@ -143,7 +144,7 @@ class DebertaLayers:
 
     def _positions(self, layer: int, term: Term, rows: Node) -> Node:
         """Some rows of a layer's positions, (a, rows, d)."""
-        table = projected(self._table, self.config, self.weights, layer, term)
+        table = projected(self._table, self.config, self._floats, layer, term)
         return ops.gather(ops.constant(table), rows, constant(1, np.int32))
 
     def _bias(self, q: Node, k: Node, layer: int) -> Node:
@@ -179,9 +180,9 @@ class DebertaLayers:
         return total
 
 
-def build(config: DebertaConfig, weights: FloatWeights) -> Model:
-    """The graph: packed rows -> logits (B, K)."""
-    graph = DebertaLayers(config, weights)
+def build(config: DebertaConfig, weights: Weights, floats: FloatWeights) -> Model:
+    """The graph: packed rows -> logits (B, K); floats: the tensors as they are."""
+    graph = DebertaLayers(config, weights, floats)
     x = graph.embeddings()
     for index in range(config.layers):
         x = graph.layer(x, index)

@@ -5,55 +5,29 @@ fp32, or what the operator asks for. Nothing lowers precision silently (compilat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final
 
 import numpy as np
 
 from rerankd.core.batch import plan_batches
-from rerankd.core.errors import EngineFailed, StartError
+from rerankd.core.errors import EngineFailed
 from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row
-from rerankd.engines.any_encoder import AnyEncoder
 from rerankd.engines.base import EngineInfo
-from rerankd.engines.bidirectional_config import BidirectionalConfig
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.encoder import Architecture, EncoderConfig, FloatWeights, Weights
-from rerankd.engines.openvino import (
-    bert,
-    bidirectional,
-    deberta,
-    deberta_pack,
-    distilbert,
-    electra,
-    gte,
-    jina_bert,
-    modernbert,
-    modernbert_pack,
-    xlm_roberta,
-)
+from rerankd.engines.encoder import FloatWeights, Weights
+from rerankd.engines.openvino import families
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.int8 import Int8Weights
-from rerankd.engines.openvino.runtime import Model
-from rerankd.engines.pack import pack, pack_typed
 
 # Padded tokens that one stream runs at once. 512 to 2048 measure equal, 4096 is a third slower.
 MICRO_BATCH_TOKENS: Final = 1024
 # Below this, a smaller micro-batch costs more in overhead than an idle stream does.
 MIN_MICRO_BATCH_TOKENS: Final = 128
 MAX_ROWS: Final = 64
-# Matrices of the layers, which become int8 if that is asked for.
-_LAYERS: Final = ("encoder.layer.",)
-
-_BUILDERS: dict[Architecture, Callable[[EncoderConfig, Weights], Model]] = {
-    "bert": bert.build,
-    "xlm-roberta": xlm_roberta.build,
-    "electra": electra.build,
-    "distilbert": distilbert.build,
-}
 
 
 class OpenVinoEngine:
@@ -61,7 +35,7 @@ class OpenVinoEngine:
 
     def __init__(
         self,
-        config: AnyEncoder | BidirectionalConfig,
+        config: families.Config,
         weights: FloatWeights,
         *,
         streams: int | None = None,
@@ -80,34 +54,9 @@ class OpenVinoEngine:
         """
         self._config = config
         self._streams = streams or usable_cores()
-        self._pack: Callable[[Sequence[Row]], dict[str, Any]]
-        if precision != "fp32" and not isinstance(config, EncoderConfig):
-            raise StartError(
-                f'precision = "{precision}" is available for BERT and XLM-R, not for '
-                f"{config.architecture}, where a score would depend on the rest of its batch. "
-                "Leave it unset to run the model in fp32."
-            )
-        if config.architecture == "modernbert":
-            graph = modernbert.build(config, weights)
-            self._pack = partial(modernbert_pack.pack, config=config)
-        elif config.architecture == "deberta-v2":
-            graph = deberta.build(config, weights)
-            self._pack = partial(deberta_pack.pack, config=config)
-        elif config.architecture == "llama-bidirectional":
-            graph = bidirectional.build(config, weights)
-            self._pack = pack_typed
-        elif config.architecture == "gte":
-            graph = gte.build(config, weights)
-            self._pack = pack_typed
-        elif config.architecture == "jina-bert":
-            graph = jina_bert.build(config, weights)
-            self._pack = pack_typed
-        else:
-            held: Weights = weights
-            if precision == "int8":
-                held = Int8Weights(weights, _LAYERS)
-            graph = _BUILDERS[config.architecture](config, held)
-            self._pack = partial(pack, config=config)
+        self._pack = families.packer(config)
+        held: Weights = Int8Weights(weights, families.LAYERS) if precision == "int8" else weights
+        graph = families.build(config, held, weights)
         self._compiled: Any = compile_graph(
             graph, streams=self._streams, threads=self._streams, precision=precision
         )

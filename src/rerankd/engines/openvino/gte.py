@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rerankd.engines.encoder import WORDS, FloatWeights
+from rerankd.engines.encoder import WORDS, Weights
 from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.openvino.blocks import (
     Packing,
@@ -33,7 +33,7 @@ from rerankd.engines.rotary import rotations
 class GteLayers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: GteConfig, weights: FloatWeights, packing: Packing) -> None:
+    def __init__(self, config: GteConfig, weights: Weights, packing: Packing) -> None:
         self.config = config
         self.weights = weights
         self.packing = packing
@@ -102,7 +102,7 @@ class GteLayers:
         return linear(mixed, self.weights, f"{name}.o_proj")
 
 
-def build(config: GteConfig, weights: FloatWeights) -> Model:
+def build(config: GteConfig, weights: Weights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
     packing = Packing.inputs()
     x = GteLayers(config, weights, packing).states(every_token=False)

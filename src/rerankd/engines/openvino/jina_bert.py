@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rerankd.engines.encoder import TYPES, WORDS, FloatWeights
+from rerankd.engines.encoder import TYPES, WORDS, Weights
 from rerankd.engines.jina_bert_config import JinaBertConfig
 from rerankd.engines.openvino.blocks import (
     HIDDEN_SLOT,
@@ -67,7 +67,7 @@ def _attend(q: Node, k: Node, v: Node, near: Node, config: JinaBertConfig) -> No
 class _Layers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: JinaBertConfig, weights: FloatWeights, packing: Packing) -> None:
+    def __init__(self, config: JinaBertConfig, weights: Weights, packing: Packing) -> None:
         self.config = config
         self.weights = weights
         self.packing = packing
@@ -123,7 +123,7 @@ class _Layers:
         return mixed if first else take(mixed, packing.tokens)
 
 
-def build(config: JinaBertConfig, weights: FloatWeights) -> Model:
+def build(config: JinaBertConfig, weights: Weights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
     packing = Packing.inputs()
     x = _Layers(config, weights, packing).first_states()

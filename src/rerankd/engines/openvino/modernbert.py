@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.encoder import Weights
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.blocks import (
     constant,
@@ -71,7 +71,7 @@ class ModernBertInputs:
 class ModernBertLayers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: ModernBertConfig, weights: FloatWeights) -> None:
+    def __init__(self, config: ModernBertConfig, weights: Weights) -> None:
         self.config = config
         self.weights = weights
         self.inputs = ModernBertInputs.open()
@@ -179,7 +179,7 @@ class ModernBertLayers:
         return ops.divide(total, ops.convert(ops.unsqueeze(inputs.lengths, one), "f32"))
 
 
-def build(config: ModernBertConfig, weights: FloatWeights) -> Model:
+def build(config: ModernBertConfig, weights: Weights) -> Model:
     """The graph: packed rows -> logits (B, K)."""
     graph = ModernBertLayers(config, weights)
     x = graph.firsts() if config.pooling == "cls" else graph.mean(graph.states())
