@@ -9,6 +9,7 @@ from rich.text import Text
 
 from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import console
+from rerankd.core.trial import summary
 from rerankd.models import catalog
 from rerankd.models.load import load
 from rerankd.models.published import Checked
@@ -41,6 +42,8 @@ def doctor(model: str = catalog.DEFAULT, /) -> None:
         ("checked", "finite, not constant, not saturated, independent of batch and order"),
     ):
         table.add_row(name, value)
+    for sentence in summary(loaded.trials):
+        table.add_row("precision", Text(sentence))
     for checked in loaded.examples:
         table.add_row("published", Text(_example(checked, info.precision)))
     if not loaded.examples:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rerankd import __version__
 from rerankd.cli.flags import Read, flag_help, reads_settings
 from rerankd.cli.lean import hidden, keep_modules
+from rerankd.core.trial import summary
 from rerankd.models import catalog
 from rerankd.models.ahead import Ahead
 from rerankd.models.load import load, resolve
@@ -51,6 +52,7 @@ def _announce(state: State, url: str) -> None:
         default = " (default)" if position == 0 else ""
         runs = f"{model.engine} {model.device} {model.precision}"
         rows.append(("model", f"{model.name}{default}", runs))
+        rows += [("", sentence) for sentence in summary(model.precision_trials)]
         rows += [("", _yellow(f"warning: {warning}")) for warning in model.warnings]
     if facts.models[0].name == "rerankd-mini" and not SHIPPED["rerankd-multi"].is_here:
         rows.append(("", "for other languages than English", SHIPPED["rerankd-multi"].install))

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rerankd.core.names import Names
+from rerankd.core.trial import PrecisionTrial
 
 Task = Literal["rerank", "embed"]
 
@@ -26,6 +27,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     engine: str = ""  # "openvino", "lexical"
     device: str = ""  # "cpu", "cuda:0"
     precision: str = ""  # "fp32", "int8"
+    precision_trials: tuple[PrecisionTrial, ...] = ()  # of precision = "auto"
     space: str = ""  # scores of one space may be compared
     warnings: tuple[str, ...] = ()  # of loading it
     waiting_tokens: int = 0  # of admitted requests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,19 @@ from msgspec.structs import replace
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
-from rerankd.core.options import BY_THE_CARD, VECTOR_CACHE_BYTES, LoadOptions, PromptName
+from rerankd.core.options import (
+    BY_THE_CARD,
+    VECTOR_CACHE_BYTES,
+    LoadOptions,
+    Precision,
+    PromptName,
+    asked_precision,
+)
+from rerankd.core.trial import PrecisionTrial
 from rerankd.engines.graph_source import files_of, made_from
 from rerankd.models import catalog, hub
 from rerankd.models.activation import RAW, SIGMOID, Activation
+from rerankd.models.auto_precision import fastest
 from rerankd.models.base import AnyModel
 from rerankd.models.cause import explained
 from rerankd.models.folder_recipe import (
@@ -52,6 +62,7 @@ class Loaded:
     model: AnyModel
     warnings: tuple[str, ...]
     examples: tuple[Checked, ...] = ()
+    trials: tuple[PrecisionTrial, ...] = ()  # of precision = "auto", fp32 first
 
 
 def resolve(name_or_folder: str, options: LoadOptions = BY_THE_CARD) -> Spec:
@@ -140,20 +151,34 @@ def load(spec: Spec) -> Loaded:
             fit into memory, or its scores are wrong; whatever a library raised, with its cause.
     """
     with explained(f"Model {spec.name}"):
-        word = None
-        if spec.folder is not None:
-            refuse_foreign(spec.folder)
-            word = read_word(spec.folder)
-        files = () if spec.folder is None else files_of(spec.folder)
-        with made_from(files):
-            model = _open(spec, word)
-        try:
-            warnings = (*_said(spec, word, model), *self_check(model))
-            examples = check_examples(model, spec.examples)
-        except BaseException:
-            model.engine.close()
-            raise
-        return Loaded(model=model, warnings=warnings, examples=examples)
+        if asked_precision(spec.options) != "auto":
+            return _load(spec)
+        found, trials = fastest(lambda precision: _load_in(precision, spec))
+        return dataclasses.replace(found, trials=trials)
+
+
+def _load_in(precision: Precision, spec: Spec) -> Loaded:
+    """Raises StartError."""
+    with explained(f"Model {spec.name}"):
+        options = replace(spec.options, precision=precision)
+        return _load(dataclasses.replace(spec, options=options))
+
+
+def _load(spec: Spec) -> Loaded:
+    word = None
+    if spec.folder is not None:
+        refuse_foreign(spec.folder)
+        word = read_word(spec.folder)
+    files = () if spec.folder is None else files_of(spec.folder)
+    with made_from(files):
+        model = _open(spec, word)
+    try:
+        warnings = (*_said(spec, word, model), *self_check(model))
+        examples = check_examples(model, spec.examples)
+    except BaseException:
+        model.engine.close()
+        raise
+    return Loaded(model=model, warnings=warnings, examples=examples)
 
 
 def _open(spec: Spec, word: FolderWord | None) -> AnyModel:

@@ -127,6 +127,7 @@ def _facts(name: str, loaded: LoadedModel | None) -> ModelFacts:
         engine=info.name,
         device=info.device,
         precision=info.precision,
+        precision_trials=loaded.trials,
         space=loaded.space,
         warnings=loaded.warnings,
         waiting_tokens=scheduler.waiting_tokens,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rerankd.core.errors import Overloaded
 from rerankd.core.facts import Task
 from rerankd.core.names import Names
+from rerankd.core.trial import PrecisionTrial, summary
 from rerankd.models.base import AnyModel
 from rerankd.models.cause import explained
 from rerankd.models.embedder import Embedder
@@ -19,6 +20,7 @@ from rerankd.service.cache import ScoreCache
 from rerankd.service.plan import ServingPlan
 from rerankd.service.scheduler import Scheduler
 from rerankd.settings.schema import Limits
+from rerankd.telemetry.logs import log_event
 
 _Opened = tuple[Loaded, str]  # with its score space
 
@@ -30,6 +32,7 @@ class LoadedModel(NamedTuple):
     scheduler: Scheduler
     warnings: tuple[str, ...]
     space: str
+    trials: tuple[PrecisionTrial, ...] = ()  # of precision = "auto"
 
     @property
     def embedder(self) -> Embedder | None:
@@ -153,7 +156,11 @@ class Pool:
             cache=ScoreCache(cache_bytes) if cache_bytes else None,
         )
         scheduler.admission.lag_s = self.lag_s
-        return LoadedModel(loaded.model, scheduler, loaded.warnings, space)
+        if loaded.trials:
+            log_event(
+                "precision chosen", model=loaded.model.card.name, tried=summary(loaded.trials)
+            )
+        return LoadedModel(loaded.model, scheduler, loaded.warnings, space, loaded.trials)
 
 
 async def _retire(scheduler: Scheduler) -> None:

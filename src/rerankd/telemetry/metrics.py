@@ -126,6 +126,11 @@ class _Now:
             "rerankd_loop_lag_seconds",
             "How late the event loop was, measured ten times a second.",
         )
+        self.model = make.gauge(
+            "rerankd_model_info",
+            "1 for every model that is served: how it runs, and the space of its scores.",
+            *("model", "engine", "device", "precision", "space"),
+        )
         self.cache_bytes = make.gauge(
             "rerankd_score_cache_bytes", "Memory of the score cache.", "model"
         )
@@ -187,7 +192,10 @@ class Metrics:
         self._upstreams.set(upstreams)
         now = self._now
         now.in_flight.set(in_flight)
+        now.model.clear()
         for model in facts.ready:
+            runs = (model.engine, model.device, model.precision, model.space)
+            now.model.labels(model.name, *runs).set(1)
             now.waiting.labels(model.name).set(model.waiting_tokens)
             now.rate.labels(model.name).set(model.tokens_per_s)
             now.backlog.labels(model.name).set(model.backlog_s)

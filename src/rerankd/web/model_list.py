@@ -125,6 +125,8 @@ class ModelLists:
                 model_type="embedding" if model.tasks == ("embed",) else "rerank",
                 tasks=list(model.tasks),
                 dimensions=model.dimensions,
+                precision=model.precision or None,
+                precision_trials=model.precision_trials,
             )
             for model in _allowed(self._shown(), key)
         ]

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from rerankd.core.trial import PrecisionTrial
+
 
 class ModelInfo(msgspec.Struct):
     """One served name, in OpenAI's form of a model list."""
@@ -22,6 +24,8 @@ class ModelInfo(msgspec.Struct):
     default: bool
     tasks: list[str]  # "rerank", "embed"; none until it is loaded
     dimensions: int | None  # of its vectors; None = it does not embed
+    precision: str | None  # that it runs in; None while it loads
+    precision_trials: tuple[PrecisionTrial, ...]  # of precision = "auto", fp32 first; else none
     model_type: str = "rerank"  # what Xinference's client asks before it ranks
 
 
