@@ -122,8 +122,8 @@ def broken(logits: Scores) -> Scores:
 
 
 def by_taken(trials: Sequence[PrecisionTrial]) -> Precision:
-    [taken] = [trial.precision for trial in trials if trial.taken]
-    return taken
+    [taken] = [trial for trial in trials if trial.taken]
+    return taken.precision
 
 
 def raced(

@@ -83,6 +83,10 @@ def test_the_metrics_of_one_request() -> None:
                     name="m",
                     root="m",
                     state="ready",
+                    engine="openvino",
+                    device="cpu",
+                    precision="int8",
+                    space="m@1/cross-encoder-512/int8",
                     waiting_tokens=11,
                     backlog_s=1.25,
                     tokens_per_s=12.5,
@@ -110,6 +114,10 @@ def test_the_metrics_of_one_request() -> None:
         'rerankd_engine_seconds_sum{model="m"} 0.013',
         'rerankd_request_seconds_sum{model="m"} 1.5',
         'rerankd_queue_tokens{model="m"} 11.0',
+        (
+            'rerankd_model_info{device="cpu",engine="openvino",model="m",precision="int8",'
+            'space="m@1/cross-encoder-512/int8"} 1.0'
+        ),
         'rerankd_backlog_seconds{model="m"} 1.25',
         'rerankd_tokens_per_second{model="m"} 12.5',
         'rerankd_score_cache_bytes{model="m"} 13.0',
