@@ -69,22 +69,32 @@ DEBERTA = deberta_config.DebertaConfig(
 )
 
 
-def made_up(shapes: dict[str, tuple[int, ...]]) -> encoder.FloatWeights:
+class MadeUp:
     """Tensors that keep activations finite."""
-    rng = np.random.default_rng(1)
 
-    def tensor(name: str) -> npt.NDArray[np.float32]:
-        values = rng.standard_normal(shapes[name], dtype=np.float32)
-        return values * np.float32(0.02) + np.float32(len(shapes[name]) == 1)
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self._shapes = shapes
+        self._rng = np.random.default_rng(1)
+        self._tables: dict[str, npt.NDArray[np.float32]] = {}
 
-    return tensor
+    def __call__(self, name: str) -> npt.NDArray[np.float32]:
+        """One tensor."""
+        shape = self._shapes[name]
+        values = self._rng.standard_normal(shape, dtype=np.float32)
+        return values * np.float32(0.02) + np.float32(len(shape) == 1)
+
+    def rows(self, name: str, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Rows of a table, which is made once."""
+        if name not in self._tables:
+            self._tables[name] = self(name)
+        return self._tables[name][ids]
 
 
 def encoders() -> dict[str, Callable[[], Engine]]:
     """Engines by name."""
 
     def made(module: Any, config: Any) -> Callable[[], Engine]:
-        return lambda: OpenVinoEngine(config, made_up(module.tensor_shapes(config)))
+        return lambda: OpenVinoEngine(config, MadeUp(module.tensor_shapes(config)))
 
     return {
         "bert (MiniLM-L6)": made(encoder, replace(MINILM, vocab=VOCABULARY)),
@@ -185,7 +195,7 @@ def measure_mini() -> None:
 def measure_decoder(row: int) -> None:
     """Qwen3-Reranker-0.6B."""
     config, name = replace(QWEN3, vocab=VOCABULARY), "qwen3 (0.6B)"
-    engine = DecoderEngine(config, made_up(decoder.tensor_shapes(config)), yes=1, no=2)
+    engine = DecoderEngine(config, MadeUp(decoder.tensor_shapes(config)), yes=1, no=2)
     batches(name, lambda tokens: engine.forward(rows(tokens // 128, 128)))
     steps(name, engine.slices(rows(1, row)[0]), row)
     engine.close()

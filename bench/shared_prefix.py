@@ -28,7 +28,7 @@ from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, answer_row, tensor_shapes
 from rerankd.engines.openvino import qwen
-from rerankd.engines.openvino.blocks import take, weight
+from rerankd.engines.openvino.blocks import weight
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_engine import MICRO_BATCH_TOKENS, DecoderEngine
 from rerankd.engines.openvino.decoder_pack import pack
@@ -77,6 +77,10 @@ class MadeUp:
             self._made[name] = made if len(size) > 1 else made + np.float32(1)
         return self._made[name]
 
+    def rows(self, name: str, ids: npt.NDArray[np.int32]) -> Floats:
+        """Rows of a table."""
+        return self(name)[ids]
+
 
 class Full:
     """Every row whole: the engine's graph without a past, or the naive one."""
@@ -84,6 +88,7 @@ class Full:
     def __init__(self, config: DecoderConfig, weights: MadeUp, *, naive: bool) -> None:
         self._config = config
         self._naive = naive
+        self._weights = weights
         self._past = np.empty((0, 2 * config.layers, config.kv_heads, config.head_dim), np.float32)
         if naive:
             model = naive_graph(config, weights)
@@ -103,6 +108,7 @@ class Full:
 
     def _call(self, rows: list[TokenIds]) -> Logits:
         inputs = pack(rows, self._config, past=self._past, keep=False)
+        inputs["words"] = self._weights.rows(EMBEDDINGS, inputs.pop("ids"))
         last = inputs["last"]
         if self._naive:
             inputs = {name: inputs[name] for name in inputs if name not in ("last", "keep")}
@@ -114,13 +120,12 @@ class Full:
 def naive_graph(config: DecoderConfig, weights: MadeUp) -> Any:
     """All layers for all tokens, and the whole head: (T, vocabulary)."""
     graph = qwen.QwenLayers(config, weights)
-    table = weight(weights, EMBEDDINGS)
-    x = take(table, graph.inputs.ids)
+    x = graph.inputs.words
     for index in range(config.layers):
         x, _ = graph.layer(x, index, only_last=False)
     x = qwen.rms_norm(x, weights, "norm", config.rms_norm_eps)
     used = [node for node in graph.inputs.parameters() if node not in unused(graph.inputs)]
-    logits = ops.matmul(x, table, False, True)
+    logits = ops.matmul(x, weight(weights, EMBEDDINGS), False, True)
     return ov.Model([ops.result(logits, name="logits")], used, "naive")
 
 

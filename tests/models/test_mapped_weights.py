@@ -18,13 +18,19 @@ import pytest
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - PathLike
 
 from rerankd.core.errors import StartError
+from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.decoder import answer_row
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.decoder_pack import MIN_TOKENS, pack
 from rerankd.engines.openvino.engine import OpenVinoEngine
+from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.decoder_checkpoint import open_decoder
+from rerankd.models.weights import (
+    SafetensorsFolder,
+    _Space,  # pyright: ignore[reportPrivateUsage]
+)
 from tests.checkpoints import decoder as decoders
 from tests.checkpoints.bert import TINY_XLMR, XLMR_BASE, tensors, write
 
@@ -194,6 +200,50 @@ def test_the_heads_row_reads_two_rows_of_the_table_exactly(
     table = checkpoint.weights(name).astype(np.float64)
     row = answer_row(checkpoint.config, checkpoint.weights, yes=10, no=11)
     np.testing.assert_array_equal(row, (table[10:11] - table[11:12]).astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+def test_rows_of_a_table_are_those_of_the_whole(
+    tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = np.random.default_rng(2).standard_normal((50, 6), dtype=np.float32)
+    stored = {
+        "F32": table,
+        "F16": table.astype(np.float16),
+        "BF16": (table.view(np.uint32) >> 16).astype(np.uint16),
+    }[dtype]
+    header = {"t": {"dtype": dtype, "shape": [50, 6], "data_offsets": [0, stored.nbytes]}}
+    text = json.dumps(header).encode()
+    data = len(text).to_bytes(8, "little") + text + stored.tobytes()
+    (tmp_path / "model.safetensors").write_bytes(data)
+    weights = SafetensorsFolder(tmp_path, prefix="")
+    ids = np.array([7, 0, 49, 7], dtype=np.int32)
+    whole = weights("t")
+    monkeypatch.setattr(SafetensorsFolder, "__call__", None)  # nothing reads it whole
+    rows = weights.rows("t", ids)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, whole[ids])
+
+
+def test_a_decoder_in_int8_widens_no_tensor_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = decoders.write(tmp_path, decoders.TINY_QWEN2)  # half precision
+    read: list[str] = []
+    whole = SafetensorsFolder.__call__
+
+    def noted(self: SafetensorsFolder, name: str) -> Any:
+        read.append(name)
+        return whole(self, name)
+
+    monkeypatch.setattr(SafetensorsFolder, "__call__", noted)
+    monkeypatch.setattr(_Space, "array", None)
+    options = LoadOptions(precision="int8")
+    model = load_causal_yes_no(folder, name="tiny", options=options)
+    assert model.engine.info.precision == "int8"
+    assert np.isfinite(model.engine.forward(ROWS)).all()
+    assert not {"embed_tokens.weight", "lm_head.weight"} & set(read)
+    model.engine.close()
 
 
 @pytest.mark.parametrize("tokens", [1, 2])

@@ -16,7 +16,7 @@ from rerankd.engines.bidirectional_config import BidirectionalConfig
 from rerankd.engines.deberta_config import DebertaConfig
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.dense import BehindLayer, PoolingMode
-from rerankd.engines.encoder import EncoderConfig, FloatWeights
+from rerankd.engines.encoder import EncoderConfig, FloatWeights, TableWeights
 from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.jina_bert_config import JinaBertConfig
 from rerankd.engines.listwise_config import ListwiseConfig
@@ -29,7 +29,7 @@ _OPENVINO_ONLY: Final = {"deberta-v2": "DeBERTa-v2", "gte": "GTE", "jina-bert": 
 
 def encoder_engine(
     config: AnyEncoder,
-    weights: FloatWeights,
+    weights: TableWeights,
     options: LoadOptions,
 ) -> Engine:
     """The engine of a cross-encoder.
@@ -106,7 +106,7 @@ def bidirectional_engine(
 
 
 def decoder_engine(
-    config: DecoderConfig, weights: FloatWeights, options: LoadOptions, *, yes: int, no: int | None
+    config: DecoderConfig, weights: TableWeights, options: LoadOptions, *, yes: int, no: int | None
 ) -> Engine:
     """The engine of a decoder; arguments as DecoderEngine, errors as above.
 
@@ -124,7 +124,7 @@ def decoder_engine(
                 'engine = "torch" has no Gemma yet; leave `engine` out to run it on OpenVINO.'
             )
         return _torch_engine(config, weights, options, yes_no=(yes, no))
-    openvino_precision(options, config.architecture, f"a {config.architecture} decoder")
+    precision = openvino_precision(options, config.architecture, f"a {config.architecture} decoder")
     if options.streams is not None:
         raise StartError(
             "streams is for cross-encoders with an encoder; leave it unset: a decoder runs one "
@@ -132,12 +132,12 @@ def decoder_engine(
         )
     from rerankd.engines.openvino.decoder_engine import DecoderEngine  # here: 0.4 s to import
 
-    return DecoderEngine(config, weights, yes=yes, no=no)
+    return DecoderEngine(config, weights, yes=yes, no=no, precision=precision)
 
 
 def listwise_engine(
     config: ListwiseConfig,
-    weights: FloatWeights,
+    weights: TableWeights,
     options: LoadOptions,
     *,
     mark: int,
@@ -163,7 +163,7 @@ def listwise_engine(
 
 def vision_engine(
     config: VisionDecoderConfig,
-    weights: FloatWeights,
+    weights: TableWeights,
     options: LoadOptions,
     *,
     yes: int,
@@ -180,7 +180,7 @@ def vision_engine(
 
 def _torch_engine(
     config: EncoderConfig | ModernBertConfig | DecoderConfig | VisionDecoderConfig,
-    weights: FloatWeights,
+    weights: TableWeights,
     options: LoadOptions,
     *,
     yes_no: tuple[int, int | None] | None = None,

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.encoder import FloatWeights, TableWeights
 
 Architecture = Literal["qwen3", "qwen2", "mistral", "gemma", "llama"]
 Activation = Literal["silu", "gelu-tanh"]
@@ -117,14 +117,14 @@ def folded(config: DecoderConfig, weights: FloatWeights) -> FloatWeights:
 
 
 def answer_row(
-    config: DecoderConfig, weights: FloatWeights, *, yes: int, no: int | None
+    config: DecoderConfig, weights: TableWeights, *, yes: int, no: int | None
 ) -> npt.NDArray[np.float32]:
     """The one row of the head that is needed, (1, h): w_yes - w_no, so that both are one product.
 
     Without `no` it is w_yes. Source: softmax over two logits is the sigmoid of their difference.
     """
-    rows = weights(config.head)
+    rows = weights.rows(config.head, np.array([yes] if no is None else [yes, no], np.int32))
     if no is None:
-        return rows[[yes]]
-    pair = rows[[yes, no]].astype(np.float64)
+        return rows
+    pair = rows.astype(np.float64)
     return (pair[:1] - pair[1:]).astype(np.float32)

@@ -92,6 +92,14 @@ class FloatWeights(Protocol):
         ...
 
 
+class TableWeights(FloatWeights, Protocol):
+    """As FloatWeights, with rows of a tensor that is too large to be read as a whole."""
+
+    def rows(self, name: str, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Of a table (V, h), (L,) -> (L, h)."""
+        ...
+
+
 class Weights(Protocol):
     """As FloatWeights; matrices may be int8 rows."""
 

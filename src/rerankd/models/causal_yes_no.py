@@ -17,7 +17,7 @@ import numpy as np
 
 from rerankd.core.errors import QueryTooLong
 from rerankd.core.meter import Meter
-from rerankd.core.options import BY_THE_CARD, LoadOptions
+from rerankd.core.options import BY_THE_CARD, LoadOptions, asked_precision
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
@@ -240,7 +240,8 @@ def load_causal_yes_no(
     """
     from rerankd.models.decoder_checkpoint import open_decoder
 
-    checkpoint = open_decoder(folder)
+    # int8 matrices are made of the tensors, one by one, and nothing else holds them
+    checkpoint = open_decoder(folder, are_kept=asked_precision(options) != "int8")
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
     prompt = decoder_prompt(checkpoint, said)
     window = window_tokens(

@@ -128,15 +128,19 @@ class DecoderCheckpoint:
     relevant: int = 1  # of two labels, the one that speaks for a document
 
 
-def open_decoder(folder: Path) -> DecoderCheckpoint:
+def open_decoder(folder: Path, *, are_kept: bool = True) -> DecoderCheckpoint:
     """Read and check a folder.
+
+    Args:
+        folder: of the checkpoint.
+        are_kept: as SafetensorsFolder has it.
 
     Raises:
         StartError: a file is missing or damaged, the architecture is not supported, or the
             tensors are not exactly those that it needs; the message says what to do.
     """
     config = read_decoder_config(folder)
-    weights = SafetensorsFolder(folder, prefix="model.")
+    weights = SafetensorsFolder(folder, prefix="model.", are_kept=are_kept)
     # some checkpoints with a tied head, or with a classifier's, bring the language model's too
     is_unread = config.tied or config.labels > 0
     weights.require(tensor_shapes(config), unread=("lm_head.",) if is_unread else ())

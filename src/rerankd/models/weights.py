@@ -39,6 +39,7 @@ from rerankd.models.wrapped import why_unfit
 
 _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not learned
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_NUMPY: Final = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 MAX_HEADER_BYTES: Final = 16 << 20  # a tensor takes about 110
 MAX_TENSORS: Final = 65_536  # of a folder; MAX_LAYERS layers have half as many
 _SMALL_BYTES: Final = 65_536  # widened in memory: a mapping costs a page or more
@@ -185,19 +186,31 @@ class SafetensorsFolder:
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
         """One tensor, float32, C order, not to be written to: it may be the mapped file."""
         tensor = self._tensors[name]
+        stored = tensor.view(_NUMPY[tensor.dtype])
         if tensor.dtype == "F32":
-            return tensor.view("<f4")
-        if self._are_kept:
-            wide = self._space.array(tensor.shape)
-        else:
-            wide = np.empty(tensor.shape, dtype=np.float32)
-        if tensor.dtype == "F16":
-            wide[...] = tensor.view("<f2")
-        else:  # bfloat16 is the upper half of a float32
-            bits = wide.view(np.uint32)
-            bits[...] = tensor.view("<u2")
-            bits <<= 16
-        return wide
+            return stored
+        kept = self._are_kept
+        wide = self._space.array(tensor.shape) if kept else np.empty(tensor.shape, np.float32)
+        return _widened(stored, tensor.dtype, wide)
+
+    def rows(self, name: str, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Rows of a table, (V, h) and (L,) -> (L, h): only they are read and widened."""
+        tensor = self._tensors[name]
+        stored = tensor.view(_NUMPY[tensor.dtype])[ids]
+        return _widened(stored, tensor.dtype, np.empty(stored.shape, dtype=np.float32))
+
+
+def _widened(
+    stored: npt.NDArray[Any], dtype: str, wide: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """What is stored as so many float32, written to `wide`."""
+    if dtype == "BF16":  # the upper half of a float32
+        bits = wide.view(np.uint32)
+        bits[...] = stored
+        bits <<= 16
+    else:
+        wide[...] = stored
+    return wide
 
 
 class _Space:

@@ -1,4 +1,4 @@
-"""`DecoderEngine`: one decoder on the CPU, fp32.
+"""`DecoderEngine`: one decoder on the CPU, in fp32, bf16 or int8.
 
 What rows have in common at their start is computed once and kept for the next batch or row
 (shared_prefix). A long row runs as slices, each behind the keys and values of those before it. Both
@@ -18,17 +18,20 @@ import numpy as np
 
 from rerankd.core.batch import plan_batches
 from rerankd.core.errors import EngineFailed
+from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.decoder import DecoderConfig, answer_row, folded
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, answer_row, folded
+from rerankd.engines.encoder import TableWeights
 from rerankd.engines.freed import give_back
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.runtime import ov
+from rerankd.engines.openvino.int8 import Int8Weights
+from rerankd.engines.openvino.runtime import Model, ov
 from rerankd.engines.shared_prefix import Floats, Group, PrefixCache, plan_groups
+from rerankd.engines.turned import TurnedWeights
 
 # Padded tokens of one call; the matrix products gain nothing from more.
 MICRO_BATCH_TOKENS: Final = 1024
@@ -56,29 +59,32 @@ class DecoderEngine:
     def __init__(
         self,
         config: DecoderConfig,
-        weights: FloatWeights,
+        weights: TableWeights,
         *,
         yes: int,
         no: int | None,
+        precision: Precision = "fp32",
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Build the graph and compile it: one call at a time, on all usable cores.
 
         Args:
             config: sizes of the model.
-            weights: its tensors; read once, and not kept.
+            weights: its tensors; read once, but for rows of the embeddings.
             yes: the row of the head (a token id, or a label) that speaks for a document.
             no: the one whose logit is subtracted, if any.
+            precision: of the matrix products; "int8" turns the layers (engines.turned) and
+                rounds their matrices.
             cache_bytes: of keys and values that are kept from call to call; 0 = none.
 
         Raises:
-            StartError: OpenVINO cannot compile the graph in fp32 here.
+            StartError: OpenVINO cannot compile the graph in that precision here.
         """
         self._config = config
-        head = answer_row(config, weights, yes=yes, no=no)
-        graph = qwen.build(config, folded(config, weights), head)
+        self._weights = weights
+        graph = _graph(config, weights, yes=yes, no=no, precision=precision)
         self._compiled: Any = compile_graph(
-            graph, streams=1, threads=usable_cores(), precision="fp32"
+            graph, streams=1, threads=usable_cores(), precision=precision
         )
         self._request: Any = self._compiled.create_infer_request()
         self._no_past = ov.Tensor(self._empty_past(0))
@@ -87,7 +93,7 @@ class DecoderEngine:
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision="fp32",
+            precision=precision,
             max_length=config.max_length,
             # Prefixes are counted in every row, but run once, or not at all: the cache has them.
             batch_tokens=2 * self._slice_tokens,
@@ -226,6 +232,7 @@ class DecoderEngine:
         """Run own tokens behind a past: logits (B, 1)."""
         request = self._request
         inputs = pack(rows, self._config, past=past, keep=keep)  # to be held until the call is over
+        inputs["words"] = self._weights.rows(EMBEDDINGS, inputs.pop("ids"))
         for name, values in inputs.items():
             request.set_tensor(name, ov.Tensor(values, shared_memory=True))
         try:
@@ -241,6 +248,22 @@ class DecoderEngine:
         """
         score_bytes = 4 * self._config.heads * (past_tokens + most)
         return max(1, min(most, ATTENTION_BYTES // score_bytes))
+
+
+def _graph(
+    config: DecoderConfig,
+    weights: TableWeights,
+    *,
+    yes: int,
+    no: int | None,
+    precision: Precision,
+) -> Model:
+    """The graph of a precision; arguments as DecoderEngine."""
+    head, tensors = answer_row(config, weights, yes=yes, no=no), folded(config, weights)
+    if precision != "int8":
+        return qwen.build(config, tensors, head, keeps_stream=precision == "bf16")
+    turned = TurnedWeights(config, tensors)
+    return qwen.build(config, Int8Weights(turned, ("layers.",)), turned.head(head), is_turned=True)
 
 
 def slice_tokens(config: DecoderConfig) -> int:

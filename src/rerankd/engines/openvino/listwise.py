@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rerankd.engines.decoder import EMBEDDINGS
 from rerankd.engines.encoder import Weights
 from rerankd.engines.listwise_config import ListwiseConfig
-from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, linear, take, weight
+from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, linear
 from rerankd.engines.openvino.qwen import QwenLayers, rms_norm
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
@@ -79,7 +78,7 @@ def build(config: ListwiseConfig, weights: Weights) -> Model:
         weights: the tensors of listwise_config.tensor_shapes().
     """
     graph, sizes = ListwiseLayers(config, weights), config.decoder
-    x = take(weight(weights, EMBEDDINGS), graph.inputs.ids)
+    x = graph.inputs.words
     kept: list[Node] = []
     for index in range(sizes.layers):
         x, pair = graph.layer(x, index, only_last=index == sizes.layers - 1)

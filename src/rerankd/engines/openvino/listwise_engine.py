@@ -19,7 +19,8 @@ from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Row, TokenIds, Vectors
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.decoder import EMBEDDINGS
+from rerankd.engines.encoder import TableWeights
 from rerankd.engines.freed import give_back
 from rerankd.engines.listwise_config import ListwiseConfig
 from rerankd.engines.openvino import listwise
@@ -42,7 +43,7 @@ class OpenVinoListwise:
     def __init__(
         self,
         config: ListwiseConfig,
-        weights: FloatWeights,
+        weights: TableWeights,
         *,
         mark: int,
         start: TokenIds = _NO_IDS,
@@ -52,7 +53,7 @@ class OpenVinoListwise:
 
         Args:
             config: sizes of the model.
-            weights: its tensors; read once, and not kept.
+            weights: its tensors; read once, but for rows of the embeddings.
             mark: the token id that is read wherever it stands; the last token is read as well.
             start: what prompts begin with, (S,), none of it read, whose keys and values are kept.
             piece_tokens: of a row that run at once; None = as many as take about 0.3 s of a core.
@@ -61,6 +62,7 @@ class OpenVinoListwise:
             StartError: OpenVINO cannot compile the graph in fp32 here.
         """
         self._config = config
+        self._weights = weights
         self._mark = mark
         self._compiled: Any = compile_graph(
             listwise.build(config, weights), streams=1, threads=usable_cores(), precision="fp32"
@@ -161,6 +163,7 @@ class OpenVinoListwise:
         inputs = pack([piece], self._config.decoder, past=past, keep=keep)
         # one that nobody asked for where none is read: the graph has no empty tensors to project
         inputs["last"] = reads if reads.size else np.zeros(1, dtype=np.int32)
+        inputs["words"] = self._weights.rows(EMBEDDINGS, inputs.pop("ids"))
         for name, values in inputs.items():
             request.set_tensor(name, ov.Tensor(values, shared_memory=True))
         try:

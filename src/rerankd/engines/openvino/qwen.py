@@ -21,17 +21,18 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig
+from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.encoder import Weights
-from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, rotate, take, weight
+from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, linear, rotate, take, weight
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
+from rerankd.engines.turned import inner_block, turn
 
 
 @dataclass(frozen=True, slots=True)
 class QwenInputs:
     """The graph's inputs: what decoder_pack.pack() makes of rows; int32 where not said."""
 
-    ids: Node  # (T,) token ids
+    words: Node  # (T, h) float32, the embedding of each token
     cos: Node  # (T, 1, d / 2) float32, of each token's rotation
     sin: Node  # (T, 1, d / 2) float32
     slots: Node  # (B, S) packed index of the token in each slot; 0 behind the end of a row
@@ -46,12 +47,13 @@ class QwenInputs:
         """Fresh graph parameters with open sizes."""
         half, heads = config.head_dim // 2, [config.kv_heads, config.head_dim]
         shapes = {
+            "words": [-1, config.hidden],
             "cos": [-1, 1, half],
             "sin": [-1, 1, half],
             "slots": [-1, -1],
             "past": [-1, 2 * config.layers, *heads],
         }
-        floats = {"cos", "sin", "past"}
+        floats = {"words", "cos", "sin", "past"}
         return cls(
             *(
                 ops.parameter(
@@ -90,11 +92,6 @@ class QwenInputs:
         )
 
 
-def _linear(x: Node, weights: Weights, name: str, *, bias: bool = False) -> Node:
-    product = ops.matmul(x, weight(weights, f"{name}.weight"), False, True)
-    return ops.add(product, weight(weights, f"{name}.bias")) if bias else product
-
-
 def rms_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
     """x / sqrt(mean(x^2) + eps) * w over the last axis, in the form that the CPU plugin fuses."""
     square = ops.power(x, constant(2.0, np.float32))
@@ -107,16 +104,19 @@ def rms_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
 class QwenLayers:
     """Builds the layers of one graph; holds what they share."""
 
-    def __init__(self, config: DecoderConfig, weights: Weights) -> None:
+    def __init__(self, config: DecoderConfig, weights: Weights, *, is_turned: bool = False) -> None:
+        """Take the tensors; those of TurnedWeights if `is_turned`."""
         self.config = config
         self.weights = weights
+        self.turned_block = inner_block(config) if is_turned else 1
+        self.normed: list[Node] = []  # what the matrices of the layers so far were given
         self.inputs = QwenInputs.open(config)
         self.mask, self.last_mask = self.inputs.masks()
 
     def _heads(self, x: Node, name: str, norm: str | None, at: tuple[Node, Node] | None) -> Node:
         """A projection as heads, normalised and rotated where asked for: (T, heads, d)."""
         config = self.config
-        x = _linear(x, self.weights, name, bias=config.attention_bias)
+        x = linear(x, self.weights, name, bias=config.attention_bias)
         x = ops.reshape(x, constant([0, -1, config.head_dim], np.int64), True)
         if norm is not None and config.has_head_norms:
             x = rms_norm(x, self.weights, norm, config.rms_norm_eps)
@@ -175,6 +175,7 @@ class QwenLayers:
         attend = f"{block}.self_attn"
         turn = (inputs.cos, inputs.sin)
         y = rms_norm(x, weights, f"{block}.input_layernorm", config.rms_norm_eps)
+        self.normed.append(y)
         k = self._heads(y, f"{attend}.k_proj", f"{attend}.k_norm", turn)
         v = self._heads(y, f"{attend}.v_proj", None, None)
         one = constant(1, np.int32)
@@ -189,34 +190,58 @@ class QwenLayers:
             q = self._heads(y, f"{attend}.q_proj", f"{attend}.q_norm", turn)
             mixed = self._attend(take(q, inputs.slots), keys, values, self._mask(index))
             mixed = take(mixed, inputs.tokens)
-        x = ops.add(x, _linear(mixed, weights, f"{attend}.o_proj", bias=config.output_bias))
+        x = ops.add(x, linear(mixed, weights, f"{attend}.o_proj", bias=config.output_bias))
         y = rms_norm(x, weights, f"{block}.post_attention_layernorm", config.rms_norm_eps)
-        gate = _linear(y, weights, f"{block}.mlp.gate_proj")
-        gate = ops.swish(gate) if config.activation == "silu" else ops.gelu(gate, "tanh")
-        inner = ops.multiply(gate, _linear(y, weights, f"{block}.mlp.up_proj"))
-        return ops.add(x, _linear(inner, weights, f"{block}.mlp.down_proj")), kept
+        self.normed.append(y)
+        return ops.add(x, self._mlp(y, f"{block}.mlp")), kept
+
+    def _mlp(self, y: Node, name: str) -> Node:
+        """The gated layers behind attention, (T, h) -> (T, h)."""
+        gate = linear(y, self.weights, f"{name}.gate_proj", bias=False)
+        gate = ops.swish(gate) if self.config.activation == "silu" else ops.gelu(gate, "tanh")
+        inner = ops.multiply(gate, linear(y, self.weights, f"{name}.up_proj", bias=False))
+        if self.turned_block > 1:
+            blocks = ops.reshape(inner, constant([0, -1, self.turned_block], np.int64), True)
+            blocks = ops.matmul(blocks, ops.constant(turn(self.turned_block)), False, False)
+            inner = ops.reshape(blocks, constant([0, -1], np.int64), True)
+        return linear(inner, self.weights, f"{name}.down_proj", bias=False)
 
 
-def build(config: DecoderConfig, weights: Weights, head: npt.NDArray[np.float32]) -> Model:
+def build(
+    config: DecoderConfig,
+    weights: Weights,
+    head: npt.NDArray[np.float32],
+    *,
+    is_turned: bool = False,
+    keeps_stream: bool = False,
+) -> Model:
     """The graph: packed rows -> logits (B, K), and kept (N, 2 layers, k, d).
 
     Args:
         config: sizes.
-        weights: the tensors of decoder.tensor_shapes().
+        weights: the tensors of decoder.tensor_shapes() but the embeddings.
         head: (K, h), e.g. decoder.answer_row().
+        is_turned: weights and head are those of TurnedWeights.
+        keeps_stream: the residual stream and the norms stay fp32 where the products are bf16. The
+            CPU plugin leaves everything in fp32 that leads to a result without a product between;
+            so they become results too, of each row's last token only.
     """
-    graph = QwenLayers(config, weights)
-    x = take(weight(weights, EMBEDDINGS), graph.inputs.ids)
+    graph = QwenLayers(config, weights, is_turned=is_turned)
+    x = graph.inputs.words
     if config.embedding_scale != 1.0:
         x = ops.multiply(x, constant(config.embedding_scale, np.float32))
+    if is_turned:
+        x = ops.matmul(x, ops.constant(turn(config.hidden)), False, False)
     kept: list[Node] = []
     for index in range(config.layers):
         x, pair = graph.layer(x, index, only_last=index == config.layers - 1)
         kept.append(pair)
+    stream = [take(y, graph.inputs.last) for y in graph.normed[:-1]] + [graph.normed[-1], x]
     x = rms_norm(x, weights, "norm", config.rms_norm_eps)
     logits = ops.matmul(x, ov.op.Constant(head, shared_memory=True), False, True)
     results = [
         ops.result(logits, name="logits"),
         ops.result(ops.concat(kept, 1), name="kept"),
+        *(ops.result(each) for each in stream if keeps_stream),
     ]
     return ov.Model(results, graph.inputs.parameters(), config.architecture)

@@ -22,7 +22,7 @@ from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import DecoderConfig
-from rerankd.engines.encoder import EncoderConfig, FloatWeights
+from rerankd.engines.encoder import EncoderConfig, TableWeights
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.precisions import TorchPrecision
 from rerankd.engines.shared_prefix import Group, plan_groups
@@ -58,7 +58,7 @@ class TorchEngine:
     def __init__(
         self,
         config: AnyConfig,
-        weights: FloatWeights,
+        weights: TableWeights,
         *,
         device: str | None = None,
         precision: TorchPrecision | None = None,

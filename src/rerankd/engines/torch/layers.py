@@ -1,4 +1,4 @@
-"""FloatWeights on the device, and the few layers that the families share.
+"""Tensors on the device, and the few layers that the families share.
 
 Shapes: T tokens, h hidden size, a heads, d head size.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rerankd.core.rows import Row
-from rerankd.engines.encoder import FloatWeights
+from rerankd.engines.encoder import TableWeights
 from rerankd.engines.shared_prefix import Group
 from rerankd.engines.torch.attention import Attend, attention, to_device
 from rerankd.engines.torch.plan import View
@@ -80,7 +80,7 @@ class RmsNorm:
 class Loader:
     """Tensors of a checkpoint as layers on a device; `exact` ones stay fp32."""
 
-    weights: FloatWeights
+    weights: TableWeights
     device: torch.device
     dtype: torch.dtype
 
