@@ -41,7 +41,8 @@ def orthogonal(size: int) -> npt.NDArray[np.float64]:
     places = np.arange(odd)
     waves = np.cos(np.pi * (places[:, None] + 0.5) * places / odd) * np.sqrt(2 / odd)
     waves[:, 0] = odd**-0.5
-    return np.kron(waves, hadamard)
+    product = waves[:, None, :, None] * hadamard[None, :, None, :]
+    return product.reshape(size, size)
 
 
 def turned(x: Floats) -> Floats:
