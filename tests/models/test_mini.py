@@ -16,7 +16,7 @@ import pytest
 from rerankd.core.errors import InvalidRequest, StartError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared
-from rerankd.models.builtin_files import CONFIG, TOKENIZER, WEIGHTS
+from rerankd.models.builtin_files import CONFIG, RANGES, TOKENIZER, WEIGHTS
 from rerankd.models.late_interaction import MAX_QUERY_PIECES, LateInteractionModel
 from rerankd.models.mini import load_mini
 from rerankd.models.selfcheck import self_check
@@ -151,10 +151,10 @@ def test_an_instruction_is_ignored_aloud(model: LateInteractionModel) -> None:
     assert "instruction" in prepared(model, "q", "d", instruction="be fair").warnings[0]
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, TOKENIZER])
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, RANGES, TOKENIZER])
 @pytest.mark.parametrize("how", ["missing", "short", "changed"])
 def test_damaged_files_are_refused(tmp_path: Path, name: str, how: str) -> None:
-    for file in (CONFIG, WEIGHTS, TOKENIZER):
+    for file in (CONFIG, WEIGHTS, RANGES, TOKENIZER):
         if file == name:
             shutil.copy(SHIPPED / file, tmp_path / file)
         else:

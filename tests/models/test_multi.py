@@ -18,7 +18,7 @@ from rerankd.core.errors import StartError
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared
 from rerankd.models import catalog
-from rerankd.models.builtin_files import CONFIG, TOKENIZER, WEIGHTS
+from rerankd.models.builtin_files import CONFIG, RANGES, TOKENIZER, WEIGHTS
 from rerankd.models.late_interaction import LateInteractionModel
 from rerankd.models.load import load, resolve
 from rerankd.models.mini import load_mini
@@ -176,7 +176,7 @@ def test_a_text_is_cut_to_what_the_encoder_that_sees_it_reads(model: LateInterac
     assert len(cut.warnings) == 2
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, TOKENIZER])
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, RANGES, TOKENIZER])
 @pytest.mark.parametrize("how", ["gone", "flipped"])
 def test_damage_is_refused_with_the_command_that_mends_it(
     tmp_path: Path, name: str, how: str

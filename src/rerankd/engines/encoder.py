@@ -66,6 +66,15 @@ class Int8Rows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class InputRanges:
+    """What the inputs of a linear layer were over many texts, each (inputs,)."""
+
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]  # rare values may lie beyond both
+    mean: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FourBitRows:
     """A matrix of N rows of whole numbers -8..7, every BLOCK along a row with a scale."""
 
@@ -108,12 +117,31 @@ class Weights(Protocol):
         ...
 
 
+class Ranges(Protocol):
+    """Of the layers' inputs, by the names of range_shapes()."""
+
+    def __call__(self, name: str) -> InputRanges:
+        """Of one linear layer, or of several with the same inputs."""
+        ...
+
+
 class WordTable(Protocol):
     """The word embeddings, where they are no part of the graph."""
 
     def rows(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Of word pieces, (L,) -> (L, h)."""
         ...
+
+
+def range_shapes(config: EncoderConfig) -> dict[str, int]:
+    """How many inputs the layers of an encoder have, by what Ranges calls them."""
+    shapes: dict[str, int] = {}
+    for layer in range(config.layers):
+        block = f"encoder.layer.{layer}"
+        for name in ("attention.self", "attention.output.dense", "intermediate.dense"):
+            shapes[f"{block}.{name}"] = config.hidden
+        shapes[f"{block}.output.dense"] = config.intermediate
+    return shapes
 
 
 def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """The files of a model that is installed, not pulled: checked by SHA-256 before they are used.
 
-A folder holds config.json, which names the others with their SHA-256, model.safetensors, and
+A folder holds config.json, which names the others with their SHA-256, model.safetensors,
+ranges.safetensors (what the inputs of the encoder's layers are over many texts), and
 tokenizer.json. What is missing or damaged is mended by another installation: every error says how.
 """
 
@@ -18,13 +19,21 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from rerankd.core.errors import StartError
-from rerankd.engines.encoder import EncoderConfig, FourBitRows, Int8Rows
+from rerankd.engines.encoder import (
+    EncoderConfig,
+    FourBitRows,
+    InputRanges,
+    Int8Rows,
+    Ranges,
+    range_shapes,
+)
 from rerankd.engines.frugal import FrugalEncoder
 from rerankd.engines.token_vectors import Encoder
 from rerankd.models.cause import unreadable
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
+RANGES: Final = "ranges.safetensors"
 TOKENIZER: Final = "tokenizer.json"
 SCALE: Final = ".scale"  # NAME int8 (N, h) and NAME.scale float32 (N,)
 FOUR_BITS: Final = ".q4"  # NAME.q4 uint8 (N, h / 2) and NAME.scale float16 (N, h / 32)
@@ -104,7 +113,7 @@ class Folder:
         """
         try:
             config = msgspec.json.decode((self.path / CONFIG).read_bytes(), type=form)
-            for name in (WEIGHTS, TOKENIZER):
+            for name in (WEIGHTS, RANGES, TOKENIZER):
                 with (self.path / name).open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
                 if found != config.sha256.get(name):
@@ -119,20 +128,20 @@ class Folder:
 
 
 class Tensors:
-    """model.safetensors, mapped; an engines.encoder Weights.
+    """model.safetensors, or another such file, mapped; an engines.encoder Weights.
 
     Matrices are stored as int8 rows, or in four bits, which become int8 rows here, or as float32;
     vectors as float32. What is mapped is in memory only where it is read.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, name: str = WEIGHTS) -> None:
         """Map the file and read its header. Raises StartError."""
-        self._folder = folder
+        self._folder, self._name = folder, name
         try:
-            with (folder.path / WEIGHTS).open("rb") as file:
+            with (folder.path / name).open("rb") as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except (OSError, ValueError) as error:
-            raise folder.damaged(WEIGHTS, str(error)) from error
+            raise folder.damaged(name, str(error)) from error
         size = int.from_bytes(self._data[:8], "little")
         self._first = 8 + size
         try:
@@ -140,7 +149,7 @@ class Tensors:
             header.pop("__metadata__", None)
             self._places = msgspec.convert(header, dict[str, _Place])
         except (msgspec.MsgspecError, AttributeError) as error:
-            raise folder.damaged(WEIGHTS, str(error)) from error
+            raise folder.damaged(name, str(error)) from error
 
     def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
         """One tensor of the graph."""
@@ -168,7 +177,7 @@ class Tensors:
         for name, shape in shapes.items():
             if self.shape(name) != shape:
                 why = f"{name} is missing or not of shape {list(shape)}"
-                raise self._folder.damaged(WEIGHTS, why)
+                raise self._folder.damaged(self._name, why)
 
     def frugal(self, encoder: Encoder) -> Encoder:
         """An encoder that is made of these: what it read of the file need not stay in memory."""
@@ -185,13 +194,29 @@ class Tensors:
         place = self._places.get(name)
         if place is None or _DTYPES.get(place.dtype) is not dtype:
             why = f"{name} is missing or not {np.dtype(dtype).name}"
-            raise self._folder.damaged(WEIGHTS, why)
+            raise self._folder.damaged(self._name, why)
         start, end = (self._first + offset for offset in place.data_offsets)
         try:
             size = (end - start) // np.dtype(dtype).itemsize
             return np.frombuffer(self._data, dtype, size, start).reshape(place.shape)
         except ValueError as error:
-            raise self._folder.damaged(WEIGHTS, f"{name}: {error}") from error
+            raise self._folder.damaged(self._name, f"{name}: {error}") from error
+
+
+def read_ranges(folder: Folder, config: EncoderConfig) -> Ranges:
+    """Of the inputs of an encoder's layers: NAME float16 (3, inputs), lowest, highest, mean.
+
+    Raises:
+        StartError: one is missing.
+    """
+    tensors = Tensors(folder, RANGES)
+    tensors.expect({name: (3, inputs) for name, inputs in range_shapes(config).items()})
+
+    def ranges(name: str) -> InputRanges:
+        low, high, mean = tensors.plain(name, np.float16).astype(np.float32)
+        return InputRanges(low, high, mean)
+
+    return ranges
 
 
 def int8(matrix: FourBitRows) -> Int8Rows:

@@ -20,12 +20,14 @@ from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.models.base import ModelCard
 from rerankd.models.builtin_files import (
     CONFIG,
+    RANGES,
     TOKENIZER,
     WEIGHTS,
     Folder,
     Size,
     Sizes,
     Tensors,
+    read_ranges,
 )
 from rerankd.models.families import LATE_INTERACTION
 from rerankd.models.late_interaction import LateInteractionModel, TextReading
@@ -165,7 +167,8 @@ def load_parts(path: Path, cache_bytes: int) -> MiniParts:
         raise folder.damaged(CONFIG, "the window is over the encoder's positions")
     vectors = TokenVectors(
         _ENCODERS.use(
-            (config.sha256[WEIGHTS], sizes), lambda: tensors.frugal(TokenEncoder(sizes, tensors))
+            (config.sha256[WEIGHTS], config.sha256[RANGES], sizes),
+            lambda: tensors.frugal(TokenEncoder(sizes, tensors, ranges=read_ranges(folder, sizes))),
         ),
         query_window=window,
         document_window=window,

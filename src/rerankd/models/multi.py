@@ -21,7 +21,15 @@ from rerankd.engines.late_interaction import LateInteractionEngine
 from rerankd.engines.token_vectors import TokenVectors, Window
 from rerankd.models import mini
 from rerankd.models.base import ModelCard
-from rerankd.models.builtin_files import CONFIG, TOKENIZER, Folder, Size, Sizes, Tensors
+from rerankd.models.builtin_files import (
+    CONFIG,
+    TOKENIZER,
+    Folder,
+    Size,
+    Sizes,
+    Tensors,
+    read_ranges,
+)
 from rerankd.models.families import LATE_INTERACTION
 from rerankd.models.late_interaction import LateInteractionModel, TextReading
 from rerankd.models.multi_head import GIVEN, Bytes, Languages, MultiHead
@@ -116,7 +124,13 @@ def load_multi(folder: Path, *, cache_bytes: int = VECTOR_CACHE_BYTES) -> LateIn
         }
     )
     with ThreadPoolExecutor(1) as thread:  # compiling needs no interpreter, the vocabulary does
-        encoder = thread.submit(TokenEncoder, sizes, tensors, words=tensors.four_bits(WORDS))
+        encoder = thread.submit(
+            TokenEncoder,
+            sizes,
+            tensors,
+            words=tensors.four_bits(WORDS),
+            ranges=read_ranges(files, sizes),
+        )
         loaded = thread.submit(_english, cache_bytes)
         tokenizer, notes = read_own_tokenizer(folder, sizes.vocab)
         text_encoder = TextEncoder(tokenizer)

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
 _INPUTS, _OUTPUTS = 64, 16
-_LEVELS: Final = 255  # -127..127
+LEVELS: Final = 255  # -127..127
 _BF16_STEP: Final = 2.0**-8  # bf16 has 8 bits of a value
 
 
 def rounded(x: Node) -> Node:
     """Values of -1..1 as the nearest of 255 levels: the plugin keeps them as int8."""
     low, high = (ops.constant(np.float32(bound)) for bound in (-1, 1))
-    return ops.fake_quantize(x, low, high, low, high, _LEVELS)
+    return ops.fake_quantize(x, low, high, low, high, LEVELS)
 
 
 @cache

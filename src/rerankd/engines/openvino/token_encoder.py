@@ -4,7 +4,9 @@ The token vectors are the last hidden states, projected and normalised: what lat
 compares (Khattab & Zaharia 2020, arXiv:2004.12832). The text's vector is the mean of its hidden
 states, normalised, as sentence-transformers pools them (Reimers & Gurevych 2019, arXiv:1908.10084).
 
-Int8 throughout: weights are int8 rows, and the inputs of linear layers are rounded per token.
+Int8 throughout: weights are int8 rows, and the inputs of linear layers are rounded: with scales
+that are fixed beforehand (fixed_scales.py), where the inputs' ranges are known and this CPU sums
+int8 exactly, and by groups of INT8_GROUP values of a token elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ import numpy.typing as npt
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Row, TokenIds
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.encoder import EncoderConfig, Int8Rows, Weights, WordTable
+from rerankd.engines.encoder import EncoderConfig, Int8Rows, Ranges, Weights, WordTable
+from rerankd.engines.openvino import fixed_scales
+from rerankd.engines.openvino.arithmetic import int8_is_exact
 from rerankd.engines.openvino.blocks import Packing, embeddings, encoder, product
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.runtime import Model, ops, ov
@@ -33,7 +37,7 @@ PROJECTION: Final = "projection.weight"  # (p, h)
 # Padded tokens that one stream runs at once, and kernels that are kept. After 1400 documents of 1
 # to 192 tokens: 512 and 32 take 258 MiB, 1024 and 32 302, 1024 and 256 (with oneDNN's 1024) 466, at
 # 117, 129 and 131 documents per CPU second (bench/mini.py has the whole server).
-MICRO_BATCH_TOKENS: Final = 512
+MICRO_BATCH_TOKENS: Final = 1024
 KERNELS: Final = 32
 MIN_MICRO_BATCH_TOKENS: Final = 128
 MAX_ROWS: Final = 64
@@ -50,10 +54,17 @@ class EncodedWindow:
     mean: Floats  # (h,)
 
 
-def build(config: EncoderConfig, weights: Weights, *, words_given: bool = False) -> Model:
+def build(
+    config: EncoderConfig,
+    weights: Weights,
+    *,
+    words_given: bool = False,
+    ranges: Ranges | None = None,
+) -> Model:
     """The graph: packed rows -> hidden states (T, h) and their projections (T, p).
 
-    With words_given it takes the word embeddings, (T, h), instead of the ids.
+    With words_given it takes the word embeddings, (T, h), instead of the ids; with ranges scales
+    are fixed.
     """
     packing, words = Packing.inputs(), None
     unused = [packing.first]
@@ -61,7 +72,10 @@ def build(config: EncoderConfig, weights: Weights, *, words_given: bool = False)
         words = ops.parameter(ov.PartialShape([-1, config.hidden]), ov.Type.f32, name="words")
         unused.append(packing.ids)
     x = embeddings(packing, weights, config.layer_norm_eps, words=words)
-    x = encoder(x, packing, weights, config, every_token=True)
+    if ranges is None:
+        x = encoder(x, packing, _Grouped(weights), config, every_token=True)
+    else:
+        x = fixed_scales.encoder(x, packing, weights, ranges, config)
     projected = product(x, weights(PROJECTION))
     parameters = [node for node in packing.parameters() if all(node is not u for u in unused)]
     if words is not None:
@@ -91,6 +105,7 @@ class TokenEncoder:
         weights: Weights,
         *,
         words: WordTable | None = None,
+        ranges: Ranges | None = None,
         streams: int | None = None,
     ) -> None:
         """Build the graph and compile it.
@@ -99,6 +114,7 @@ class TokenEncoder:
             config: sizes; `labels` is not used.
             weights: BERT's tensors without a pooler and head, and PROJECTION.
             words: the word embeddings; None = they are among the weights.
+            ranges: of the layers' inputs, if weights are int8 rows; None = they are not known.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
 
         Raises:
@@ -106,12 +122,13 @@ class TokenEncoder:
         """
         self._config, self._words = config, words
         self._streams = streams or usable_cores()
+        known = ranges if int8_is_exact() else None
         self._compiled: Any = compile_graph(
-            build(config, _Grouped(weights), words_given=words is not None),
+            build(config, weights, words_given=words is not None, ranges=known),
             streams=self._streams,
             threads=self._streams,
             precision="int8",
-            group=INT8_GROUP,
+            group=0 if known else INT8_GROUP,
             kernels=KERNELS,
         )
         self._idle: SimpleQueue[Any] = SimpleQueue()
