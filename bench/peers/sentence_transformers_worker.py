@@ -1,28 +1,38 @@
-"""sentence-transformers' CrossEncoder with its defaults: `FOLDER torch|onnx|openvino`.
+"""sentence-transformers' CrossEncoder: `FOLDER torch|onnx|openvino fp32|bf16|int8`.
 
-fp32 is forced on OpenVINO, whose own default is bfloat16 on CPUs that have it.
+fp32 has its defaults on torch and ONNX and is forced on OpenVINO, whose own default, bf16 here, is
+bfloat16 on CPUs that have it. int8 is the ONNX file that bench/peers/export_onnx.py made with
+sentence-transformers' own dynamic quantisation.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import worker
 
+INT8_FILE = "model_qint8_avx512_vnni.onnx"
+OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("torch", "fp32"): {},
+    ("onnx", "fp32"): {"model_kwargs": {"file_name": "model.onnx"}},
+    ("onnx", "int8"): {"model_kwargs": {"file_name": INT8_FILE}},
+    ("openvino", "fp32"): {"model_kwargs": {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}}},
+    ("openvino", "bf16"): {},
+}
+
 
 def load() -> worker.Score:
     """The model; exports it first where the backend needs that."""
-    folder, backend = sys.argv[1:]
+    folder, backend, precision = sys.argv[1:]
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(worker.cores())
     library: Any = importlib.import_module("sentence_transformers")
-    options: dict[str, Any] = {}
-    if backend == "openvino":
-        options["model_kwargs"] = {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}}
-    model = library.CrossEncoder(folder, device="cpu", backend=backend, **options)
+    model = library.CrossEncoder(
+        folder, device="cpu", backend=backend, **OPTIONS[backend, precision]
+    )
 
     def score(query: str, documents: Sequence[str]) -> Sequence[float]:
         pairs = [(query, document) for document in documents]
