@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import EngineFailed
+from rerankd.core.options import Precision
 from rerankd.core.rows import Row
 from rerankd.engines.dense import Dense, Floats, unit
 from rerankd.engines.openvino.states import PoolingMode, StateEncoder
@@ -34,10 +35,22 @@ def encoder(folder: Path) -> Iterator[StateEncoder]:
     made.close()
 
 
-def opened(folder: Path, *pooling: PoolingMode, dense: tuple[Dense, ...] = ()) -> StateEncoder:
+def opened(
+    folder: Path,
+    *pooling: PoolingMode,
+    dense: tuple[Dense, ...] = (),
+    precision: Precision = "fp32",
+) -> StateEncoder:
     """An encoder of a folder, on two streams."""
     body = open_body(folder)
-    return StateEncoder(body.config, body.weights, pooling=pooling, dense=dense, streams=2)
+    return StateEncoder(
+        body.config,
+        body.weights,
+        pooling=pooling,
+        dense=dense,
+        streams=2,
+        precision=precision,
+    )
 
 
 def row(length: int, seed: int = 0) -> Row:
@@ -145,3 +158,17 @@ def gelu(x: Floats) -> Floats:
 
     erf = np.vectorize(math.erf)
     return (x * 0.5 * (1 + erf(x / math.sqrt(2)))).astype(np.float32)
+
+
+@pytest.mark.parametrize("pooling", [(), *((mode,) for mode in get_args(PoolingMode))])
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_less_than_fp32_is_near_it_and_the_same_in_any_company(
+    folder: Path, precision: Precision, pooling: tuple[PoolingMode, ...]
+) -> None:
+    exact, rough = opened(folder, *pooling), opened(folder, *pooling, precision=precision)
+    together = rough.encode(rows())
+    for one, wanted, found in zip(rows(), exact.encode(rows()), together, strict=True):
+        assert 0 < np.abs(unit(found) - unit(wanted)).max() < 0.1
+        np.testing.assert_array_equal(rough.encode([one])[0], found)
+    for each in (exact, rough):
+        each.close()

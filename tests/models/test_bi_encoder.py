@@ -157,7 +157,7 @@ def test_other_modules_are_refused_by_name(kinds: list[str], says: str, tmp_path
     [
         ({"score": "sigmoid"}, '"cosine"'),
         ({"engine": "torch"}, "openvino"),
-        ({"quantization": "int8"}, "fp32 only"),
+        ({"precision": "fp16"}, "fp32, bf16 and int8"),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(

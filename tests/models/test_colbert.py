@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import EngineFailed, InvalidRequest, QueryTooLong, StartError
-from rerankd.core.options import LoadOptions
+from rerankd.core.options import LoadOptions, Precision
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Row
 from rerankd.engines.dense import Floats
@@ -33,6 +33,7 @@ class Counting:
     """An encoder that gives every token two values and counts the rows that it ran."""
 
     batch_tokens = 4096
+    precision: Precision = "fp32"
 
     def __init__(self) -> None:
         self.rows: list[int] = []

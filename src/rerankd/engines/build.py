@@ -77,11 +77,16 @@ def module_head_engine(
             'engine = "torch" has no cross-encoder of modules yet; leave `engine` out to run it '
             "on OpenVINO."
         )
-    openvino_precision(options, "modules", "a cross-encoder of modules")
+    precision = openvino_precision(options, "modules", "a cross-encoder of modules")
     from rerankd.engines.openvino.module_head import ModuleHeadEngine  # here: 0.4 s to import
 
     return ModuleHeadEngine(
-        config, weights, pooling=pooling, layers=layers, streams=options.streams
+        config,
+        weights,
+        pooling=pooling,
+        layers=layers,
+        streams=options.streams,
+        precision=precision,
     )
 
 

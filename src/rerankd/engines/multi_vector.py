@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row, TokenIds
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.dense import Floats, unit
@@ -64,6 +65,7 @@ class RowEncoder(Protocol):
     """Rows -> a vector for each token, independent of one another."""
 
     batch_tokens: int  # what one call should be given
+    precision: Precision
 
     def encode(self, rows: Sequence[Row], attended: Sequence[int] | None = None) -> list[Floats]:
         """As engines.openvino.states.StateEncoder.encode, without pooling."""
@@ -91,7 +93,7 @@ class MultiVectorEngine:
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision="fp32",
+            precision=encoder.precision,
             max_length=None,
             batch_tokens=encoder.batch_tokens,
         )

@@ -28,15 +28,15 @@ OPENVINO: Final[Mapping[str, tuple[Precision, ...]]] = {
     # wrong in bf16 when several streams begin at once (OpenVINO 2026.4.1)
     "jina-bert": ("fp32", "int8"),
     "llama-bidirectional": ("fp32", "bf16", "int8"),
-    "modules": ("fp32",),  # a cross-encoder of modules
+    "modules": ("fp32", "bf16", "int8"),  # a cross-encoder of modules
     "qwen3": ("fp32", "bf16", "int8"),
     "qwen2": ("fp32", "bf16", "int8"),
     "llama": ("fp32",),
     "mistral": ("fp32", "bf16", "int8"),
     "gemma": ("fp32", "bf16", "int8"),
     "listwise": ("fp32",),
-    "colbert": ("fp32",),
-    "bi-encoder": ("fp32",),
+    "colbert": ("fp32", "bf16", "int8"),
+    "bi-encoder": ("fp32", "bf16", "int8"),
 }
 _TORCH_TOO: Final = ("bert", "xlm-roberta", "modernbert", "qwen3", "qwen2", "llama", "mistral")
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row, SoleText, Vectors
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.dense import Floats, unit
@@ -45,6 +46,7 @@ class PooledEncoder(Protocol):
     """Rows -> one vector each, independent of one another."""
 
     batch_tokens: int  # what one call should be given
+    precision: Precision
 
     def encode(self, rows: Sequence[Row]) -> Sequence[Floats]:
         """As engines.openvino.states.StateEncoder.encode, with pooling."""
@@ -64,7 +66,7 @@ class TextVectorEngine:
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision="fp32",
+            precision=encoder.precision,
             max_length=None,
             batch_tokens=encoder.batch_tokens,
         )

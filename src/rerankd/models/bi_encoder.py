@@ -15,6 +15,7 @@ import numpy as np
 from rerankd.core.embedding import EmbedRequest
 from rerankd.core.errors import QueryTooLong, StartError
 from rerankd.core.meter import Meter
+from rerankd.core.options import Precision
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, PreparedTexts, Scores, SoleText, TokenIds
 from rerankd.engines.base import Engine
@@ -187,7 +188,7 @@ def load_bi_encoder(opening: Opening) -> BiEncoder:
     Raises:
         StartError: the folder cannot be served; the message says what to do.
     """
-    _refuse_options(opening)
+    precision = _checked_precision(opening)
     from rerankd.engines.openvino.states import StateEncoder  # here: 0.4 s to import
 
     word, options = opening.word, opening.options
@@ -213,6 +214,7 @@ def load_bi_encoder(opening: Opening) -> BiEncoder:
         pooling=behind.pooling,
         dense=behind.layers,
         streams=options.streams,
+        precision=precision,
     )
     recipe = TextRecipe(
         template=template,
@@ -236,8 +238,8 @@ def _window(body: EncoderBody, chosen: int | None, longest: int | None) -> int:
     return window
 
 
-def _refuse_options(opening: Opening) -> None:
-    """Refuse a reranker's name, and what would be ignored otherwise."""
+def _checked_precision(opening: Opening) -> Precision:
+    """The precision that is chosen; a reranker's name and what would be ignored are refused."""
     options, name = opening.options, opening.name
     if opening.named_by_catalog:
         raise StartError(
@@ -246,4 +248,4 @@ def _refuse_options(opening: Opening) -> None:
         )
     if options.engine != "openvino" or options.device not in (None, "cpu"):
         raise StartError(f'{name}: an embedding model runs on engine = "openvino" only.')
-    openvino_precision(options, "bi-encoder", "an embedding model")
+    return openvino_precision(options, "bi-encoder", "an embedding model")

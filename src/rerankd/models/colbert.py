@@ -14,6 +14,7 @@ import numpy as np
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import QueryTooLong, StartError
 from rerankd.core.meter import Meter
+from rerankd.core.options import Precision
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
 from rerankd.engines.base import Engine
@@ -144,7 +145,7 @@ def load_colbert(opening: Opening) -> ColbertModel:
     Raises:
         StartError: the folder cannot be served; the message says what to do.
     """
-    _refuse_options(opening)
+    precision = _checked_precision(opening)
     from rerankd.engines.openvino.states import StateEncoder  # here: 0.4 s to import
 
     said = colbert_word(opening.word)
@@ -164,7 +165,11 @@ def load_colbert(opening: Opening) -> ColbertModel:
         notes=(*body.notes, *encoder.notes),
     )
     states = StateEncoder(
-        body.config, body.weights, dense=_dense(said, body), streams=options.streams
+        body.config,
+        body.weights,
+        dense=_dense(said, body),
+        streams=options.streams,
+        precision=precision,
     )
     engine = MultiVectorEngine(
         states, is_normalised=said.is_normalised, cache_bytes=opening.vector_cache_bytes
@@ -187,9 +192,9 @@ def _dense(said: ColbertWord, body: EncoderBody) -> tuple[Dense, ...]:
     return tuple(found)
 
 
-def _refuse_options(opening: Opening) -> None:
-    """Refuse what would be ignored otherwise."""
+def _checked_precision(opening: Opening) -> Precision:
+    """The precision that is chosen; what would be ignored otherwise is refused."""
     options = opening.options
     if options.engine != "openvino" or options.device not in (None, "cpu"):
         raise StartError(f'{opening.name}: a ColBERT model runs on engine = "openvino" only.')
-    openvino_precision(options, "colbert", "a ColBERT model")
+    return openvino_precision(options, "colbert", "a ColBERT model")

@@ -1,4 +1,4 @@
-"""`ModuleHeadEngine`: a cross-encoder whose head is layers behind the pooled states, in fp32."""
+"""`ModuleHeadEngine`: a cross-encoder whose head is layers behind the pooled states."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.dense import BehindLayer, PoolingMode
@@ -24,6 +25,7 @@ class ModuleHeadEngine:
         pooling: Sequence[PoolingMode],
         layers: Sequence[BehindLayer],
         streams: int | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         """Build the graph and compile it.
 
@@ -33,17 +35,23 @@ class ModuleHeadEngine:
             pooling: of a row's states to one vector.
             layers: behind it, in order; the last gives the K logits.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
+            precision: "int8" is of the body's layers (int8.py).
 
         Raises:
-            StartError: OpenVINO cannot compile the graph here.
+            StartError: OpenVINO cannot compile the graph here, or cannot run it in `precision`.
         """
         self._encoder = StateEncoder(
-            config, weights, pooling=pooling, dense=layers, streams=streams
+            config,
+            weights,
+            pooling=pooling,
+            dense=layers,
+            streams=streams,
+            precision=precision,
         )
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision="fp32",
+            precision=precision,
             max_length=config.max_length,
             batch_tokens=self._encoder.batch_tokens,
         )

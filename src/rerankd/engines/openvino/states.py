@@ -1,4 +1,4 @@
-"""`StateEncoder`: no head, but the hidden states of rows, or one vector of each, in fp32.
+"""`StateEncoder`: no head, but the hidden states of rows, or one vector of each.
 
 What late interaction compares and what an embedding is: body, then pooling if there is one, then
 linear layers. Vectors are not normalised; engines.dense.unit does that.
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.batch import plan_batches
+from rerankd.core.options import Precision
 from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.dense import (
@@ -26,7 +27,7 @@ from rerankd.engines.dense import (
     Floats,
     PoolingMode,
 )
-from rerankd.engines.encoder import EncoderConfig, FloatWeights
+from rerankd.engines.encoder import EncoderConfig, FloatWeights, Weights
 from rerankd.engines.gte_config import GteConfig
 from rerankd.engines.modernbert_config import ModernBertConfig
 from rerankd.engines.openvino.blocks import (
@@ -43,7 +44,9 @@ from rerankd.engines.openvino.engine import (
     MICRO_BATCH_TOKENS,
     MIN_MICRO_BATCH_TOKENS,
 )
+from rerankd.engines.openvino.families import LAYERS
 from rerankd.engines.openvino.gte import GteLayers
+from rerankd.engines.openvino.int8 import Int8Weights
 from rerankd.engines.openvino.modernbert import ModernBertInputs, ModernBertLayers
 from rerankd.engines.openvino.modernbert_pack import pack as pack_modernbert
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
@@ -66,6 +69,7 @@ class StateEncoder:
         pooling: Sequence[PoolingMode] = (),
         dense: Sequence[BehindLayer] = (),
         streams: int | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         """Build the graph and compile it.
 
@@ -76,16 +80,21 @@ class StateEncoder:
                 the states of all tokens.
             dense: layers behind it, in order.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
+            precision: "int8" is of the body's layers (int8.py).
 
         Raises:
-            StartError: OpenVINO cannot compile the graph here.
+            StartError: OpenVINO cannot compile the graph here, or cannot run it in `precision`.
         """
         self._config, self._pools = config, bool(pooling)
         self._count = streams or usable_cores()
-        graph = build(config, weights, pooling=pooling, dense=dense)
-        compiled = compile_graph(graph, streams=self._count, threads=self._count, precision="fp32")
+        held: Weights = Int8Weights(weights, LAYERS) if precision == "int8" else weights
+        graph = build(config, held, pooling=pooling, dense=dense)
+        compiled = compile_graph(
+            graph, streams=self._count, threads=self._count, precision=precision
+        )
         self._streams = Streams(compiled, self._count)
         width = config.hidden * max(1, len(pooling))
+        self.precision: Precision = precision
         self.dimensions = dense[-1].outputs if dense else width  # d
         self.max_length = config.max_length  # of a row, special tokens included
         self.batch_tokens = MICRO_BATCH_TOKENS * self._count * 2  # what one call should be given
@@ -93,7 +102,8 @@ class StateEncoder:
     def encode(self, rows: Sequence[Row], attended: Sequence[int] | None = None) -> list[Floats]:
         """The vectors of each row, float32: (L, d), or (d,) with pooling.
 
-        Those of a row are the same within 1e-5 whatever stands beside it; equal rows run once.
+        Those of a row are the same whatever stands beside it, within 1e-5 in fp32; equal rows run
+        once.
 
         Args:
             rows: B of them, 0 < L <= max_length.
@@ -147,7 +157,7 @@ class StateEncoder:
 
 def build(
     config: BodyConfig,
-    weights: FloatWeights,
+    weights: Weights,
     *,
     pooling: Sequence[PoolingMode] = (),
     dense: Sequence[BehindLayer] = (),
