@@ -18,6 +18,7 @@ from rerankd.engines.precisions import OPENVINO
 from rerankd.models.base import Model, pointwise
 from rerankd.models.load import Spec, load
 from tests.checkpoints import (
+    bert,
     bert_kin,
     bi_encoder,
     colbert,
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.timeout(1800)  # slow
 
 PAIRS: Final = 60
 WRITERS: Final[dict[str, Callable[[Path], Path]]] = {
+    "bert": partial(bert.write, shape=bert.MINILM_L6),
+    "xlm-roberta": partial(bert.write, shape=bert.GOLDEN_SHAPES["tiny-xlmr"]),
     "electra": partial(bert_kin.write, shape=bert_kin.GOLDEN_SHAPES["tiny-electra"]),
     "distilbert": partial(bert_kin.write, shape=bert_kin.GOLDEN_SHAPES["tiny-distilbert"]),
     "modernbert": partial(modernbert.write, shape=modernbert.TINY),

@@ -17,8 +17,8 @@ TorchPrecision = Literal["fp32", "bf16", "fp16"]
 # On OpenVINO, by the architecture of an encoder's, a decoder's or a body's sizes, or by the kind of
 # model where that decides.
 OPENVINO: Final[Mapping[str, tuple[Precision, ...]]] = {
-    "bert": ("fp32", "int8"),
-    "xlm-roberta": ("fp32", "int8"),
+    "bert": ("fp32", "bf16", "int8"),
+    "xlm-roberta": ("fp32", "bf16", "int8"),
     "electra": ("fp32", "bf16", "int8"),
     "distilbert": ("fp32", "bf16", "int8"),
     "modernbert": ("fp32", "bf16", "int8"),

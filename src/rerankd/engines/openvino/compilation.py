@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rerankd.core.errors import PrecisionUnavailable, StartError
 from rerankd.core.options import Precision
@@ -14,16 +14,16 @@ from rerankd.engines.openvino.shared_graphs import shared
 # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
 KERNELS: Final = 256
 
-# What the plugin calls the precision of all that is not int8 by its weights (int8.py).
-_HINTS: Final[Mapping[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+_HINTS: Final[Mapping[Precision, str]] = {"fp32": "f32", "bf16": "bf16"}
 
 
-def compile_graph(
+def compile_graph(  # noqa: PLR0913 - what a graph may be compiled for
     model: Model,
     *,
     streams: int,
     threads: int,
     precision: Precision,
+    between: Literal["fp32", "bf16"] = "fp32",
     group: int = 0,
     kernels: int = KERNELS,
 ) -> Any:
@@ -36,7 +36,8 @@ def compile_graph(
         streams: calls at once.
         threads: of all streams together.
         precision: of matrix products and what lies between them. "int8" takes a graph whose
-            matrices are int8 rows; the rest is fp32.
+            matrices are int8 rows.
+        between: precision of what lies between int8 products; fp32 on a CPU that has no bf16.
         group: that of the int8 rows (encoder.Int8Rows).
         kernels: how many it keeps for shapes that come again.
 
@@ -44,7 +45,10 @@ def compile_graph(
         PrecisionUnavailable: this CPU does not compute rightly in it.
         StartError: OpenVINO cannot do that here.
     """
-    hint = _HINTS.get(precision)
+    if precision == "int8":
+        hint = _HINTS["bf16" if between == "bf16" and bf16_is_right() else "fp32"]
+    else:
+        hint = _HINTS.get(precision)
     if hint is None or (precision == "bf16" and not bf16_is_right()):
         raise PrecisionUnavailable(
             f'precision = "{precision}" cannot run on this CPU by OpenVINO; leave it unset to run '

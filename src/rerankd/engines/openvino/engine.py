@@ -18,8 +18,9 @@ from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
-from rerankd.engines.encoder import FloatWeights, Weights
+from rerankd.engines.encoder import EncoderConfig, FloatWeights, Weights
 from rerankd.engines.openvino import families
+from rerankd.engines.openvino.blocks import keep_residual
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.int8 import Int8Weights
 
@@ -47,7 +48,8 @@ class OpenVinoEngine:
             config: sizes of the model.
             weights: its tensors; read once, and not kept.
             streams: micro-batches that run at once, one thread each; None = all usable cores.
-            precision: "int8" is of the layers' matrices and of what they multiply (int8.py).
+            precision: "int8" is of the layers' matrices and of what they multiply (int8.py); the
+                rest of BERT and its kin is bf16 then where the CPU has it.
 
         Raises:
             StartError: OpenVINO cannot compile the graph here, or cannot run it in `precision`.
@@ -57,8 +59,15 @@ class OpenVinoEngine:
         self._pack = families.packer(config)
         held: Weights = Int8Weights(weights, families.LAYERS) if precision == "int8" else weights
         graph = families.build(config, held, weights)
+        is_bert = isinstance(config, EncoderConfig)
+        if is_bert and precision == "bf16":
+            keep_residual(graph)
         self._compiled: Any = compile_graph(
-            graph, streams=self._streams, threads=self._streams, precision=precision
+            graph,
+            streams=self._streams,
+            threads=self._streams,
+            precision=precision,
+            between="bf16" if is_bert else "fp32",
         )
         # Threads that block in infer(), not AsyncInferQueue: its callbacks need the GIL; a queue
         # that is dropped with work in flight waits for them while holding it (2026.4.1).

@@ -12,7 +12,7 @@ it of the matrix alone, where compile_graph() is given the same group.
 A CPU whose sums are not exact (arithmetic.py) takes the int8 matrices and multiplies in fp32:
 slower, and closer to fp32.
 
-What stays fp32: embeddings, norms, attention, and the head, whose few rows cost no time.
+What lies between the products, and attention, is fp32, or bf16 where compile_graph() is told so.
 Sources: Yao et al. 2022, arXiv:2206.01861, token-wise activations; docs.openvino.ai, low precision
 transformations.
 """
@@ -73,6 +73,7 @@ def product(x: Node, matrix: Int8Rows) -> Node:
     if matrix.group or not int8_is_exact():
         return ops.matmul(x, scaled, False, True)
     last = ops.constant(np.array([-1], np.int64))
-    top = ops.reduce_max(ops.abs(x), last, True)
+    # not reduce_max(abs(x)), which writes all of abs(x) to memory
+    top = ops.maximum(ops.reduce_max(x, last, True), ops.negative(ops.reduce_min(x, last, True)))
     top = ops.maximum(top, ops.constant(np.float32(_LEAST)))
     return ops.multiply(ops.matmul(rounded(ops.divide(x, top)), scaled, False, True), top)
