@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rerankd.cli import app
+from rerankd.engines.precisions import OPENVINO
 from rerankd.settings.reference import reference
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -39,7 +40,39 @@ def commands() -> str:
     return whole[whole.index("## rerankd serve") :].strip("\n")
 
 
-PARTS: dict[str, Callable[[], str]] = {"settings": settings_tables, "commands": commands}
+KINDS = {
+    "bert": "BERT cross-encoders (MiniLM, mxbai v1)",
+    "xlm-roberta": "XLM-R and RoBERTa cross-encoders (bge, bce, jina v2)",
+    "electra": "ELECTRA cross-encoders",
+    "distilbert": "DistilBERT cross-encoders",
+    "modernbert": "ModernBERT cross-encoders (gte-reranker-modernbert)",
+    "deberta-v2": "DeBERTa-v2 cross-encoders",
+    "gte": "GTE cross-encoders (gte-multilingual)",
+    "jina-bert": "JinaBERT cross-encoders (jina v1)",
+    "llama-bidirectional": "Llama that is read as an encoder (nemotron)",
+    "modules": "cross-encoders of modules (ettin)",
+    "qwen3": "Qwen3 decoders",
+    "qwen2": "Qwen2 decoders",
+    "llama": "Llama decoders",
+    "mistral": "Mistral decoders",
+    "gemma": "Gemma decoders",
+    "listwise": "listwise models (jina v3)",
+    "colbert": "ColBERT models",
+    "bi-encoder": "embedding models",
+}
+
+
+def precisions() -> str:
+    """What each kind of model runs in on OpenVINO."""
+    rows = [f"| {KINDS[kind]} | {', '.join(has)} |\n" for kind, has in OPENVINO.items()]
+    return f"| kind | precisions |\n|---|---|\n{''.join(rows)}".strip("\n")
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": settings_tables,
+    "commands": commands,
+    "precisions": precisions,
+}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 

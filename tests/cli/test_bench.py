@@ -40,6 +40,24 @@ def test_variants_are_compared_with_fp32_and_the_figures_are_written(tmp_path: P
     assert set(figures["quality"]["ndcg"]) == {"fp32", "streams=1"}
 
 
+def test_every_precision_is_compared_with_fp32_and_auto_says_what_it_took(tmp_path: Path) -> None:
+    folder = checkpoints.write(tmp_path / "tiny", checkpoints.TINY_BERT)
+    out = tmp_path / "figures.json"
+    flags = [f for p in ("int8", "auto") for f in ("--variant", f"precision={p}")]
+    done = bench(str(folder), *SMALL, *flags, "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "precision=auto: fp32 " in done.stdout
+    assert "precision=auto: int8 " in done.stdout
+    variants = json.loads(out.read_text())["speed"]["uniform"]["variants"]
+    assert list(variants) == ["fp32", "precision=int8", "precision=auto"]
+    assert variants["precision=int8"]["agreement"]["max_difference"] > 1e-5
+    assert set(variants["precision=int8"]["agreement"]) == {
+        "spearman",
+        "top_overlap",
+        "max_difference",
+    }
+
+
 def test_the_model_that_ships_inside_is_measured_without_a_peak() -> None:
     done = bench("--rounds", "1", "--documents", "3", "--latency-s", "0.01")
     assert done.returncode == 0, done.stderr

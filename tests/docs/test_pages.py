@@ -31,7 +31,7 @@ def script(path: Path) -> Any:
 
 def test_the_generated_parts_are_fresh() -> None:
     made = script(ROOT / "tools" / "generate_docs.py").pages()
-    assert {path.name for path in made} == {"cli.md", "configuration.md"}
+    assert {path.name for path in made} == {"cli.md", "configuration.md", "precision.md"}
     for path, fresh in made.items():
         assert path.read_text("utf-8") == fresh, "run: uv run python tools/generate_docs.py"
 

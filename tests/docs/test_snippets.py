@@ -51,6 +51,7 @@ MARKED = {
     "docs/integrations/providers.md": 1,
     "docs/models/decoders.md": 1,
     "docs/models/qwen3-vl-reranker.md": 1,
+    "docs/precision.md": 1,  # a minute
     "docs/quickstart.md": 1,
 }
 # Pages whose snippets are whole programs; all run in environments of tests/clients/pages.py.

@@ -57,8 +57,9 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
         Catalog name or checkpoint folder. Default: rerankd-multi where it is installed, else
         rerankd-mini.
     variant
-        Another way to run it, as in its settings: quantization=int8 or engine=torch,precision=bf16;
-        repeatable. Compared with the settings' defaults (fp32 on the CPU).
+        Another way to run it, as in its settings: precision=int8, precision=auto or
+        engine=torch,precision=bf16; repeatable. Compared with the settings' defaults (fp32 on the
+        CPU): speed, and agreement of the scores.
     texts
         Folder whose text is scored (docs.jsonl or text files); repeatable. Default: the
         documentation in Python's standard library.
@@ -84,6 +85,9 @@ def bench(  # noqa: PLR0913 - a parameter is a flag
     out = console()
     figures: dict[str, Any] = {"model": model, "speed": {}, "latency": {}, "quality": {}}
     with Bar() as bar, benchmark.loaded(specs) as variants, _Peak(variants) as peak:
+        for label, each in variants.items():
+            for trial in each.trials:
+                out.print(f"{label}: {trial.sentence}", markup=False)
         for name, mix in (("long-tailed", long_tailed), ("uniform", uniform)):
             maker = Maker(variants[_REFERENCE].reranker.model, source)
             requests = [maker.request(documents, mix) for _ in range(rounds)]

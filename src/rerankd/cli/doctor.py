@@ -21,7 +21,7 @@ def doctor(model: str = catalog.DEFAULT, /) -> None:
     Parameters
     ----------
     model
-        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Catalog name or checkpoint folder, with settings if need be: NAME,precision=int8.
         Default: rerankd-multi where it is installed, else rerankd-mini.
     """
     spec = model_spec(model, "rerankd doctor")

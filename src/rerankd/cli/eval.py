@@ -61,7 +61,7 @@ def evaluate(  # noqa: PLR0913 - a parameter is a flag
         Test collections (queries.jsonl, docs.jsonl, qrels.tsv, candidates.jsonl), or folders of
         such; each model reranks their candidates.
     model
-        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Catalog name or checkpoint folder, with settings if need be: NAME,precision=int8.
         Repeatable; the others are compared with the first. Default: rerankd-multi where it is
         installed, else rerankd-mini.
     features

@@ -65,7 +65,7 @@ def rank(  # noqa: PLR0913 - a parameter is a flag
     documents
         A file with one document per line, or a .jsonl file with {"text": …} lines; - for stdin.
     model
-        Catalog name or checkpoint folder, with settings if need be: NAME,quantization=int8.
+        Catalog name or checkpoint folder, with settings if need be: NAME,precision=int8.
         Default: rerankd-multi where it is installed, else rerankd-mini.
     top_n
         How many to show; default all.

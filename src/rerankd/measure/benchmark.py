@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from rerankd.core.agreement import Agreement, agreement
 from rerankd.core.request import Content, RerankRequest
+from rerankd.core.trial import PrecisionTrial
 from rerankd.measure.collection import Collection
 from rerankd.measure.flops import LayerCost, layer_cost
 from rerankd.measure.metrics import mean_ndcg
@@ -39,6 +40,7 @@ class Variant:
     reranker: Reranker
     cost: LayerCost | None  # None = not a checkpoint
     load_s: float  # self-check included
+    trials: tuple[PrecisionTrial, ...] = ()  # of precision = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +91,11 @@ def loaded(
     try:
         for label, spec in specs.items():
             started = time.perf_counter()
-            reranker = Reranker.of(open_spec(spec))
+            opened = open_spec(spec)
+            reranker = Reranker.of(opened)
             took = time.perf_counter() - started
             cost = layer_cost(spec.folder) if spec.folder else None
-            variants[label] = Variant(label, reranker, cost, took)
+            variants[label] = Variant(label, reranker, cost, took, opened.trials)
         yield variants
     finally:
         for variant in variants.values():

@@ -349,7 +349,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Flag(
             "--model",
             "Catalog name, checkpoint folder, or NAME=FOLDER to serve a folder under another name; "
-            "with settings if need be: NAME,quantization=int8. "
+            "with settings if need be: NAME,precision=int8. "
             "Repeatable, the first is the default model.",
         ),
     ] = ()
