@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rerankd.core.explanation import Explanation
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -14,6 +16,7 @@ class Hit:
     logit: float  # what the order is made by
     truncated: bool = False
     stage: str = ""  # who scored it, when it is not the model that answers (core.cascade)
+    explained: Explanation | None = None  # if the request asked for that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ class RerankRequest:
     raw_scores: bool = False  # True = logits instead of calibrated scores
     priority: int = 0  # lower is served first, among requests of the same key
     rank_fields: tuple[str, ...] = ()  # keys of document objects that made their `value`
+    explain: bool = False  # True = say how each score came about
     scope: bytes = b""  # whose memory of texts is used, at most 16 bytes; empty = everybody's
 
     def contents(self) -> Iterator[tuple[str, Content]]:

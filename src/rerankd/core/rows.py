@@ -73,6 +73,8 @@ class Prepared:
     owners: tuple[int, ...]
     truncated: frozenset[int] = frozenset()  # indexes of documents of which something was cut off
     warnings: tuple[str, ...] = ()
+    # Which characters of its document each row has; None = all. () = nobody asked.
+    spans: tuple[tuple[int, int] | None, ...] = ()
 
     @property
     def image_tokens(self) -> int:

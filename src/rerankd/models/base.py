@@ -5,13 +5,14 @@ The engine below knows ids and logits only; the ranking above (core.rank) knows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from rerankd.core.errors import StartError
+from rerankd.core.explanation import Match, Span
 from rerankd.core.media import VideoSampling
 from rerankd.core.meter import Meter
 from rerankd.core.rank import best_chunk
@@ -120,6 +121,19 @@ class ListwiseModel(Protocol):
 AnyModel = Model | ListwiseModel
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """What a model has too if its scores are made of others that can be told."""
+
+    def parts(self, output: Logits) -> Mapping[str, float]:
+        """The named scores that one row's is made of, from what the engine gave of it, (K,)."""
+        ...
+
+    def matches(self, query: str, document: str) -> Sequence[Match]:
+        """What of both texts speaks for each other, best first; a few dozen at most. Blocks."""
+        ...
+
+
 def document_logits(
     model: AnyModel, prepared: Prepared, outputs: Sequence[Logits], documents: int
 ) -> list[float]:
@@ -166,19 +180,27 @@ class RowCollector:
         self._meter = meter or Meter()
         self._rows: list[Row] = []
         self._owners: list[int] = []
+        self._spans: list[Span | None] = []
         self.truncated: set[int] = set()
 
     def check(self) -> None:
         """Stop here when nobody waits. Raises Abandoned."""
         self._meter.check()
 
-    def add(self, index: int, rows: Sequence[Row], *, is_cut: bool) -> None:
-        """All rows of documents[index]. Raises Abandoned, or InvalidRequest over the limit."""
+    def add(
+        self, index: int, rows: Sequence[Row], *, is_cut: bool, spans: Sequence[Span] = ()
+    ) -> None:
+        """All rows of documents[index], and which characters of it each has, if that is known.
+
+        Raises:
+            Abandoned, or InvalidRequest over the limit.
+        """
         tokens = 0
         for row in rows:
             tokens += row.tokens
             self._rows.append(row)
             self._owners.append(index)
+        self._spans += spans or [None] * len(rows)
         self._meter.add(tokens)
         if is_cut:
             self.truncated.add(index)
@@ -190,4 +212,5 @@ class RowCollector:
             owners=tuple(self._owners),
             truncated=frozenset(self.truncated),
             warnings=warnings,
+            spans=tuple(self._spans) if any(self._spans) else (),
         )

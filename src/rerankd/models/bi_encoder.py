@@ -27,6 +27,7 @@ from rerankd.models.bi_encoder_folder import Prompts, check_modules, read_behind
 from rerankd.models.body import EncoderBody, open_body
 from rerankd.models.documents import (
     check_texts,
+    chunk_places,
     cut_document,
     cut_warnings,
     document_names,
@@ -141,9 +142,11 @@ class BiEncoder:
         )
         for index, encoded in enumerate(found):
             prompt, ids = encoded.ids[: encoded.first], encoded.ids[encoded.first :]
-            chunks, is_cut = cut_document(ids, room - prompt.size, request, index)
-            made = [self._recipe.row(np.concatenate([prompt, each])) for each in chunks]
-            rows.add(index, [text_pair(query, each) for each in made], is_cut=is_cut)
+            cut = cut_document(ids, room - prompt.size, request, index)
+            made = [self._recipe.row(np.concatenate([prompt, each])) for each in cut.chunks]
+            spans = chunk_places(request, self._encoder, texts[index], cut, before)
+            pairs = [text_pair(query, each) for each in made]
+            rows.add(index, pairs, is_cut=cut.is_cut, spans=spans)
         if request.instruction is not None:
             told = f"{self.card.name} has no place for an instruction; it was ignored."
             warnings = (*warnings, told)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rerankd.core.errors import QueryTooLong
+from rerankd.core.explanation import Span
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions, asked_precision
 from rerankd.core.request import Content, RerankRequest
@@ -26,8 +27,10 @@ from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.decoder_prompt import NOTHING_SAID, PromptWord, decoder_prompt
 from rerankd.models.documents import (
+    CutDocument,
     check_text,
     check_texts,
+    chunk_places,
     cut_document,
     cut_warnings,
     document_names,
@@ -107,7 +110,7 @@ class CausalYesNo:
         check_texts(request, self.card)
         if request.instruction is not None:
             check_text("instruction", Content(value=request.instruction), self.card)
-        request, cut = query_cut(request, self._encoder, rows.check)
+        request, said = query_cut(request, self._encoder, rows.check)
         self._check_query(request)
         prompt = self._prompt(request)
         texts = [document.value for document in request.documents]
@@ -126,14 +129,24 @@ class CausalYesNo:
             room = self._window.tokens - head.size - prompt.after.size
             if room < 1:
                 raise self._query_too_long(request, self._window.tokens - prompt.after.size - 1)
-            chunks, is_cut = cut_document(ids[first:], room, request, index)
+            cut = cut_document(ids[first:], room, request, index)
             whole = None
-            if self._joins and len(chunks) == 1 and not is_cut:
+            if self._joins and len(cut.chunks) == 1 and not cut.is_cut:
                 whole = self._whole(prompt, texts[index], index)
-            made = [prompt.row(head, chunk) for chunk in chunks] if whole is None else [whole]
-            rows.add(index, made, is_cut=is_cut)
-        cut = (*cut, *self._ignored(request))
-        return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
+            made = [prompt.row(head, chunk) for chunk in cut.chunks] if whole is None else [whole]
+            spans = self._places(request, index, texts[index], cut, prompt.body)
+            rows.add(index, made, is_cut=cut.is_cut, spans=spans)
+        said = (*said, *self._ignored(request))
+        return rows.prepared((*said, *cut_warnings(request, rows.truncated)))
+
+    def _places(
+        self, request: RerankRequest, index: int, text: str, cut: CutDocument, before: str
+    ) -> Sequence[Span]:
+        """As chunk_places(), in the document as it was sent: blanks at its ends were left out."""
+        sent = request.documents[index].value
+        blanks = len(sent) - len(sent.lstrip()) if self._recipe.strips else 0
+        found = chunk_places(request, self._encoder, text, cut, before)
+        return [(start + blanks, end + blanks) for start, end in found]
 
     def _ignored(self, request: RerankRequest) -> tuple[str, ...]:
         """What the caller is told of an instruction that the prompt has no place for."""

@@ -29,6 +29,7 @@ from rerankd.models.colbert_recipe import ColbertRecipe, colbert_recipe
 from rerankd.models.dense_module import read_dense
 from rerankd.models.documents import (
     check_texts,
+    chunk_places,
     cut_document,
     cut_warnings,
     document_names,
@@ -92,12 +93,14 @@ class ColbertModel:
         for index, encoded in enumerate(found):
             prompt, ids = encoded.ids[: encoded.first], encoded.ids[encoded.first :]
             room = side.room - prompt.size
-            chunks, is_cut = cut_document(ids, room, request, index, rule=self._chunk_rule)
+            cut = cut_document(ids, room, request, index, rule=self._chunk_rule)
             made = [
                 self._recipe.document_row(np.concatenate([prompt, each]), request.scope)
-                for each in chunks
+                for each in cut.chunks
             ]
-            rows.add(index, [pair_row(query, document) for document in made], is_cut=is_cut)
+            spans = chunk_places(request, self._encoder, texts[index], cut, side.prompt)
+            pairs = [pair_row(query, document) for document in made]
+            rows.add(index, pairs, is_cut=cut.is_cut, spans=spans)
         return rows.prepared((*warnings, *self._warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:

@@ -27,6 +27,7 @@ from rerankd.models.body import EncoderBody
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.documents import (
     check_texts,
+    chunk_places,
     cut_document,
     cut_warnings,
     document_names,
@@ -121,11 +122,12 @@ class CrossEncoder:
         enough = tokens_read(request, room)
         found = self._encoder.stream(texts, document_names(request), rows.check, enough=enough)
         for index, encoded in enumerate(found):
-            chunks, is_cut = cut_document(encoded.ids, room, request, index, rule=self._chunk_rule)
-            made = [self._template.row(head, second, ids) for ids in chunks]
-            rows.add(index, made, is_cut=is_cut)
-        cut = query_warnings(request, is_cut=query.size < whole.size)
-        return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
+            cut = cut_document(encoded.ids, room, request, index, rule=self._chunk_rule)
+            made = [self._template.row(head, second, ids) for ids in cut.chunks]
+            spans = chunk_places(request, self._encoder, texts[index], cut)
+            rows.add(index, made, is_cut=cut.is_cut, spans=spans)
+        said = query_warnings(request, is_cut=query.size < whole.size)
+        return rows.prepared((*said, *self._warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """K = 1: the logit; K = 2: relevant minus irrelevant, so that sigmoid is the softmax."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from rerankd.core.chunk import ChunkRule, chunk, used_overlap
 from rerankd.core.errors import InvalidRequest
+from rerankd.core.explanation import Span
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import TokenIds
 from rerankd.models.base import ModelCard
+from rerankd.models.text_encoder import TextEncoder
 
 
 def check_texts(request: RerankRequest, card: ModelCard) -> None:
@@ -53,10 +56,18 @@ def tokens_read(request: RerankRequest, room: int) -> int | None:
     return min(read, request.max_tokens_per_doc or read)
 
 
+class CutDocument(NamedTuple):
+    """A document as chunks."""
+
+    chunks: Sequence[TokenIds]  # at least one
+    is_cut: bool  # some of its tokens are in none
+    spans: Sequence[tuple[int, int]]  # of its tokens, by chunk
+
+
 def cut_document(
     ids: TokenIds, room: int, request: RerankRequest, index: int, *, rule: ChunkRule = "bce"
-) -> tuple[Sequence[TokenIds], bool]:
-    """A document's chunks, at least one, and whether some of its tokens are in none.
+) -> CutDocument:
+    """A document's chunks.
 
     Raises:
         InvalidRequest: tokens would be lost and request.truncation is off.
@@ -78,7 +89,26 @@ def cut_document(
             "set truncation to true.",
             param="documents",
         )
-    return [kept[start:end] for start, end in cut.spans], is_cut
+    return CutDocument([kept[start:end] for start, end in cut.spans], is_cut, cut.spans)
+
+
+def chunk_places(
+    request: RerankRequest, encoder: TextEncoder, text: str, cut: CutDocument, before: str = ""
+) -> Sequence[Span]:
+    """Which characters of a document each of its chunks has, if the request asks how it scored.
+
+    () = each has all, or nobody asks.
+
+    Args:
+        request: that the document is of.
+        encoder: that made its tokens.
+        text: of the document, as the encoder got it.
+        cut: the document as chunks.
+        before: what the encoder got before it.
+    """
+    if not request.explain or (len(cut.chunks) == 1 and not cut.is_cut):
+        return ()
+    return encoder.places(text, cut.spans, before=before)
 
 
 def cut_warnings(request: RerankRequest, truncated: Collection[int]) -> tuple[str, ...]:

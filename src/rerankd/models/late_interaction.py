@@ -7,19 +7,21 @@ that a document that comes again costs a few dot products.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 from rerankd.core.embedding import EmbedRequest
 from rerankd.core.errors import InvalidRequest, QueryTooLong
+from rerankd.core.explanation import Match
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, PreparedTexts, Scores
 from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
+from rerankd.engines.lexical import IdfTable
 from rerankd.engines.vector_cache import ByteCache
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.documents import (
@@ -32,6 +34,7 @@ from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
 from rerankd.models.text_windows import TextWindows
+from rerankd.models.word_matches import word_matches
 
 MAX_QUERY_PIECES: Final = 1024  # every one of them is compared with every document token
 
@@ -141,7 +144,10 @@ class LateInteractionModel:
                     is_cut = document.longest > limit
                 if is_cut:
                     document = self._cut(value, document, limit, request, index, rows.check)
-                rows.add(index, [text_row(query, document, view.given, view.sees)], is_cut=is_cut)
+                made = text_row(query, document, view.given, view.sees)
+                looks = is_cut and request.explain
+                spans = [(0, len(self._left(value, whole, limit, rows.check)))] if looks else []
+                rows.add(index, [made], is_cut=is_cut, spans=spans)
                 index += 1
         cut = query_warnings(request, is_cut=query is not asked)
         return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
@@ -153,6 +159,14 @@ class LateInteractionModel:
     def relevance(self, logit: float) -> float:
         """The logistic function of the log-odds."""
         return sigmoid(logit)
+
+    def parts(self, output: Logits) -> Mapping[str, float]:
+        """The features that the head weighs, by name."""
+        return dict(zip(self._engine.layout, output.tolist(), strict=True))
+
+    def matches(self, query: str, document: str) -> Sequence[Match]:
+        """Words that both texts have."""
+        return word_matches(self._segmenter, IdfTable.shipped(), query, document)
 
     def _texts_of(
         self, values: Sequence[str], names: Sequence[str], check: Check, scope: bytes
@@ -202,9 +216,8 @@ class LateInteractionModel:
 
         With its terms and, for other encoders that see it, its pieces.
         """
-        sizes = [-1 if pieces is None else pieces.size for pieces in whole.pieces]
-        most = sizes.index(max(sizes))
-        left = self._encoders[most].covered(value, limit, check)
+        most = _longest(whole)
+        left = self._left(value, whole, limit, check)
         pieces = [
             None if one is None else one[:limit] if i == most else each.encode(left, "text", check)
             for i, (one, each) in enumerate(zip(whole.pieces, self._encoders, strict=True))
@@ -212,11 +225,21 @@ class LateInteractionModel:
         terms = self._segmenter.ids(left, check)
         return Text(tuple(pieces), terms, _key(value, scope, limit), whole.measured)
 
+    def _left(self, value: str, whole: Text, limit: int, check: Check) -> str:
+        """What is left of a text that is cut."""
+        return self._encoders[_longest(whole)].covered(value, limit, check)
+
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []
         if request.instruction is not None:
             warnings.append(f"{self.card.name} has no place for an instruction; it was ignored.")
         return (*warnings, *cut_warnings(request, truncated))
+
+
+def _longest(whole: Text) -> int:
+    """The encoder that has the most pieces of a text."""
+    sizes = [-1 if pieces is None else pieces.size for pieces in whole.pieces]
+    return sizes.index(max(sizes))
 
 
 def _key(value: str, scope: bytes, limit: int = 0) -> bytes:

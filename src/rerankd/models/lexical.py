@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from rerankd.core.errors import InvalidRequest, QueryTooLong
+from rerankd.core.explanation import Match
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
 from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
-from rerankd.engines.lexical import NOTHING, LexicalEngine
+from rerankd.engines.lexical import NOTHING, IdfTable, LexicalEngine
 from rerankd.models.base import ModelCard, query_warnings
 from rerankd.models.families import LEXICAL
 from rerankd.models.segment import Segmenter
+from rerankd.models.word_matches import word_matches
 
 MAX_QUERY_TERMS: Final = 8192  # every row repeats the query: bounds rows x query in memory
 
@@ -110,6 +113,14 @@ class LexicalModel:
     def relevance(self, logit: float) -> float:
         """The logistic function of the log-odds, in (0, 1)."""
         return sigmoid(logit)
+
+    def parts(self, output: Logits) -> Mapping[str, float]:
+        """The one number that the engine gives, before it is calibrated."""
+        return {"bm25": float(output[0])}
+
+    def matches(self, query: str, document: str) -> Sequence[Match]:
+        """Words that both texts have."""
+        return word_matches(self._segmenter, IdfTable.shipped(), query, document)
 
 
 def _row(query: TokenIds, document: TokenIds) -> Row:

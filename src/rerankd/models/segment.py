@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import chain, pairwise
 from typing import Final, Protocol, cast
@@ -258,6 +258,23 @@ class _Reading:
                 self._long.add(last)
             else:
                 self._held = last + rest
+
+
+def token_places(segmenter: Segmenter, text: str) -> Iterator[tuple[tuple[int, int], int]]:
+    """Where the terms of a text stand in it: [start, end) in characters, and an id.
+
+    Tokens are found in the text as it is, and each is made normal by itself: a term that only
+    comes of a whole text's normal form has no place.
+    """
+    for found in _TOKEN.finditer(text):
+        token, start = found.group(), found.start()
+        if _UNSPACED_START.match(token):
+            for at, (a, b) in enumerate(pairwise(token), start):
+                for term in _gram_id(normal(a + b)):
+                    yield (at, at + 2), term
+        else:
+            for term in segmenter.word_ids(normal(token)):
+                yield (start, found.end()), term
 
 
 def _tokens(text: str) -> list[str]:

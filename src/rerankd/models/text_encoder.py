@@ -124,6 +124,43 @@ class TextEncoder:
                 tokens -= count
         return text[:end]
 
+    def places(
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        check: Check | None = None,
+        *,
+        before: str = "",
+    ) -> list[tuple[int, int]]:
+        """Which characters of a text some of its tokens stand for.
+
+        Args:
+            text: that stream() takes.
+            spans: [start, end) of its own tokens, as stream() counts them, end > start.
+            check: called between parts.
+            before: as in stream().
+
+        Returns:
+            [start, end) in characters, for each span; where a tokenizer leaves characters out, as
+            spaces, they belong to no token.
+        """
+        found: list[tuple[int, int]] = []
+        own = 0
+        for part in self.cutter.parts(before + text, check or _nothing):
+            encoding, skipped = self._encode(part, offsets=True)
+            for start, end in encoding.offsets[skipped:]:
+                place = part.place(end) - len(before)
+                if place > 0 or own:
+                    found.append((max(part.place(start) - len(before), 0), place))
+                    own += 1
+        last = len(found) - 1
+        if last < 0:
+            return [(0, len(text)) for _ in spans]
+        return [
+            (found[min(start, last)][0], max(found[min(end - 1, last)][1], 0))
+            for start, end in spans
+        ]
+
     def _short(self, texts: list[str], reaches: int) -> Iterator[Encoded]:
         encode = self.tokenizer.encode_batch if reaches else self.tokenizer.encode_batch_fast
         for encoding in encode(texts, add_special_tokens=False):

@@ -27,7 +27,9 @@ from rerankd.models.base import ModelCard, RowCollector
 from rerankd.models.causal_yes_no import query_cut
 from rerankd.models.decoder_prompt import answer_id
 from rerankd.models.documents import (
+    CutDocument,
     check_text,
+    chunk_places,
     cut_document,
     cut_warnings,
     document_names,
@@ -97,20 +99,21 @@ class VisionYesNo:
         pictures stand for no picture then.
         """
         rows = RowCollector(meter)
-        request, cut = query_cut(request, self._encoder, rows.check)
+        request, said = query_cut(request, self._encoder, rows.check)
         self._check(request)
         processor = _Processor()
         head = self._head(request, processor)
         texts = self._encodings(request, head.pending, rows)
         for index, document in enumerate(request.documents):
             if document.modality == "text":
-                made, is_cut = self._text_rows(request, index, head, next(texts))
+                made, cut = self._text_rows(request, index, head, next(texts))
+                spans = chunk_places(request, self._encoder, document.value, cut, head.pending)
+                rows.add(index, made, is_cut=cut.is_cut, spans=spans)
             else:
                 rows.check()
                 media = processor(f"documents[{index}]", document)
-                made, is_cut = [self._media_row(request, index, head, media)], False
-            rows.add(index, made, is_cut=is_cut)
-        return rows.prepared((*cut, *cut_warnings(request, rows.truncated)))
+                rows.add(index, [self._media_row(request, index, head, media)], is_cut=False)
+        return rows.prepared((*said, *cut_warnings(request, rows.truncated)))
 
     def logit(self, logits: Logits) -> Scores:
         """Yes minus no."""
@@ -148,15 +151,15 @@ class VisionYesNo:
 
     def _text_rows(
         self, request: RerankRequest, index: int, head: Draft, encoded: Encoded
-    ) -> tuple[list[Row], bool]:
-        """The rows of a text document, and whether some of it is in none."""
+    ) -> tuple[list[Row], CutDocument]:
+        """The rows of a text document, and how it was cut."""
         ids, first = encoded.ids, encoded.first
         before = np.concatenate([head.ids, ids[:first]])
         room = self._window.tokens - before.size - self._after.size
         if room < 1:
             raise self._no_room(request, before.size)
-        chunks, is_cut = cut_document(ids[first:], room, request, index)
-        return [self._row(head, before, chunk) for chunk in chunks], is_cut
+        cut = cut_document(ids[first:], room, request, index)
+        return [self._row(head, before, chunk) for chunk in cut.chunks], cut
 
     def _media_row(
         self, request: RerankRequest, index: int, head: Draft, media: ProcessedMedia

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 
 from rerankd.core.answer import Ranking
 from rerankd.core.cost import Cost
@@ -87,7 +88,12 @@ class Pipeline:
                 finally:
                     meter.cancel()  # whoever is cancelled stops it at its next document
             scored = await self._schedule(found, read[0], loaded, call, held, started)
-            rankings = rank_all(read, found, scored, loaded.model)
+            work = partial(rank_all, read, found, scored, loaded.model)
+            if any(request.explain for request in read):  # texts are looked at again
+                loop = asyncio.get_running_loop()
+                rankings = await loop.run_in_executor(self.lanes.small, work)
+            else:
+                rankings = work()
         cached_tokens = sum(ranking.cached_tokens for ranking in rankings)
         call.trace.cost += Cost(cached_tokens=cached_tokens)
         return rankings

@@ -9,6 +9,7 @@ from rerankd.core.rank import top_hits
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared
 from rerankd.models.base import AnyModel, ListwiseModel, document_logits
+from rerankd.models.explain import explanations
 from rerankd.service.tokenise import Tokenised
 from rerankd.service.work import Scored
 
@@ -38,12 +39,14 @@ def rank(
     """What came of each of a request's rows as its ranking: best document first."""
     documents = len(request.documents)
     found = document_logits(model, prepared, outputs, documents)
+    told = explanations(model, request, prepared, outputs) if request.explain else ()
     hits = [
         Hit(
             index,
             logit if request.raw_scores else model.relevance(logit),
             logit,
             index in prepared.truncated,
+            explained=told[index] if told else None,
         )
         for index, logit in enumerate(found)
     ]

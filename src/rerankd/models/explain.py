@@ -1,0 +1,85 @@
+"""How the score of each document came about, from the rows that were scored anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rerankd.core.explanation import Explanation, ScoredChunk, Span
+from rerankd.core.request import RerankRequest
+from rerankd.core.rows import Logits, Prepared
+from rerankd.models.base import AnyModel, Explaining, ListwiseModel
+
+
+def explanations(
+    model: AnyModel, request: RerankRequest, prepared: Prepared, outputs: Sequence[Logits]
+) -> list[Explanation]:
+    """One for each document of a request, in its order. Blocks: a text is looked at again.
+
+    Args:
+        model: that made the rows.
+        request: with texts, images and videos as they were sent.
+        prepared: the request as rows.
+        outputs: what the model's engine gave of each row.
+    """
+    if isinstance(model, ListwiseModel):
+        return [
+            Explanation(chunks=(_whole(request, i, logit),))
+            for i, logit in enumerate(model.document_scores(outputs))
+        ]
+    logits: list[float] = model.logit(np.stack(outputs)).tolist()
+    rows: dict[int, list[int]] = {}
+    for row, owner in enumerate(prepared.owners):
+        rows.setdefault(owner, []).append(row)
+    found: list[Explanation] = []
+    for index, own in sorted(rows.items()):
+        best = max(own, key=lambda row: (logits[row], -row))
+        chunks = tuple(
+            ScoredChunk(
+                span=_span(request, prepared, index, row),
+                tokens=prepared.rows[row].tokens,
+                logit=logits[row],
+                won=row == best,
+            )
+            for row in own
+        )
+        found.append(_explained(model, request, prepared, index, chunks, outputs[best]))
+    return found
+
+
+def _explained(
+    model: AnyModel,
+    request: RerankRequest,
+    prepared: Prepared,
+    index: int,
+    chunks: tuple[ScoredChunk, ...],
+    output: Logits,
+) -> Explanation:
+    document, query = request.documents[index], request.query
+    ends = [chunk.span[1] for chunk in chunks if chunk.span is not None]
+    cut_at = max(ends) if index in prepared.truncated and ends else None
+    if not isinstance(model, Explaining):
+        return Explanation(chunks=chunks, cut_at=cut_at)
+    is_text = document.modality == query.modality == "text"
+    return Explanation(
+        chunks=chunks,
+        cut_at=cut_at,
+        parts=model.parts(output),
+        matches=tuple(model.matches(query.value, document.value[:cut_at])) if is_text else (),
+    )
+
+
+def _span(request: RerankRequest, prepared: Prepared, index: int, row: int) -> Span | None:
+    """Which characters of its document a row has; of an image none."""
+    document = request.documents[index]
+    if document.modality != "text":
+        return None
+    span = prepared.spans[row] if prepared.spans else None
+    return span or (0, len(document.value))
+
+
+def _whole(request: RerankRequest, index: int, logit: float) -> ScoredChunk:
+    document = request.documents[index]
+    span = (0, len(document.value)) if document.modality == "text" else None
+    return ScoredChunk(span=span, tokens=None, logit=logit, won=True)
