@@ -138,8 +138,7 @@ class Server:
 def rerankd(folder: Path, precision: str) -> Server:
     """`rerankd serve` of this checkout."""
     port = free_port()
-    quantization = 'quantization = "int8"\n' if precision == "int8" else ""
-    settings = f'models = ["{folder}"]\n[model."{folder}"]\n{quantization}'
+    settings = f'models = ["{folder}"]\n[model."{folder}"]\nprecision = "{precision}"\n'
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
         config.write(settings)
         config.flush()
