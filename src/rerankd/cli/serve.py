@@ -40,7 +40,11 @@ def _begun(settings: Settings) -> Ahead | None:
     entry = catalog.find((*settings.models, catalog.DEFAULT)[0])
     if entry is None or not entry.ships_inside:
         return None
-    spec = replace(resolve(entry.name), vector_cache_bytes=settings.limits.vector_cache_bytes)
+    spec = replace(
+        resolve(entry.name),
+        vector_cache_bytes=settings.limits.vector_cache_bytes,
+        graph_cache=settings.graphs.cache(__version__),
+    )
     return Ahead(spec)
 
 

@@ -12,10 +12,13 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from rerankd.core.graph_cache import GraphCache
+
 # Of each file of weights: device, inode, bytes, time of its last change in ns. A file that is
 # replaced or written to has another.
 Files: TypeAlias = tuple[tuple[int, int, int, int], ...]
 
+_CACHE: Final[ContextVar[GraphCache | None]] = ContextVar("cache", default=None)
 _FILES: Final[ContextVar[Files]] = ContextVar("files", default=())
 
 
@@ -31,15 +34,21 @@ def files_of(folder: Path) -> Files:
 
 
 @contextmanager
-def made_from(files: Files) -> Generator[None]:
-    """Graphs that this thread compiles meanwhile are made from these files."""
-    before = _FILES.set(files)
+def made_from(files: Files, cache: GraphCache | None = None) -> Generator[None]:
+    """Graphs that this thread compiles meanwhile are made from these files, and kept there."""
+    before, cache_before = _FILES.set(files), _CACHE.set(cache)
     try:
         yield
     finally:
         _FILES.reset(before)
+        _CACHE.reset(cache_before)
 
 
 def current_files() -> Files:
     """What the graph that is compiled now is made from; () = it is nobody else's."""
     return _FILES.get()
+
+
+def current_cache() -> GraphCache | None:
+    """Where the graph that is compiled now is kept; None = nowhere."""
+    return _CACHE.get()

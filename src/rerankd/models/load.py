@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import StartError
+from rerankd.core.graph_cache import GraphCache
 from rerankd.core.options import (
     BY_THE_CARD,
     VECTOR_CACHE_BYTES,
@@ -53,6 +54,7 @@ class Spec:
     recipe: PromptName | None = None  # likewise, of a decoder
     examples: tuple[Example, ...] = ()  # what its model card prints, for a catalog model
     vector_cache_bytes: int = VECTOR_CACHE_BYTES  # of a model that remembers documents
+    graph_cache: GraphCache | None = None  # of compiled graphs; None = none are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ def _load(spec: Spec) -> Loaded:
         refuse_foreign(spec.folder)
         word = read_word(spec.folder)
     files = () if spec.folder is None else files_of(spec.folder)
-    with made_from(files):
+    with made_from(files, spec.graph_cache):
         model = _open(spec, word)
     try:
         warnings = (*_said(spec, word, model), *self_check(model))

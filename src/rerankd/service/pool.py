@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rerankd.core.errors import Overloaded
 from rerankd.core.facts import Task
+from rerankd.core.graph_cache import GraphCache
 from rerankd.core.names import Names
 from rerankd.core.trial import PrecisionTrial, summary
 from rerankd.models.base import AnyModel
@@ -54,8 +55,10 @@ class Pool:
         limits: Limits,
         *,
         load: Callable[[Spec], Loaded] = load,
+        graph_cache: GraphCache | None = None,
     ) -> None:
         self._load_spec = load
+        self._graph_cache = graph_cache
         self.limits = limits
         self.lag_s: Callable[[], float] = lambda: 0.0  # of the event loop
         self._plan = ServingPlan(specs=(), aliases={})
@@ -125,7 +128,11 @@ class Pool:
         self._loaded[spec.name] = self._serve(*await self._opened(spec))
 
     async def _opened(self, spec: Spec) -> _Opened:
-        limited = replace(spec, vector_cache_bytes=self.limits.vector_cache_bytes)
+        limited = replace(
+            spec,
+            vector_cache_bytes=self.limits.vector_cache_bytes,
+            graph_cache=self._graph_cache,
+        )
         return await asyncio.to_thread(self._load_explained, limited)
 
     def _load_explained(self, spec: Spec) -> _Opened:

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from rerankd.core.graph_cache import GraphCache
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
 from rerankd.settings.schema_accounts import AdminSettings, AlertSettings, StoreSettings
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
@@ -270,6 +271,24 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
+class GraphSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Compiled graphs, kept on the disk between two starts."""
+
+    folder: Annotated[
+        str | None,
+        Meta(description="A folder of this user alone for compiled graphs; unset = none are kept."),
+    ] = None
+    bytes: Annotated[
+        int, Meta(ge=1, description="Graphs in it; those that were not used for longest go.")
+    ] = 1_073_741_824
+
+    def cache(self, version: str) -> GraphCache | None:
+        """Where graphs of this version of rerankd are kept."""
+        if self.folder is None:
+            return None
+        return GraphCache(folder=self.folder, limit_bytes=self.bytes, version=version)
+
+
 class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may answer for a routed name: `model` here, or `name` at an upstream."""
 
@@ -340,6 +359,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreSettings = StoreSettings()
     admin: AdminSettings = AdminSettings()
     alerts: AlertSettings = AlertSettings()
+    graphs: GraphSettings = GraphSettings()
     models: Annotated[
         tuple[str, ...],
         Meta(

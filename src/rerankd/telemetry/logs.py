@@ -24,6 +24,16 @@ def configure_logging(form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+    ours = logging.getLogger("rerankd")  # of modules that know no telemetry
+    ours.handlers, ours.propagate = [_Forwarded()], False
+
+
+class _Forwarded(logging.Handler):
+    """What a module logs the standard way, as an event."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it at its level."""
+        structlog.get_logger().log(record.levelno, record.name, reason=record.getMessage())
 
 
 def log_request(record: RequestRecord) -> None:

@@ -114,7 +114,8 @@ def local_backend(
     Raises:
         StartError: an entry of media.allow cannot be read.
     """
-    pool = Pool(settings.limits, load=load)
+    kept = settings.graphs.cache(__version__)
+    pool = Pool(settings.limits, load=load, graph_cache=kept)
     pool.lag_s = lag.seconds
     media = MediaLoader(settings.media, metrics.fetched, resolve=resolve)
     return LocalBackend(pool, Pipeline(settings.limits, media))

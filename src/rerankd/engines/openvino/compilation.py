@@ -10,6 +10,7 @@ from rerankd.core.options import Precision
 from rerankd.engines.openvino.arithmetic import bf16_is_right
 from rerankd.engines.openvino.runtime import Model, ov
 from rerankd.engines.openvino.shared_graphs import shared
+from rerankd.engines.openvino.stored_graphs import stored
 
 # Every new shape of a batch leaves kernels in a cache of 5000: hundreds of MB in the end.
 KERNELS: Final = 256
@@ -65,13 +66,15 @@ def compile_graph(  # noqa: PLR0913 - what a graph may be compiled for
         # several engine processes on one machine must not pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
     }
-    return shared(model, options, lambda: _compiled(model, options))
+    return shared(model, options, lambda: _checked(model, options))
 
 
-def _compiled(model: Model, options: Mapping[str, Any]) -> Any:
+def _checked(model: Model, options: Mapping[str, Any]) -> Any:
     """The graph with all options as they were set. Raises StartError."""
     try:
-        compiled = ov.Core().compile_model(model, "CPU", options)
+        compiled = stored(
+            model, options, lambda: ov.Core().compile_model(model, "CPU", dict(options))
+        )
     except RuntimeError as error:
         raise StartError(f"OpenVINO could not compile the model for this CPU: {error}") from error
     hint, group = options["INFERENCE_PRECISION_HINT"], options["DYNAMIC_QUANTIZATION_GROUP_SIZE"]
