@@ -29,3 +29,9 @@ peer infinity torch 'infinity-emb[torch,optimum,server]==0.0.78'
 [ -x "$dir/litellm/bin/python" ] || python3 -m venv "$dir/litellm"
 "$dir/litellm/bin/pip" install -q --no-deps -r "$(dirname "$constraints")/../../tests/clients/proxy/pins.txt"
 echo "$dir/litellm"
+# llama.cpp as decoders.py compares with it, built from source for this processor: an hour of one
+# core. Its multimodal library is left out.
+[ -x "$dir/llama/bin/python" ] || python3 -m venv "$dir/llama"
+CMAKE_ARGS='-DLLAVA_BUILD=OFF' "$dir/llama/bin/pip" install -q --no-binary llama-cpp-python \
+    -c "$constraints/llama.txt" 'llama-cpp-python==0.3.36' 'gguf==0.19.0'
+echo "$dir/llama"
