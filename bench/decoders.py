@@ -201,7 +201,8 @@ def table(workers: list[Worker], agreements: dict[str, str]) -> list[str]:
             (
                 f"| {worker.name} | {1 / statistics.median(worker.seconds):.2f} "
                 f"| {over(worker, first)} "
-                f"| {over(worker, best)} | {agreements[worker.name]} | {worker.loaded['RssAnon']:.0f} "
+                f"| {over(worker, best)} | {agreements[worker.name]} "
+                f"| {worker.loaded['RssAnon']:.0f} "
                 f"| {worker.last['RssAnon']:.0f} | {worker.last['RssFile']:.0f} |"
             )
         ]
