@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,8 @@ from rerankd.core.options import LoadOptions
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.openvino.int8 import Int8Weights, quantize
-from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.cross_encoder import CrossEncoder, load_cross_encoder
 from rerankd.models.selfcheck import self_check
-from tests.checkpoints import decoder
 from tests.checkpoints.bert import GOLDEN_SHAPES, MINILM_L6, write
 from tests.reference.make_goldens import pairs
 
@@ -109,11 +106,3 @@ def test_a_weight_that_is_not_finite_is_refused() -> None:
 
     with pytest.raises(StartError, match=r"encoder\.layer\.0\.x holds values that are not finite"):
         Int8Weights(damaged, ("encoder.layer.",))("encoder.layer.0.x")
-
-
-def test_families_without_int8_refuse_it(tmp_path: Path) -> None:
-    folder = decoder.write(tmp_path / "decoder", decoder.TINY_QWEN3)
-    with pytest.raises(
-        StartError, match=r"int8.* not for a qwen3 decoder, which OpenVINO runs in fp32 only"
-    ):
-        load_causal_yes_no(folder, name="tiny", options=INT8)
