@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import InvalidRequest, StartError
+from rerankd.core.meter import Meter
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Prepared
 from rerankd.models.builtin_files import CONFIG, RANGES, TOKENIZER, WEIGHTS
 from rerankd.models.late_interaction import MAX_QUERY_PIECES, LateInteractionModel
 from rerankd.models.mini import load_mini
 from rerankd.models.selfcheck import self_check
+from rerankd.models.text_encoder import TextEncoder
 
 SHIPPED = Path(str(resources.files("rerankd.builtin"))) / "mini"
 DATA = Path(__file__).parents[1] / "data" / "judgements.jsonl"
@@ -184,3 +186,46 @@ def test_max_tokens_per_query_cuts_pieces_and_terms_and_says_so(
     assert prepared(model, query, document, max_tokens_per_query=999).warnings == ()
     long = "word " * (MAX_QUERY_PIECES + 1)
     assert prepared(model, long, document, max_tokens_per_query=MAX_QUERY_PIECES).warnings
+
+
+def known(model: LateInteractionModel, query: str, *documents: str, **fields: Any) -> Any:
+    contents = tuple(Content(value=document) for document in documents)
+    request = RerankRequest(query=Content(value=query), documents=contents, **fields)
+    return model.prepare_known(request, Meter())
+
+
+def test_what_is_remembered_is_prepared_without_a_tokenizer(
+    model: LateInteractionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ("how cold is it", "It is cold.", "", "Un café. It is cold.", "It is cold.")
+    assert known(model, *texts, instruction="x") is None
+    made: Any = prepared(model, *texts, instruction="x")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a tokenizer was asked")
+
+    monkeypatch.setattr(TextEncoder, "stream", refuse)
+    again = known(model, *texts, instruction="x")
+    assert [row.key() for row in again.rows] == [row.key() for row in made.rows]
+    assert [(row.tokens, row.given, row.pairs) for row in again.rows] == [
+        (row.tokens, row.given, row.pairs) for row in made.rows
+    ]
+    assert (again.owners, again.truncated) == (made.owners, made.truncated)
+    assert (again.warnings, again.input_tokens) == (made.warnings, made.input_tokens)
+    assert prepared(model, *texts).rows[0].key() == made.rows[0].key()
+    assert known(model, "another query", *texts[1:]) is None
+    assert known(model, *texts, "another document") is None
+    assert known(model, *texts, scope=b"somebody else") is None
+
+
+def test_what_is_cut_or_refused_is_left_to_a_tokenizer(model: LateInteractionModel) -> None:
+    texts = ("two words", "three more words")
+    prepared(model, *texts)
+    assert known(model, *texts) is not None
+    assert known(model, *texts, max_tokens_per_doc=2) is None
+    assert known(model, *texts, max_tokens_per_query=1) is None
+    with pytest.raises(InvalidRequest):
+        model.prepare_known(
+            RerankRequest(query=Content(value=texts[0]), documents=(Content(value=texts[1]),)),
+            Meter(4),
+        )

@@ -53,3 +53,16 @@ def test_what_differs_below_32_bits_is_a_tie() -> None:
     found[1, 0] += 1e-12
     first, second = mixture(found).tolist()
     assert first == second == float(np.float32(first))
+
+
+def test_rows_of_one_query_are_weighed_as_those_of_many() -> None:
+    drawn = np.random.default_rng(5)
+    knots = np.array([0.1, 0.4, 0.9])
+    mixture = Mixture(foreign_share(), knots, drawn.random((3, 6)), drawn.random(3))
+    for share in (*knots, 0.0, 0.25, 1.0, *drawn.random(20)):
+        found = drawn.random((7, 7))
+        found[:, -1] = share
+        other = found[:1].copy()
+        other[0, -1] = share / 2 + 0.01
+        beside = mixture(np.concatenate((found, other)))[:-1]
+        assert mixture(found).tolist() == beside.tolist()

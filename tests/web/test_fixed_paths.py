@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from rerankd.web.fixed_paths import FixedPaths
+from rerankd.web.fixed_paths import Direct, FixedPaths
 from tests.kit.support import running
 
 
@@ -58,3 +58,25 @@ def test_a_path_is_tried_only_on_patterns() -> None:
 
     FixedPaths([Counted(f"/{i}", handler, methods=["GET"]) for i in range(50)])
     assert Counted.tried == 0
+
+
+async def test_an_app_is_called_at_once_and_a_function_by_its_route() -> None:
+    called: list[str] = []
+
+    class Endpoint:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            called.append(f"endpoint {scope['path_params']}")
+
+    async def router(scope: Any, receive: Any, send: Any) -> None:
+        called.append("router")
+
+    routes = [
+        Route("/a", Endpoint(), methods=["POST"]),
+        Route("/a", handler, methods=["GET"]),
+        Route("/c/{name:path}", Endpoint(), methods=["POST"]),
+    ]
+    direct: Any = Direct(router, paths=FixedPaths(routes))
+    for path, method in (("/a", "POST"), ("/a", "GET"), ("/c/d", "POST"), ("/a/", "POST")):
+        await direct(scope(path, method), None, None)
+    await direct({"type": "lifespan"}, None, None)
+    assert called == ["endpoint {}", "router", "router", "router", "router"]

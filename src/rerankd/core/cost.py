@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 
 class Cost(Struct, frozen=True):
@@ -25,7 +24,20 @@ class Cost(Struct, frozen=True):
     upstream_s: float = 0.0  # until an upstream's answer was there
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*map(known_sum, astuple(self), astuple(other)))
+        return Cost(
+            self.documents + other.documents,
+            self.pairs + other.pairs,
+            known_sum(self.input_tokens, other.input_tokens),
+            self.cached_tokens + other.cached_tokens,
+            self.image_tokens + other.image_tokens,
+            self.media + other.media,
+            self.media_bytes + other.media_bytes,
+            self.media_s + other.media_s,
+            self.prepare_s + other.prepare_s,
+            self.queue_s + other.queue_s,
+            self.engine_s + other.engine_s,
+            self.upstream_s + other.upstream_s,
+        )
 
 
 def known_sum(one: Any, other: Any) -> Any:

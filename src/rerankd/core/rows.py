@@ -38,7 +38,7 @@ class Row:
     @property
     def image_tokens(self) -> int:
         """How many of the tokens stand for a part of an image or of a video frame."""
-        return sum(placed.visual.tokens for placed in self.visuals)
+        return sum(placed.visual.tokens for placed in self.visuals) if self.visuals else 0
 
     def key(self) -> tuple[int, bytes]:
         """Equal keys mean equal pairs: they are scored once.
@@ -75,16 +75,15 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     # Which characters of its document each row has; None = all. () = nobody asked.
     spans: tuple[tuple[int, int] | None, ...] = ()
+    # Sum of the lengths of all rows: exact, equal pairs each counted.
+    input_tokens: int = field(init=False)
+    # Of them, placeholders of images and video frames.
+    image_tokens: int = field(init=False)
 
-    @property
-    def image_tokens(self) -> int:
-        """Placeholder tokens of images and video frames in all rows, counted as input_tokens."""
-        return sum(row.image_tokens for row in self.rows)
-
-    @property
-    def input_tokens(self) -> int:
-        """Sum of the lengths of all rows: exact, equal pairs each counted."""
-        return sum(row.tokens for row in self.rows)
+    def __post_init__(self) -> None:
+        """Count once: it is asked several times."""
+        object.__setattr__(self, "input_tokens", sum([row.tokens for row in self.rows]))
+        object.__setattr__(self, "image_tokens", sum([row.image_tokens for row in self.rows]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,10 @@ _MODALITIES: tuple[Modality, ...] = ("image", "video", "text")
 
 def first(*values: V | None) -> V | None:
     """The first that is not None: several spellings of one field."""
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def yes(value: YesNo | None, *, default: bool) -> bool:
@@ -111,7 +114,12 @@ def documents_of(
     at_least_one(documents, name)
     at_most(documents, options, name)
     return tuple(
-        content(document, f"{name}[{i}]", rank_fields) for i, document in enumerate(documents)
+        [
+            Content(value=document)
+            if isinstance(document, str)
+            else content(document, f"{name}[{i}]", rank_fields)
+            for i, document in enumerate(documents)
+        ]
     )
 
 

@@ -232,6 +232,8 @@ class TokenVectors:
                 windows[key] = window.cut(pieces)
             else:
                 found[key] = vectors
+        if not windows:
+            return found
         encoded = iter(encode([w for cut in windows.values() for w in cut]))
         for key, cut in windows.items():
             made = found[key] = int8_vectors(list(islice(encoded, len(cut))))

@@ -19,6 +19,7 @@ from rerankd.core.rank import best_chunk
 from rerankd.core.request import Modality, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores
 from rerankd.engines.base import Engine, ListwiseEngine, vectors_of
+from rerankd.engines.kinds import is_a
 from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.families import Family
 
@@ -134,6 +135,32 @@ class Explaining(Protocol):
         ...
 
 
+@runtime_checkable
+class RemembersTexts(Protocol):
+    """What a model has too if it keeps what it made of texts."""
+
+    def prepare_known(self, request: RerankRequest, meter: Meter) -> Prepared | None:
+        """As Model.prepare(), if all that is needed is kept: about 5 us a document.
+
+        Returns:
+            None: a tokenizer has to be asked.
+
+        Raises:
+            As Model.prepare().
+        """
+        ...
+
+
+def remembering(model: AnyModel) -> RemembersTexts | None:
+    """The model, if it keeps what it made of texts."""
+    return model if is_a(model, RemembersTexts) else None
+
+
+def is_listwise(model: AnyModel) -> bool:
+    """Whether its rows are lists of documents."""
+    return is_a(model, ListwiseModel)
+
+
 def document_logits(
     model: AnyModel, prepared: Prepared, outputs: Sequence[Logits], documents: int
 ) -> list[float]:
@@ -145,22 +172,22 @@ def document_logits(
         outputs: what the model's engine gave of each row.
         documents: how many the request has.
     """
-    if isinstance(model, ListwiseModel):
+    if is_a(model, ListwiseModel):
         return model.document_scores(outputs)
-    per_row = model.logit(np.stack(outputs))
+    per_row = model.logit(np.concatenate(outputs).reshape(len(outputs), -1))
     return best_chunk(per_row.tolist(), prepared.owners, documents)
 
 
 def outputs_of(model: AnyModel, rows: Sequence[Row]) -> Sequence[Logits]:
     """What the model's engine gives of rows, all at once: of a few."""
-    if isinstance(model, ListwiseModel):
+    if is_a(model, ListwiseModel):
         return [vectors_of(row, model.engine) for row in rows]
     return list(model.engine.forward(rows))
 
 
 def pointwise(model: AnyModel) -> Model:
     """A model whose scores depend on their own pair alone. Raises StartError if it is another."""
-    if isinstance(model, ListwiseModel):
+    if is_a(model, ListwiseModel):
         raise StartError(f"{model.card.name} is listwise: it scores lists, not pairs.")
     return model
 

@@ -20,10 +20,9 @@ def check_texts(request: RerankRequest, card: ModelCard) -> None:
     Raises:
         InvalidRequest: naming the field.
     """
-    fields = [("query", request.query)]
-    fields += [(f"documents[{i}]", document) for i, document in enumerate(request.documents)]
-    for name, content in fields:
-        check_text(name, content, card)
+    for name, content in request.contents():
+        if content.modality != "text" or not content.value.isascii():  # what can be wrong
+            check_text(name, content, card)
 
 
 def check_text(name: str, content: Content, card: ModelCard) -> None:

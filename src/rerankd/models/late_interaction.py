@@ -128,9 +128,7 @@ class LateInteractionModel:
                 tokens=query.longest,
                 limit=MAX_QUERY_PIECES,
             )
-        limit = request.max_chunks_per_doc * self._window_pieces
-        if request.max_tokens_per_doc is not None:
-            limit = min(limit, request.max_tokens_per_doc)
+        limit = self._limit(request)
         index, names = 0, document_names(request)
         for part in in_slices([document.value for document in request.documents]):
             rows.check()
@@ -152,6 +150,28 @@ class LateInteractionModel:
         cut = query_warnings(request, is_cut=query is not asked)
         return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
 
+    def prepare_known(self, request: RerankRequest, meter: Meter) -> Prepared | None:
+        """See models.base.RemembersTexts; None as well where a text is cut, or refused."""
+        check_texts(request, self.card)
+        query = self._known([request.query.value], request.scope)
+        most = request.max_tokens_per_query or MAX_QUERY_PIECES
+        if not query or query[0].longest > min(MAX_QUERY_PIECES, most):
+            return None
+        documents = self._known([document.value for document in request.documents], request.scope)
+        limit = self._limit(request)
+        if not documents or max([document.longest for document in documents]) > limit:
+            return None
+        views = self._head.views(query[0], documents)
+        rows = tuple(
+            [
+                text_row(query[0], document, view.given, view.sees)
+                for document, view in zip(documents, views, strict=True)
+            ]
+        )
+        meter.add(sum([row.counted for row in rows]))
+        warnings = self._warnings(request, set())
+        return Prepared(rows=rows, owners=tuple(range(len(rows))), warnings=warnings)
+
     def logit(self, logits: Logits) -> Scores:
         """The log-odds of the features, shape (B, K) -> (B,)."""
         return self._head(logits)
@@ -168,13 +188,28 @@ class LateInteractionModel:
         """Words that both texts have."""
         return word_matches(self._segmenter, IdfTable.shipped(), query, document)
 
+    def _limit(self, request: RerankRequest) -> int:
+        """Word pieces of a document that are read."""
+        limit = request.max_chunks_per_doc * self._window_pieces
+        most = request.max_tokens_per_doc
+        return limit if most is None else min(limit, most)
+
+    def _known(self, values: Sequence[str], scope: bytes) -> list[Text]:
+        """What is kept of texts; of none of them unless it is of all."""
+        with self._lock:
+            found = [text for value in values if (text := self._texts.get(_key(value, scope)))]
+        return found if len(found) == len(values) else []
+
     def _texts_of(
         self, values: Sequence[str], names: Sequence[str], check: Check, scope: bytes
     ) -> list[Text]:
         """Pieces and terms of each text, made once per text and scope while remembered."""
         keys = [_key(value, scope) for value in values]
         with self._lock:
-            found = {key: text for key in keys if (text := self._texts.get(key)) is not None}
+            known = [text for key in keys if (text := self._texts.get(key)) is not None]
+        if len(known) == len(keys):  # no tokenizer is asked
+            return known
+        found = {text.key: text for text in known}
         missing = {k: i for i, k in enumerate(keys) if k not in found}
         some = [values[i] for i in missing.values()]
         its = [names[i] for i in missing.values()]

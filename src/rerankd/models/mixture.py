@@ -8,7 +8,7 @@ by different weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ COUNTED, FOREIGN, OTHER_SCRIPT = 1, 2, 4
 # Each query is taken to have two more pieces, as foreign as those of English text are.
 SMOOTHING: Final = 2.0
 ENGLISH_SHARE: Final = 0.08
+_WEIGHED: Final = 1024  # foreign shares whose weights are held; queries have few different ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Mixture:
     knots: Scores  # (n,) rising foreign shares
     weights: Scores  # (n, K - 1), of the other features, >= 0: more of a feature never hurts
     bias: Scores  # (n,)
+    # By the foreign share: bias and weights, (K,), of queries that were asked of late.
+    _weighed: dict[float, Scores] = field(default_factory=dict[float, Scores], init=False)
 
     def measure(self, pieces: Sequence[TokenIds]) -> tuple[float, ...]:
         """The text's foreign share."""
@@ -93,7 +96,25 @@ class Mixture:
         pairs that differ only there are to tie.
         """
         foreign = features[:, -1]
+        shares = set(foreign.tolist())
+        if len(shares) == 1:  # rows of one query, as usual
+            return self._of_one(shares.pop(), features)
         out = np.interp(foreign, self.knots, self.bias)
         for i in range(self.weights.shape[1]):  # one by one: a product of matrices depends on B
             out += np.interp(foreign, self.knots, self.weights[:, i]) * features[:, i]
         return out.astype(np.float32).astype(np.float64)
+
+    def _of_one(self, foreign: float, features: Logits) -> Scores:
+        """As __call__(), of rows with one foreign share: the same numbers, bit for bit."""
+        weighed = self._weighed.get(foreign)
+        if weighed is None:
+            columns = [self.bias, *self.weights.T]
+            weighed = np.array([np.interp(foreign, self.knots, column) for column in columns])
+            if len(self._weighed) >= _WEIGHED:
+                self._weighed.clear()
+            self._weighed[foreign] = weighed
+        parts = np.empty((features.shape[0], weighed.size))
+        parts[:, 0] = weighed[0]
+        np.multiply(features[:, :-1], weighed[1:], out=parts[:, 1:])
+        # One after the other, as above: the last of the running sums.
+        return np.cumsum(parts, axis=1)[:, -1].astype(np.float32).astype(np.float64)

@@ -22,6 +22,8 @@ def check(request: RerankRequest, limits: Limits, card: ModelCard) -> None:
     Raises:
         InvalidRequest: names the field, the limit, the setting and the way out.
     """
+    if _are_short_texts(request, limits, card):
+        return
     foreign: tuple[str, Content] | None = None
     for name, content in request.contents():
         if content.modality == "text":
@@ -54,6 +56,19 @@ def check_modalities(request: RerankRequest, card: ModelCard) -> None:
     for name, content in request.contents():
         if content.modality not in card.modalities:
             raise _cannot_read(name, content, card)
+
+
+def _are_short_texts(request: RerankRequest, limits: Limits, card: ModelCard) -> bool:
+    """Whether all of it is text, whose characters are few enough whatever they are: as usual."""
+    query, most = request.query, limits.document_bytes
+    return (
+        "text" in card.modalities
+        and query.modality == "text"
+        and len(query.value) * _MOST_BYTES <= limits.query_bytes
+        and all(
+            d.modality == "text" and len(d.value) * _MOST_BYTES <= most for d in request.documents
+        )
+    )
 
 
 def _cannot_read(name: str, content: Content, card: ModelCard) -> InvalidRequest:

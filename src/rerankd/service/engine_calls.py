@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Logits, Row, SoleText
 from rerankd.engines.base import AnyEngine, EmbeddingEngine, ListwiseEngine, Remembering
+from rerankd.engines.kinds import is_a
 from rerankd.service.work import checked
 
 
@@ -19,15 +20,15 @@ def run(rows: Sequence[Row], engine: AnyEngine) -> tuple[Sequence[Logits], Seque
     Raises:
         EngineFailed, or whatever the engine raised; no row was answered.
     """
-    if isinstance(engine, ListwiseEngine):
+    if is_a(engine, ListwiseEngine):
         raise EngineFailed(f"{engine.info.name} has no forward(); its rows run as steps.")
     # Nothing changes between the question and the batch.
-    remembering = isinstance(engine, Remembering)
+    remembering = is_a(engine, Remembering)
     remembered = engine.remembered_tokens(rows) if remembering else [0] * len(rows)
     texts = [row for row in rows if isinstance(row, SoleText)]
     if not texts:
         return _of_rows(engine.forward(rows), len(rows)), remembered
-    if not isinstance(engine, EmbeddingEngine):
+    if not is_a(engine, EmbeddingEngine):
         raise EngineFailed(f"{engine.info.name} cannot embed.")
     vectors = iter(_of_rows(engine.embed(texts), len(texts)))
     pairs = [row for row in rows if not isinstance(row, SoleText)]

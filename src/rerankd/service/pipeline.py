@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
@@ -17,13 +18,14 @@ from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.media.loader import MediaLoader
+from rerankd.models.base import AnyModel
 from rerankd.service.admission import Ticket
 from rerankd.service.admit import check, check_ranks, text_bytes
 from rerankd.service.base import RerankCall
 from rerankd.service.bodies import OfRequest, Together, of_request
 from rerankd.service.pool import LoadedModel
 from rerankd.service.ranking import rank_all
-from rerankd.service.tokenise import Lanes, Tokenised, tokenise
+from rerankd.service.tokenise import Lanes, Tokenised, tokenise, tokenise_known
 from rerankd.service.work import Scored
 from rerankd.settings.schema import Limits
 
@@ -79,14 +81,12 @@ class Pipeline:
                 place = nullcontext(ticket)
             with place as held:
                 limits = None if is_checked or unread else self.limits
-                lane = self.lanes.lane(size, has_media=bool(unread))
-                meter = Meter(loaded.scheduler.request_tokens)
-                try:
-                    found = await asyncio.get_running_loop().run_in_executor(
-                        lane, tokenise, read, loaded.model, meter, limits
-                    )
-                finally:
-                    meter.cancel()  # whoever is cancelled stops it at its next document
+                most = loaded.scheduler.request_tokens
+                found = tokenise_known(read, loaded.model, Meter(most), limits, size)
+                if found is None:
+                    lane = self.lanes.lane(size, has_media=bool(unread))
+                    meter = Meter(most)
+                    found = await self._tokenised(read, loaded.model, meter, limits, lane)
             scored = await self._schedule(found, read[0], loaded, call, held, started)
             work = partial(rank_all, read, found, scored, loaded.model)
             if any(request.explain for request in read):  # texts are looked at again
@@ -133,6 +133,21 @@ class Pipeline:
             if not is_decoded:
                 call.trace.cost += Cost(media_s=time.perf_counter() - started)
             raise
+
+    @staticmethod
+    async def _tokenised(
+        requests: Sequence[RerankRequest],
+        model: AnyModel,
+        meter: Meter,
+        limits: Limits | None,
+        lane: ThreadPoolExecutor,
+    ) -> Tokenised:
+        """As tokenise(), on a thread of the lane."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(lane, tokenise, requests, model, meter, limits)
+        finally:
+            meter.cancel()  # whoever is cancelled stops it at its next document
 
     async def _schedule(
         self,

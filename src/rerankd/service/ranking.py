@@ -8,7 +8,7 @@ from rerankd.core.answer import Hit, Ranking
 from rerankd.core.rank import top_hits
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared
-from rerankd.models.base import AnyModel, ListwiseModel, document_logits
+from rerankd.models.base import AnyModel, document_logits, is_listwise
 from rerankd.models.explain import explanations
 from rerankd.service.tokenise import Tokenised
 from rerankd.service.work import Scored
@@ -57,6 +57,6 @@ def rank(
         input_tokens=prepared.input_tokens,
         cached_tokens=cached_tokens,
         image_tokens=prepared.image_tokens,
-        is_listwise=isinstance(model, ListwiseModel),
+        is_listwise=is_listwise(model),
         warnings=prepared.warnings,
     )

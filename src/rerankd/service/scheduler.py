@@ -26,6 +26,7 @@ from rerankd.core.errors import DeadlineExceeded, EngineFailed, Overloaded, Rera
 from rerankd.core.fair import FairQueue, WaitingRows
 from rerankd.core.rows import Logits, Row, SoleText
 from rerankd.engines.base import AnyEngine, ListwiseEngine, Remembering
+from rerankd.engines.kinds import is_a
 from rerankd.service.admission import RETRY_MIN_S, WAIT_S, Admission, QueueLimits, Ticket
 from rerankd.service.cache import ScoreCache
 from rerankd.service.engine_calls import run
@@ -56,7 +57,7 @@ class Scheduler:
     ) -> None:
         self.engine = engine
         # a list of documents is no pair: nothing of it is known before
-        self.cache = None if isinstance(engine, ListwiseEngine) else cache
+        self.cache = None if is_a(engine, ListwiseEngine) else cache
         self._clock = clock
         self._queue: FairQueue[Work] = FairQueue()
         limits = QueueLimits(
@@ -136,7 +137,7 @@ class Scheduler:
             EngineFailed: the engine could not answer.
         """
         costs = self._costs(rows)
-        known = [self._known(row, scope) for row in rows]
+        known = self._known_of(rows, scope)
         missing = [i for i, logits in enumerate(known) if logits is None]
         tokens = sum(costs[i] for i in missing)
         if missing or self.admission.closed:
@@ -177,7 +178,7 @@ class Scheduler:
 
         An estimate: it may have been forgotten, or learned, when the row runs.
         """
-        if not isinstance(self.engine, Remembering):
+        if not is_a(self.engine, Remembering):
             return [row.tokens for row in rows]
         remembered = self.engine.remembered_tokens(rows)
         return [
@@ -229,9 +230,12 @@ class Scheduler:
                 self._wake.clear()
                 continue
             self._running = batch
-            batch = [(job, i) for job, i in batch if self._may_start(job)]
+            jobs = {id(job): job for job, _ in batch}
+            going = {name for name, job in jobs.items() if self._may_start(job)}
+            if len(going) < len(jobs):
+                batch = [(job, i) for job, i in batch if id(job) in going]
             # Slices of a row that has ended already cost nothing, and say nothing of the rate.
-            tokens = sum(job.lengths[i] for job, i in batch if self._is_open(job, i))
+            tokens = sum([job.lengths[i] for job, i in batch if self._is_open(job, i)])
             full = self._queue.waiting_tokens > 0
             await self._score(batch)
             self._running = ()
@@ -296,6 +300,13 @@ class Scheduler:
 
     async def _score_whole(self, batch: Sequence[tuple[Work, int]]) -> None:
         rows = [work.rows[i] for work, i in batch]
+        if self.cache is None:
+            missing, inverse = distinct(rows)
+            logits, remembered = await self._forward(missing)
+            now = self._clock()
+            for (work, i), place in zip(batch, inverse, strict=True):
+                work.store(i, logits[place], cached_tokens=remembered[place], now=now)
+            return
         known = [self._known(row, work.scope) for row, (work, _) in zip(rows, batch, strict=True)]
         missing, inverse = distinct(
             [row for row, out in zip(rows, known, strict=True) if out is None]
@@ -347,6 +358,12 @@ class Scheduler:
     def _known(self, row: Row, scope: bytes) -> Logits | None:
         """The logits (K,) of a row that was scored before, if they are kept."""
         return None if self.cache is None else self.cache.get(row, scope)
+
+    def _known_of(self, rows: Sequence[Row], scope: bytes) -> list[Logits | None]:
+        """As _known(), of each row."""
+        if self.cache is None:
+            return [None] * len(rows)
+        return [self._known(row, scope) for row in rows]
 
     def _fail(self, job: WaitingRows[Work], cause: Exception) -> None:
         error = cause if isinstance(cause, RerankError) else EngineFailed("The engine failed.")

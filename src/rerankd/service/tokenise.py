@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from rerankd.core.batch import distinct
+from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Prepared, Row
-from rerankd.models.base import AnyModel
+from rerankd.models.base import AnyModel, remembering
 from rerankd.service.admit import check
 from rerankd.service.bodies import of_request
 from rerankd.service.query_cut import prepared_of
@@ -18,6 +19,7 @@ from rerankd.settings.schema import Limits
 
 _SMALL_BYTES: Final = 65_536  # text of a request that is tokenised in a few milliseconds
 _LANE: Final = 2  # threads of each lane
+_AT_ONCE: Final = 64  # remembered documents, that no thread is woken for
 
 
 class Lanes:
@@ -45,6 +47,43 @@ class Tokenised(NamedTuple):
     prepared: Sequence[Prepared]  # one per request
     rows: list[Row]  # of all requests, each distinct pair once
     inverse: list[int]  # for every row of `prepared`, request by request, its place in `rows`
+
+
+def tokenise_known(
+    requests: Sequence[RerankRequest],
+    model: AnyModel,
+    meter: Meter,
+    limits: Limits | None,
+    text_bytes: int,
+) -> Tokenised | None:
+    """As tokenise(), for few texts that the model remembers: at once, in 0.1 ms or so.
+
+    Args:
+        requests: one body's.
+        model: that may remember them.
+        meter: counts all tokens.
+        limits: what a request may bring; None = that was checked.
+        text_bytes: about how much text there is.
+
+    Returns:
+        None: a thread has to do it, or say what is wrong.
+    """
+    documents = sum([len(request.documents) for request in requests])
+    remembers = remembering(model)
+    if remembers is None or documents > _AT_ONCE or text_bytes > _SMALL_BYTES:
+        return None
+    found: list[Prepared] = []
+    try:
+        for request in requests:
+            if limits is not None:
+                check(request, limits, model.card)
+            prepared = remembers.prepare_known(request, meter)
+            if prepared is None:
+                return None
+            found.append(prepared)
+    except InvalidRequest:
+        return None
+    return Tokenised(found, *distinct([row for prepared in found for row in prepared.rows]))
 
 
 def tokenise(

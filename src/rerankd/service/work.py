@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from rerankd.core.errors import EngineFailed
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.base import AnyEngine, ListwiseEngine, Sliced
+from rerankd.engines.kinds import is_a
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,7 @@ class Scored:
         return np.stack(self.outputs)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What is scheduled: a whole row, or one slice of a long one."""
 
     row: int
@@ -102,10 +103,12 @@ def cut(rows: Sequence[Row], costs: Sequence[int], engine: AnyEngine) -> list[Pi
         engine: that runs them; rows of more than its info.slice_tokens run in slices.
     """
     slice_tokens = engine.info.slice_tokens
-    whole = 0 if isinstance(engine, ListwiseEngine) else slice_tokens
+    whole = 0 if is_a(engine, ListwiseEngine) else slice_tokens
+    if whole is None or (whole and all(row.tokens <= whole for row in rows)):
+        return [Piece(i, cost) for i, cost in enumerate(costs)]
     pieces: list[Piece] = []
     for i, (row, cost) in enumerate(zip(rows, costs, strict=True)):
-        if slice_tokens is None or whole is None or row.tokens <= whole:
+        if slice_tokens is None or row.tokens <= whole:
             pieces.append(Piece(i, cost))
             continue
         count = -(-row.tokens // slice_tokens)
@@ -134,9 +137,9 @@ def step(work: Work, i: int, engine: AnyEngine) -> Logits | None:
 
 
 def _opened(row: Row, engine: AnyEngine) -> Generator[int, None, Logits]:
-    if isinstance(engine, ListwiseEngine):
+    if is_a(engine, ListwiseEngine):
         return engine.vectors(row)
-    if isinstance(engine, Sliced):
+    if is_a(engine, Sliced):
         return engine.slices(row)
     raise EngineFailed(f"{engine.info.name} has slice_tokens and no slices().")
 

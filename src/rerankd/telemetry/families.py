@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _CORRELATIONS = (0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1)
+
+
+F = TypeVar("F", Counter, Histogram)
+
+
+class Labelled(Generic[F]):
+    """A family whose series are asked for at every request: each is looked up once."""
+
+    def __init__(self, family: F) -> None:
+        self._family = family
+        self._series: dict[tuple[str, ...], F] = {}
+
+    def of(self, *labels: str) -> F:
+        """The series of these labels; shown from now on."""
+        found = self._series.get(labels)
+        if found is None:
+            found = self._series[labels] = self._family.labels(*labels)
+        return found
 
 
 class Families:

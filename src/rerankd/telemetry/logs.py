@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -13,7 +17,11 @@ from rerankd.telemetry.record import RequestRecord
 def configure_logging(form: str) -> None:
     """Structured events on stderr: "json", "console", or "auto" (console on a terminal)."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderer = (
+        structlog.dev.ConsoleRenderer()
+        if console
+        else structlog.processors.JSONRenderer(serializer=_json)
+    )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -23,6 +31,7 @@ def configure_logging(form: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
     ours = logging.getLogger("rerankd")  # of modules that know no telemetry
     ours.handlers, ours.propagate = [_Forwarded()], False
@@ -34,6 +43,19 @@ class _Forwarded(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log it at its level."""
         structlog.get_logger().log(record.levelno, record.name, reason=record.getMessage())
+
+
+_log: Any = structlog.get_logger()  # put together on first use, as it is configured then
+
+
+@functools.cache
+def _encoder(default: Callable[[object], object]) -> json.JSONEncoder:
+    return json.JSONEncoder(default=default)
+
+
+def _json(event: dict[str, object], default: Callable[[object], object]) -> str:
+    """As json.dumps(), which makes its encoder at every call."""
+    return _encoder(default).encode(event)
 
 
 def log_request(record: RequestRecord) -> None:
@@ -50,7 +72,7 @@ def log_request(record: RequestRecord) -> None:
         }
     if record.attempts:
         routed["failed_attempts"] = list(record.attempts)
-    structlog.get_logger().info(
+    _log.info(
         "rerank",
         request_id=record.request_id,
         path=record.path,
@@ -84,19 +106,19 @@ def _ms(seconds: float) -> float:
 
 def log_failure(request_id: str, error: BaseException) -> None:
     """The cause of a 500, for the operator: the caller only gets the request id."""
-    structlog.get_logger().error("request failed", request_id=request_id, exc_info=error)
+    _log.error("request failed", request_id=request_id, exc_info=error)
 
 
 def log_event(event: str, **fields: object) -> None:
     """Something that the operator wants to know: a reload, the end of a drain."""
-    structlog.get_logger().info(event, **fields)
+    _log.info(event, **fields)
 
 
 def log_refusal(event: str, reason: str, **fields: object) -> None:
     """Something that the operator asked for and does not get."""
-    structlog.get_logger().warning(event, reason=reason, **fields)
+    _log.warning(event, reason=reason, **fields)
 
 
 def log_failed_task(task: str, error: BaseException) -> None:
     """Something in the background ended that should not have."""
-    structlog.get_logger().error("background task failed", task=task, exc_info=error)
+    _log.error("background task failed", task=task, exc_info=error)

@@ -8,7 +8,7 @@ from prometheus_client import disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from rerankd.core.facts import BackendFacts, UpstreamFacts
-from rerankd.telemetry.families import Families
+from rerankd.telemetry.families import Families, Labelled
 from rerankd.telemetry.key_counts import KeyCounts
 from rerankd.telemetry.ledger import LedgerMetrics
 from rerankd.telemetry.record import RequestRecord
@@ -19,8 +19,14 @@ class _Requests:
     """What requests were and took."""
 
     def __init__(self, make: Families) -> None:
-        self._requests = make.counter(
-            "rerankd_requests_total", "Rerank requests by outcome.", "dialect", "model", "status"
+        self._requests = Labelled(
+            make.counter(
+                "rerankd_requests_total",
+                "Rerank requests by outcome.",
+                "dialect",
+                "model",
+                "status",
+            )
         )
         self._unrouted = make.counter(
             "rerankd_unrouted_total",
@@ -29,52 +35,69 @@ class _Requests:
         )
         self._keys = KeyCounts()
         make.registry.register(self._keys)
-        self._documents = make.counter("rerankd_documents_total", "Documents ranked.", "model")
-        self._tokens = make.counter("rerankd_input_tokens_total", "Tokens of all pairs.", "model")
-        self._uncounted = make.counter(
-            "rerankd_uncounted_requests_total",
-            "Answers whose tokens are not known: an upstream did not tell them.",
-            "model",
+        self._documents = Labelled(
+            make.counter("rerankd_documents_total", "Documents ranked.", "model")
         )
-        self._cached = make.counter(
-            "rerankd_cached_tokens_total",
-            "Input tokens that the score cache answered or the engine remembered; the rest ran.",
-            "model",
+        self._tokens = Labelled(
+            make.counter("rerankd_input_tokens_total", "Tokens of all pairs.", "model")
         )
-        self._seconds = make.seconds(
-            "rerankd_request_seconds", "Time of a request after its headers.", "model"
+        self._uncounted = Labelled(
+            make.counter(
+                "rerankd_uncounted_requests_total",
+                "Answers whose tokens are not known: an upstream did not tell them.",
+                "model",
+            )
         )
-        self._queue_seconds = make.seconds(
-            "rerankd_queue_seconds", "Time that a request waited for the engine.", "model"
+        self._cached = Labelled(
+            make.counter(
+                "rerankd_cached_tokens_total",
+                "Input tokens that the score cache answered or the engine remembered; "
+                "the rest ran.",
+                "model",
+            )
         )
-        self._engine_seconds = make.seconds(
-            "rerankd_engine_seconds", "Time from a request's first row to its last.", "model"
+        self._seconds = Labelled(
+            make.seconds("rerankd_request_seconds", "Time of a request after its headers.", "model")
         )
-        self._media_seconds = make.seconds(
-            "rerankd_media_seconds",
-            "Time until a request's images and videos were fetched and decoded.",
-            "model",
+        self._queue_seconds = Labelled(
+            make.seconds(
+                "rerankd_queue_seconds", "Time that a request waited for the engine.", "model"
+            )
         )
-        self._media = make.counter("rerankd_media_total", "Images and videos ranked.", "model")
+        self._engine_seconds = Labelled(
+            make.seconds(
+                "rerankd_engine_seconds", "Time from a request's first row to its last.", "model"
+            )
+        )
+        self._media_seconds = Labelled(
+            make.seconds(
+                "rerankd_media_seconds",
+                "Time until a request's images and videos were fetched and decoded.",
+                "model",
+            )
+        )
+        self._media = Labelled(
+            make.counter("rerankd_media_total", "Images and videos ranked.", "model")
+        )
 
     def observe(self, record: RequestRecord) -> None:
-        cost, model = record.cost, record.model
-        self._requests.labels(record.dialect, model, str(record.status)).inc()
-        self._seconds.labels(model).observe(record.total_s)
-        if record.status != 401:
-            self._keys.add(record.key, (cost.input_tokens or 0) if record.status == 200 else 0)
-        if record.status == 200:
-            self._documents.labels(model).inc(cost.documents)
+        cost, model, status = record.cost, record.model, record.status
+        self._requests.of(record.dialect, model, str(status)).inc()
+        self._seconds.of(model).observe(record.total_s)
+        if status != 401:
+            self._keys.add(record.key, (cost.input_tokens or 0) if status == 200 else 0)
+        if status == 200:
+            self._documents.of(model).inc(cost.documents)
             if cost.input_tokens is None:
-                self._uncounted.labels(model).inc()
+                self._uncounted.of(model).inc()
             else:
-                self._tokens.labels(model).inc(cost.input_tokens)
-            self._cached.labels(model).inc(cost.cached_tokens)
+                self._tokens.of(model).inc(cost.input_tokens)
+            self._cached.of(model).inc(cost.cached_tokens)
             if cost.media:
-                self._media.labels(model).inc(cost.media)
-                self._media_seconds.labels(model).observe(cost.media_s)
-            self._queue_seconds.labels(model).observe(cost.queue_s)
-            self._engine_seconds.labels(model).observe(cost.engine_s)
+                self._media.of(model).inc(cost.media)
+                self._media_seconds.of(model).observe(cost.media_s)
+            self._queue_seconds.of(model).observe(cost.queue_s)
+            self._engine_seconds.of(model).observe(cost.engine_s)
 
     def unrouted(self, status: int) -> None:
         self._unrouted.labels(str(status)).inc()

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rerankd.access.rates import RATE_HEADERS
@@ -25,7 +25,7 @@ from rerankd.telemetry.logs import log_event
 from rerankd.web.api_pages import ApiPages
 from rerankd.web.client import LOGGED_CHARACTERS, network_of
 from rerankd.web.endpoints import DialectEndpoint
-from rerankd.web.fixed_paths import FixedPaths
+from rerankd.web.fixed_paths import Direct, FixedPaths
 from rerankd.web.hints import Hints
 from rerankd.web.middleware import TRACE_HEADERS, RequestId
 from rerankd.web.model_list import ModelLists
@@ -78,8 +78,10 @@ def create_app(
             _hint(request, response, hints.right_path(request.url.path), state)
         return response
 
+    routes = _routes(state, registry)
+    fixed = FixedPaths(routes)
     app = Starlette(
-        routes=_routes(state, registry),
+        routes=[fixed, *routes],
         lifespan=lifespan,
         exception_handlers={
             HTTPException: failed,
@@ -90,13 +92,14 @@ def create_app(
             Middleware(StaticPaths, has_console=state.accounts is not None),
             *_admin(state),
             *_cors(cors_origins),
+            Middleware(Direct, paths=fixed),
         ],
     )
     app.router.redirect_slashes = False
     return RequestId(app, state.drain)
 
 
-def _routes(state: State, registry: Registry) -> list[BaseRoute]:
+def _routes(state: State, registry: Registry) -> list[Route]:
     operations = Operations(state)
     lists = ModelLists(state, registry, created=int(time.time()))
     own, user = _own(state, registry, lists.user)
@@ -126,7 +129,7 @@ def _routes(state: State, registry: Registry) -> list[BaseRoute]:
             handler = handlers[get.what]
         spellings = _spellings(get.path) if get.slash else _spellings(get.path)[:1]
         routes += [Route(spelling, handler, methods=["GET"]) for spelling in spellings]
-    return [FixedPaths(routes), *routes]
+    return routes
 
 
 def _own(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from rerankd.access.keys import Address, Network, is_in
 from rerankd.core.errors import StartError
 
 LOGGED_CHARACTERS: Final = 200  # of what a caller wrote
+_KNOWN: Final = 1024  # addresses, that are not read and written again
 _HOPS: Final = 20  # entries of X-Forwarded-For that are looked at
 
 
@@ -35,6 +37,7 @@ def network_of(scope: Scope, trusted: Sequence[Network]) -> str:
     return network_around(address_of(scope, trusted))
 
 
+@functools.lru_cache(maxsize=_KNOWN)
 def network_around(address: Address | None) -> str:
     """As `network_of`."""
     if address is None:
@@ -48,7 +51,9 @@ def address_of(scope: Scope, trusted: Sequence[Network]) -> Address | None:
 
     X-Forwarded-For is believed from the right, for as long as those who wrote it are trusted.
     """
-    peer = _address((scope.get("client") or ("",))[0])
+    peer = _peer((scope.get("client") or ("",))[0])
+    if not trusted:
+        return peer
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     for entry in reversed(forwarded[-_HOPS:]):
         if peer is None or not any(is_in(peer, each) for each in trusted):
@@ -58,6 +63,12 @@ def address_of(scope: Scope, trusted: Sequence[Network]) -> Address | None:
             break
         peer = before
     return peer
+
+
+@functools.lru_cache(maxsize=_KNOWN)
+def _peer(written: str) -> Address | None:
+    """Of a connection: one that is kept asks again and again."""
+    return _address(written)
 
 
 def _address(written: str) -> Address | None:

@@ -7,7 +7,6 @@ import dataclasses
 import time
 import traceback
 
-from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from rerankd.access.keys import Key
@@ -31,6 +30,7 @@ from rerankd.web.wire_answers import (
     check_answer,
     echoed_bytes,
     envelope_of,
+    headers_of,
     response_of,
     told,
     with_headers,
@@ -74,7 +74,7 @@ class _Call:
         self._route = route
         self._state = state
         self._scope = scope
-        self._headers = Headers(scope=scope)
+        self._headers = headers_of(scope)
         self._envelope = envelope_of(scope)
         self._dialect = route.by_headers(self._headers)  # until the body says more
         self._trace = Trace()

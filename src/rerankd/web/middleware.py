@@ -5,19 +5,44 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Callable
+from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rerankd.web.state import Drain
 
 TRACE_HEADERS = ("x-siliconcloud-trace-id", "x-request-id")
+_TRACE_NAMES = tuple(name.encode() for name in TRACE_HEADERS)
 _SLASHES = re.compile("//+")
+_ID_BYTES: Final = 12
+_IDS_DRAWN: Final = 128
 
 
-def new_request_id() -> str:
-    """Unique, ours, never the caller's: "rerank-YYYYMMDD-<24 hex digits>"."""
-    return f"rerank-{time.strftime('%Y%m%d', time.gmtime())}-{secrets.token_hex(12)}"
+class RequestIds:
+    """Makes request ids: unique, ours, never the caller's: "rerank-YYYYMMDD-<24 hex digits>"."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """The clock: seconds since 1970."""
+        self._clock = clock
+        self._day, self._written = -1, ""
+        self._digits: list[str] = []  # random, not used yet: the system is asked for many at once
+
+    def __call__(self) -> str:
+        """The next one."""
+        day = int(self._clock() // 86_400)
+        if day != self._day:
+            self._day = day
+            self._written = time.strftime("%Y%m%d", time.gmtime(day * 86_400))
+        if not self._digits:
+            drawn = secrets.token_hex(_ID_BYTES * _IDS_DRAWN)
+            self._digits = [
+                drawn[at : at + 2 * _ID_BYTES] for at in range(0, len(drawn), 2 * _ID_BYTES)
+            ]
+        return f"rerank-{self._written}-{self._digits.pop()}"
+
+
+new_request_id: Final = RequestIds()
 
 
 class RequestId:
@@ -38,15 +63,17 @@ class RequestId:
             return
         request_id = new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
-        scope["path"] = _SLASHES.sub("/", scope["path"])
+        if "//" in scope["path"]:
+            scope["path"] = _SLASHES.sub("/", scope["path"])
 
         async def traced(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name in TRACE_HEADERS:
-                    headers[name] = request_id
+                own = [(name, request_id.encode()) for name in _TRACE_NAMES]
                 if self._drain.draining:
-                    headers["connection"] = "close"
+                    own.append((b"connection", b"close"))
+                names = [name for name, _ in own]
+                others = [each for each in message.get("headers", ()) if each[0] not in names]
+                message["headers"] = [*others, *own]
             await send(message)
 
         await self.app(scope, receive, traced)

@@ -66,6 +66,13 @@ def envelope_of(scope: Scope) -> Envelope:
     return Envelope(request_id=scope["state"]["request_id"], created=int(time.time()))
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    """A request's headers by their names, which are lower-case; of several alike the first."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"][::-1]
+    }
+
+
 def response_of(answer: WireAnswer) -> Response:
     """A wire answer as an ASGI response."""
     headers = {"content-type": answer.content_type, **answer.headers}
