@@ -150,9 +150,12 @@ def _best(
         if held < step and end < len(documents):
             continue
         part = documents[start:end]
-        values = np.concatenate([d.tokens if of_tokens else d.means for d in part])
+        values = np.concatenate(
+            [d.tokens if of_tokens else d.means for d in part], dtype=np.float32
+        )
         scales = np.concatenate([d.token_scales if of_tokens else d.mean_scales for d in part])
-        cosines = products(wide, values.astype(np.float32)) * scales
+        cosines = products(wide, values)
+        cosines *= scales
         first = np.concatenate(([0], np.cumsum(sizes[start:end])[:-1]))
         out[:, start:end] = np.maximum.reduceat(cosines, first, axis=1)
         start, held = end, 0

@@ -34,9 +34,9 @@ from rerankd.engines.pack import SLOT_STEP, pack
 Floats = npt.NDArray[np.float32]
 
 PROJECTION: Final = "projection.weight"  # (p, h)
-# Padded tokens that one stream runs at once, and kernels that are kept. After 1400 documents of 1
-# to 192 tokens: 512 and 32 take 258 MiB, 1024 and 32 302, 1024 and 256 (with oneDNN's 1024) 466, at
-# 117, 129 and 131 documents per CPU second (bench/mini.py has the whole server).
+# Padded tokens that one stream runs at once, and kernels that are kept. With fixed scales 512, 1024
+# and 2048 take 48.4, 46.4 and 46.2 us a token of rerankd-mini; kernels for more shapes take memory
+# (training/LOG.md; bench/mini.py has the whole server).
 MICRO_BATCH_TOKENS: Final = 1024
 KERNELS: Final = 32
 MIN_MICRO_BATCH_TOKENS: Final = 128
