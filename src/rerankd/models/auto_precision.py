@@ -35,7 +35,7 @@ TIME_S: Final = 10.0  # of one precision's pairs; the first query's are scored i
 _TIMINGS: Final = 3  # of pairs as long; the fastest counts
 
 
-class Opened(Protocol):
+class SelfChecked(Protocol):
     """A model that passed its self-check."""
 
     @property
@@ -44,7 +44,7 @@ class Opened(Protocol):
         ...
 
 
-Found = TypeVar("Found", bound=Opened)
+Found = TypeVar("Found", bound=SelfChecked)
 
 
 def fastest(open_in: Callable[[Precision], Found]) -> tuple[Found, tuple[PrecisionTrial, ...]]:
