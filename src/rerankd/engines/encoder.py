@@ -58,10 +58,11 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Int8Rows:
-    """A matrix of N rows: row i is values[i] * scales[i]."""
+    """A matrix of N rows: row i is values[i] * scales[i], times `columns` where there are some."""
 
     values: npt.NDArray[np.int8]  # (N, h)
     scales: npt.NDArray[np.float32]  # (N,), > 0
+    columns: npt.NDArray[np.float32] | None = None  # (h,), > 0; inputs are multiplied by them
     group: int = 0  # inputs of a token that are rounded with one scale in a product; 0 = all
 
 

@@ -10,7 +10,7 @@ Shapes: T tokens of the batch, B rows, S longest row, h hidden size, a heads, d 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from rerankd.engines.encoder import TYPES, WORDS, EncoderConfig, Int8Rows, Weights
 from rerankd.engines.openvino import int8
+from rerankd.engines.openvino.calibration import watch
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
 HIDDEN_SLOT = -1e9  # added to the attention scores of slots behind the end of a row
@@ -59,6 +60,7 @@ def product(x: Node, matrix: npt.NDArray[np.float32] | Int8Rows) -> Node:
 
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, (..., inputs) -> (..., outputs)."""
+    watch(weights, x, f"{name}.weight")
     made = product(x, weights(f"{name}.weight"))
     return ops.add(made, weight(weights, f"{name}.bias")) if bias else made
 
@@ -67,9 +69,11 @@ def linear_part(
     x: Node, weights: Weights, name: str, start: int, end: int, *, bias: bool = True
 ) -> Node:
     """Some of the outputs of a linear layer, (..., inputs) -> (..., end - start)."""
+    watch(weights, x, f"{name}.weight")
     matrix = weights(f"{name}.weight")
     if isinstance(matrix, Int8Rows):
-        made = product(x, Int8Rows(matrix.values[start:end], matrix.scales[start:end]))
+        values, scales = matrix.values[start:end], matrix.scales[start:end]
+        made = product(x, replace(matrix, values=values, scales=scales))
     else:
         made = product(x, matrix[start:end])
     if not bias:

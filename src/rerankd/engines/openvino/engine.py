@@ -21,6 +21,7 @@ from rerankd.engines.cores import usable_cores
 from rerankd.engines.encoder import EncoderConfig, FloatWeights, Weights
 from rerankd.engines.openvino import families
 from rerankd.engines.openvino.blocks import keep_residual
+from rerankd.engines.openvino.calibration import channel_factors
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.int8 import Int8Weights
 
@@ -57,7 +58,17 @@ class OpenVinoEngine:
         self._config = config
         self._streams = streams or usable_cores()
         self._pack = families.packer(config)
-        held: Weights = Int8Weights(weights, families.LAYERS) if precision == "int8" else weights
+        held: Weights = weights
+        if precision == "int8":
+            factors = channel_factors(
+                lambda watched: families.build(config, watched, weights),
+                self._pack,
+                weights,
+                families.LAYERS,
+                vocab=families.vocabulary(config),
+                longest=config.max_length,
+            )
+            held = Int8Weights(weights, families.LAYERS, factors)
         graph = families.build(config, held, weights)
         is_bert = isinstance(config, EncoderConfig)
         if is_bert and precision == "bf16":

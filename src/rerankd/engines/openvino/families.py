@@ -73,3 +73,8 @@ def packer(config: Config) -> Callable[[Sequence[Row]], dict[str, Any]]:
             return pack_typed
         case _:
             return partial(pack, config=config)
+
+
+def vocabulary(config: Config) -> int:
+    """How many token ids there are."""
+    return config.body.vocab if isinstance(config, BidirectionalConfig) else config.vocab

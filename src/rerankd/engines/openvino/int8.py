@@ -3,7 +3,7 @@
 A matrix is stored once per output channel as int8 and one fp32 scale, symmetric around zero. The
 graph divides a token's activations by the largest of them, rounds the quotients to 255 levels
 (FakeQuantize) and multiplies the product back. The CPU plugin makes a product of int8 values of
-that, summed in whole numbers, so there is nothing to calibrate: a token's rounding depends on that
+that, summed in whole numbers: a token's rounding depends on that
 token only, and its sums are the same in any batch.
 
 Int8Rows.group asks for a scale per so many inputs instead: finer, and slower; the plugin then makes
@@ -19,7 +19,8 @@ transformations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -43,12 +44,20 @@ def quantize(matrix: npt.NDArray[np.float32]) -> Int8Rows:
     return Int8Rows(np.rint(matrix / scales[:, None]).astype(np.int8), scales)
 
 
+def quantize_columns(matrix: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]) -> Int8Rows:
+    """As quantize(), of a matrix whose inputs are multiplied by `columns` (inputs,) first."""
+    return replace(quantize(matrix / columns), columns=columns)
+
+
 @dataclass(frozen=True, slots=True)
 class Int8Weights:
     """Weights whose layers multiply in int8; all other tensors are as the checkpoint has them."""
 
     source: FloatWeights
     prefixes: tuple[str, ...]  # matrices whose names start with one of them are rounded
+    factors: Mapping[str, npt.NDArray[np.float32]] = field(  # of their inputs (calibration.py)
+        default_factory=dict[str, npt.NDArray[np.float32]]
+    )
 
     def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
         """One tensor; a layer's matrix as int8 rows.
@@ -61,7 +70,8 @@ class Int8Weights:
             return tensor
         if not np.isfinite(tensor).all():
             raise StartError(f"{name} holds values that are not finite; the weights are damaged.")
-        return quantize(tensor)
+        columns = self.factors.get(name)
+        return quantize(tensor) if columns is None else quantize_columns(tensor, columns)
 
 
 def product(x: Node, matrix: Int8Rows) -> Node:
@@ -70,6 +80,8 @@ def product(x: Node, matrix: Int8Rows) -> Node:
         ops.convert(ov.op.Constant(matrix.values, shared_memory=True), "f32"),
         ov.op.Constant(matrix.scales[:, None], shared_memory=True),
     )
+    if matrix.columns is not None:
+        x = ops.multiply(x, ov.op.Constant(matrix.columns, shared_memory=True))
     if matrix.group or not int8_is_exact():
         return ops.matmul(x, scaled, False, True)
     last = ops.constant(np.array([-1], np.int64))

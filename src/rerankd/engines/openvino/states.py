@@ -38,6 +38,7 @@ from rerankd.engines.openvino.blocks import (
     take,
     used_slots,
 )
+from rerankd.engines.openvino.calibration import channel_factors
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.engine import (
     MAX_ROWS,
@@ -87,7 +88,17 @@ class StateEncoder:
         """
         self._config, self._pools = config, bool(pooling)
         self._count = streams or usable_cores()
-        held: Weights = Int8Weights(weights, LAYERS) if precision == "int8" else weights
+        held: Weights = weights
+        if precision == "int8":
+            factors = channel_factors(
+                lambda watched: build(config, watched, pooling=pooling, dense=dense),
+                lambda rows: self._inputs([(row, row.tokens) for row in rows]),
+                weights,
+                LAYERS,
+                vocab=config.vocab,
+                longest=config.max_length,
+            )
+            held = Int8Weights(weights, LAYERS, factors)
         graph = build(config, held, pooling=pooling, dense=dense)
         compiled = compile_graph(
             graph, streams=self._count, threads=self._count, precision=precision
