@@ -89,6 +89,8 @@ class Ours:
         words = "types" if before else "rows"
         self._row: Any = importlib.import_module(f"rerankd.core.{words}").Row
         self._engine: Any = DecoderEngine(sizes, weights, yes=YES, no=NO, **more)
+        if precision == "int8":  # as models.causal_yes_no does
+            weights.let_go()
 
     def __call__(self, rows: list[list[int]]) -> list[float]:
         """Logits; nothing of an earlier call is remembered."""

@@ -238,11 +238,20 @@ def test_a_decoder_in_int8_widens_no_tensor_for_good(
 
     monkeypatch.setattr(SafetensorsFolder, "__call__", noted)
     monkeypatch.setattr(_Space, "array", None)
+    gone: list[SafetensorsFolder] = []
+    let_go = SafetensorsFolder.let_go
+
+    def noted_let_go(self: SafetensorsFolder) -> None:
+        gone.append(self)
+        let_go(self)
+
+    monkeypatch.setattr(SafetensorsFolder, "let_go", noted_let_go)
     options = LoadOptions(precision="int8")
     model = load_causal_yes_no(folder, name="tiny", options=options)
     assert model.engine.info.precision == "int8"
     assert np.isfinite(model.engine.forward(ROWS)).all()
     assert not {"embed_tokens.weight", "lm_head.weight"} & set(read)
+    assert len(gone) == 1
     model.engine.close()
 
 

@@ -281,6 +281,8 @@ def load_causal_yes_no(
         engine = bidirectional_engine(checkpoint.bidirectional, checkpoint.weights, options)
     else:
         engine = decoder_engine(config, checkpoint.weights, options, yes=answers.yes, no=answers.no)
+    if engine.info.precision == "int8":
+        checkpoint.weights.let_go()  # of matrices it has its own
     return CausalYesNo(card, engine, encoder, prompt.recipe, opening_ids(tokenizer, prompt.recipe))
 
 

@@ -193,6 +193,12 @@ class SafetensorsFolder:
         wide = self._space.array(tensor.shape) if kept else np.empty(tensor.shape, np.float32)
         return _widened(stored, tensor.dtype, wide)
 
+    def let_go(self) -> None:
+        """Nothing of the files is in memory then; what is read again comes from them."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            for file in {id(each.file): each.file for each in self._tensors.values()}.values():
+                file.madvise(mmap.MADV_DONTNEED)
+
     def rows(self, name: str, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Rows of a table, (V, h) and (L,) -> (L, h): only they are read and widened."""
         tensor = self._tensors[name]
