@@ -27,6 +27,7 @@ def compile_graph(  # noqa: PLR0913 - what a graph may be compiled for
     between: Literal["fp32", "bf16"] = "fp32",
     group: int = 0,
     kernels: int = KERNELS,
+    fuses: bool = True,
 ) -> Any:
     """The graph compiled for `streams` calls at once that share `threads`.
 
@@ -41,6 +42,8 @@ def compile_graph(  # noqa: PLR0913 - what a graph may be compiled for
         between: precision of what lies between int8 products; fp32 on a CPU that has no bf16.
         group: that of the int8 rows (encoder.Int8Rows).
         kernels: how many it keeps for shapes that come again.
+        fuses: whether attention becomes one operation: a third of the time of compilation for a
+            small encoder, which may run as fast without.
 
     Raises:
         PrecisionUnavailable: this CPU does not compute rightly in it.
@@ -66,6 +69,8 @@ def compile_graph(  # noqa: PLR0913 - what a graph may be compiled for
         # several engine processes on one machine must not pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
     }
+    if not fuses:
+        options["SNIPPETS_MODE"] = "DISABLE"
     return shared(model, options, lambda: _checked(model, options))
 
 
