@@ -19,11 +19,6 @@ def collect_rarely() -> None:
     gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
 
 
-def keep_modules() -> None:
-    """What was imported stays for good: no collection looks at it any more."""
-    gc.freeze()
-
-
 @contextmanager
 def hidden(name: str) -> Generator[None]:
     """Keep a library that others use only if it is there out of what is imported meanwhile.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rerankd import __version__
 from rerankd.cli.flags import Read, flag_help, reads_settings
-from rerankd.cli.lean import hidden, keep_modules
+from rerankd.cli.lean import hidden
 from rerankd.core.trial import summary
 from rerankd.models import catalog
 from rerankd.models.ahead import Ahead
@@ -31,7 +31,7 @@ def serve(read: Read) -> None:
     begun = _begun(read().settings)
     with hidden("rich"):  # structlog would have it print tracebacks: ours go through its own code
         from rerankd.web.server import serve as run_server  # here: it imports structlog
-    keep_modules()
+
     run_server(read, _announce, load=load if begun is None else begun.load)
 
 
