@@ -62,14 +62,23 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
     ("store", "settings"): {"accounts"},
-    ("web", "accounts"): {"alerts", "money", "own", "prices", "reload", "state"},
+    ("web", "accounts"): {"alerts", "money", "own_usage", "prices", "reload", "state"},
     ("web", "store"): {
         *("answers", "app", "assemble", "desk", "keys", "money", "mount", "state", "teams"),
         # all but assemble and state: web/admin
-        *("live", "own", "server", "usage", "usage_answers", "usage_forms"),
+        *("live", "own_usage", "server", "usage", "usage_answers", "usage_forms"),
     },
     ("web", "gateway"): {
-        *("alerts", "assemble", "endpoints", "model_list", "own", "reload", "server", "state"),
+        *(
+            "alerts",
+            "assemble",
+            "endpoints",
+            "model_list",
+            "own_usage",
+            "reload",
+            "server",
+            "state",
+        ),
     },
     ("web", "media"): {"assemble"},
     ("web", "models"): {"assemble", "reload", "server"},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerankd.access.keys import Address, Key
@@ -29,10 +29,8 @@ from rerankd.web.admin.answers import (
     AdminAnswer,
     AdminRefusal,
     Stream,
-    pieces_of,
     problem_of,
     response_of,
-    stream_headers,
 )
 from rerankd.web.admin.asked import body_of, query_of
 from rerankd.web.admin.desk import Desk
@@ -86,7 +84,7 @@ class AdminApp:
     """Answers what is below /admin/v1, in one form whatever becomes of it."""
 
     def __init__(self, desk: Desk, gate: AdminGate, operations: Sequence[Operation]) -> None:
-        self._desk = desk
+        self.desk = desk
         self._state = desk.state
         self._gate = gate
         self._paths: list[tuple[re.Pattern[str], dict[str, Operation]]] = []
@@ -146,11 +144,7 @@ class AdminApp:
 
     def _shown(self, told: _Told, made: AdminAnswer | Stream) -> Response:
         if isinstance(made, Stream):
-            return StreamingResponse(
-                pieces_of(made, self._desk.run, self._state.drain),
-                media_type=made.media_type,
-                headers=stream_headers(made),
-            )
+            return self.desk.sent(made)
         response = response_of(made)
         self._log(told, response.status_code, made.content)
         return response
@@ -203,19 +197,19 @@ class AdminApp:
     ) -> AdminAnswer | Stream:
         """`asked`: the call as its idempotency key names it."""
         if operation.stream is not None:
-            return operation.stream(self._desk, call)
+            return operation.stream(self.desk, call)
         if operation.run_here is not None:
-            return await operation.run_here(self._desk, call)
+            return await operation.run_here(self.desk, call)
         work = operation.run
         if work is None:
             raise LookupError(operation.name)
         if operation.changes_store:
-            made = await self._desk.run(
-                self._desk.change, asked, call.by, lambda: work(self._desk, call)
+            made = await self.desk.run(
+                self.desk.change, asked, call.by, lambda: work(self.desk, call)
             )
         else:
-            made = await self._desk.run(work, self._desk, call)
-        return made if operation.finish is None else operation.finish(self._desk, made)
+            made = await self.desk.run(work, self.desk, call)
+        return made if operation.finish is None else operation.finish(self.desk, made)
 
     def _found(self, method: str, path: str) -> tuple[Operation, tuple[str, ...]]:
         """Raises UnknownPath, MethodNotAllowed."""

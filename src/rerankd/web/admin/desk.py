@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
+from starlette.responses import Response, StreamingResponse
+
 from rerankd.access.keys import Key, matching
 from rerankd.core.errors import Overloaded
 from rerankd.store.accounts import AccountStore
@@ -17,7 +19,13 @@ from rerankd.store.keys import KeyRepo
 from rerankd.store.prices import PriceRepo
 from rerankd.store.teams import TeamRepo
 from rerankd.store.times import now_us
-from rerankd.web.admin.answers import AdminAnswer, AdminRefusal
+from rerankd.web.admin.answers import (
+    AdminAnswer,
+    AdminRefusal,
+    Stream,
+    pieces_of,
+    stream_headers,
+)
 from rerankd.web.state import State
 
 P = ParamSpec("P")
@@ -104,6 +112,14 @@ class Desk:
                 told = {**answer.content, **dict.fromkeys(answer.once)}
                 end(connection, asked, KeptAnswer(answer.status, told))
         return answer
+
+    def sent(self, stream: Stream) -> Response:
+        """A file, made on the threads as it is sent."""
+        return StreamingResponse(
+            pieces_of(stream, self.run, self.state.drain),
+            media_type=stream.media_type,
+            headers=stream_headers(stream),
+        )
 
     def unserved(self, models: list[str] | None) -> list[str]:
         """A sentence for each name or pattern among a key's models that nothing served fits."""

@@ -12,30 +12,18 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from rerankd.access.keys import Key
-from rerankd.accounts.budget import Budget, BudgetState
-from rerankd.core.errors import Overloaded
 from rerankd.core.money import NANO, shown
 from rerankd.dialects.registry import Registry
 from rerankd.dialects.wire import JSON
-from rerankd.gateway.bill import owners_of
-from rerankd.store.database import StoreAway
-from rerankd.store.usage import UsageQuery, sums
-from rerankd.web.admin import usage_answers
-from rerankd.web.admin.answers import AdminAnswer, Stream, pieces_of, stream_headers
-from rerankd.web.admin.asked import query_of
+from rerankd.web.admin.answers import AdminAnswer
 from rerankd.web.admin.desk import Desk
+from rerankd.web.admin.own_usage import OwnUsage
 from rerankd.web.admin.usage_forms import (
-    GroupBy,
-    OwnExportQuery,
-    OwnRecord,
     OwnRecordList,
-    OwnRowsQuery,
-    OwnSums,
     OwnSumsPage,
-    OwnSumsQuery,
 )
 from rerankd.web.caller import caller_of
 from rerankd.web.paths import Get
@@ -48,7 +36,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _Number = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "number"})]
 _UNLIMITED: Final = 100_000_000  # as gateways say it
 _QUOTA_NANO: Final = NANO // 500_000  # new-api's unit of quota
-_AWAY_S: Final = 2.0
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +83,7 @@ class OwnPages:
 
     def __init__(self, desk: Desk, registry: Registry) -> None:
         self._desk = desk
+        self._usage = OwnUsage(desk)
         self._state: State = desk.state
         self._registry = registry
 
@@ -132,45 +120,17 @@ class OwnPages:
     async def rows(self, request: Request) -> Response:
         """A page of requests."""
         key = self._caller(request)
-        query = query_of(request.query_params.multi_items(), OwnRowsQuery)
-        asked, money = _own(query.asked(), key), self._desk.currency
-        return _json(
-            await self._read(
-                usage_answers.rows, self._desk.database, asked, query, OwnRecord, money
-            )
-        )
+        return _json(await self._usage.rows(key, request.query_params.multi_items()))
 
     async def sums(self, request: Request) -> Response:
         """A page of buckets."""
         key = self._caller(request)
-        query = query_of(request.query_params.multi_items(), OwnSumsQuery)
-        groups: list[GroupBy] = [*query.group_by]
-
-        def work() -> AdminAnswer:
-            return usage_answers.sums(
-                self._desk.database,
-                _own(query.asked(), key),
-                query,
-                groups,
-                OwnSums,
-                now_us=self._desk.now_us,
-                money=self._desk.currency,
-            )
-
-        return _json(await self._read(work))
+        return _json(await self._usage.sums(key, request.query_params.multi_items()))
 
     async def export(self, request: Request) -> Response:
         """A file."""
         key = self._caller(request)
-        query = query_of(request.query_params.multi_items(), OwnExportQuery)
-        stream: Stream = usage_answers.export(
-            self._desk.database, _own(query.asked(), key), query, OwnRecord, self._desk.currency
-        )
-        return StreamingResponse(
-            pieces_of(stream, self._desk.run, self._state.drain),
-            media_type=stream.media_type,
-            headers=stream_headers(stream),
-        )
+        return self._desk.sent(self._usage.export(key, request.query_params.multi_items()))
 
     async def user(self, request: Request) -> Response:
         """SiliconFlow's "user info", with what is left where something limits it."""
@@ -178,7 +138,7 @@ class OwnPages:
         balance: str | UnsetType = UNSET
         charged: str | UnsetType = UNSET
         total: str | UnsetType = UNSET
-        decides = self._deciding(key)
+        decides = self._usage.deciding(key)
         if decides is not None:
             total = shown(decides[1].left)
             balance, charged = ("0", total) if decides[0].is_prepaid else (total, "0")
@@ -188,7 +148,7 @@ class OwnPages:
     async def subscription(self, request: Request) -> Response:
         """Limit - usage is what is left."""
         key = self._caller(request)
-        decides = self._deciding(key)
+        decides = self._usage.deciding(key)
         limit = str(_UNLIMITED) if decides is None else shown(decides[1].amount)
         raw = msgspec.Raw(limit.encode())
         return _encoded(
@@ -203,16 +163,18 @@ class OwnPages:
     async def spent(self, request: Request) -> Response:
         """In the deciding budget's window, requests in progress included; without one, ever."""
         key = self._caller(request)
-        decides = self._deciding(key)
-        used = await self._ever(key) if decides is None else decides[1].amount - decides[1].left
+        decides = self._usage.deciding(key)
+        used = (
+            await self._usage.ever(key) if decides is None else decides[1].amount - decides[1].left
+        )
         return _encoded(BillingUsage(total_usage=msgspec.Raw(shown(used * 100).encode())))
 
     async def token(self, request: Request) -> Response:
         """new-api's page."""
         key = self._caller(request)
-        decides = self._deciding(key)
+        decides = self._usage.deciding(key)
         if decides is None:
-            used, available = await self._ever(key) // _QUOTA_NANO, 0
+            used, available = await self._usage.ever(key) // _QUOTA_NANO, 0
         else:
             left = decides[1].left // _QUOTA_NANO
             used, available = decides[1].amount // _QUOTA_NANO - left, left
@@ -232,40 +194,6 @@ class OwnPages:
 
     def _caller(self, request: Request) -> Key:
         return caller_of(request, self._state, self._registry)
-
-    def _deciding(self, key: Key) -> tuple[Budget, BudgetState] | None:
-        """The budget of money that has least left."""
-        budgets, now = self._desk.books.budgets, self._desk.now_us
-        found = [
-            (budget, state)
-            for owner in owners_of(key)
-            for budget, state in budgets.states(owner, now)
-            if budget.unit == "money"
-        ]
-        return min(found, key=lambda each: each[1].left, default=None)
-
-    async def _ever(self, key: Key) -> int:
-        """What a key was charged since there is a ledger, in nano."""
-
-        def work() -> int:
-            with self._desk.database.read() as connection:
-                found = sums(connection, _own(UsageQuery(), key), [])
-            return found[0]["charge_nano"] if found else 0
-
-        return await self._read(work)
-
-    async def _read(self, work: Callable[..., Any], *args: Any) -> Any:
-        """What reads the store, on a thread. Raises Overloaded: it is away."""
-        try:
-            return await self._desk.run(work, *args)
-        except StoreAway as error:
-            raise Overloaded("Usage cannot be read now.", retry_after_s=_AWAY_S) from error
-
-
-def _own(asked: UsageQuery, key: Key) -> UsageQuery:
-    """Of this key only: of the store by id, of the settings by name."""
-    name = key.name if key.id is None else None
-    return msgspec.structs.replace(asked, key_id=key.id or 0, key_name=name)
 
 
 def _seconds(key: Key) -> int:

@@ -6,8 +6,10 @@ which carry their session's token; Host and Origin are checked as for the admin 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -28,6 +30,7 @@ from rerankd.core.errors import (
 from rerankd.web.admin.answers import problem
 from rerankd.web.admin.app import AdminApp
 from rerankd.web.admin.gate import AdminGate
+from rerankd.web.admin.own_usage import OwnUsage
 from rerankd.web.body import ClientGone, check_headers, read_body
 from rerankd.web.caller import admitted
 from rerankd.web.client import address_of
@@ -43,7 +46,7 @@ _SIGN_IN, _SIGN_OUT = PREFIX + "/sign-in", PREFIX + "/sign-out"
 Form = Mapping[str, str]
 Show = Callable[[Visit], Awaitable[Response]]
 Do = Callable[[Visit, Form], Awaitable[Response]]
-Routes = Mapping[tuple[str, str], Show | Do]  # (method, path) -> a page, or what a form does
+_Paths = list[tuple[re.Pattern[str], Any]]
 
 
 class ConsolePaths:
@@ -77,12 +80,13 @@ class ConsoleApp:
         Args:
             state: of the server.
             admin: what pages are made of.
-            pages: by path, below /ui.
+            pages: by path, below /ui; {id} stands for a part of it.
             forms: what is done at a path that a form is sent to.
             sessions: who is signed in; None = nobody yet.
         """
         self._state, self._admin = state, admin
-        self._pages, self._forms = pages, forms
+        self._pages, self._forms = _patterns(pages), _patterns(forms)
+        self._own = OwnUsage(admin.desk)
         self.sessions = sessions or Sessions()
         self._gate = AdminGate(state, state.admin_hosts)
 
@@ -103,7 +107,7 @@ class ConsoleApp:
 
     async def _answer(self, request: Request) -> Response:
         self._gate.check(request.scope)
-        path = request.url.path.rstrip("/")
+        path = request.scope["path"].rstrip("/")
         if request.method not in ("GET", "HEAD", "POST"):
             raise MethodNotAllowed("Pages are read by GET and change by POST.", allow="GET, POST")
         if path == _SIGN_IN:
@@ -113,10 +117,10 @@ class ConsoleApp:
             return self._to_sign_in(request)
         if request.method == "POST":
             return await self._post(visit, path)
-        show = self._pages.get(path.removeprefix(PREFIX) or "/")
+        show, ids = _found(self._pages, path.removeprefix(PREFIX) or "/")
         if show is None:
             raise UnknownPath("There is no such page.")
-        return await show(visit)
+        return await show(replace(visit, ids=ids))
 
     async def _post(self, visit: Visit, path: str) -> Response:
         form = await self._form(visit.request)
@@ -127,10 +131,10 @@ class ConsoleApp:
             response = RedirectResponse(_SIGN_IN, 303, render.HEADERS)
             response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
             return response
-        do = self._forms.get(path.removeprefix(PREFIX))
+        do, ids = _found(self._forms, path.removeprefix(PREFIX))
         if do is None:
             raise UnknownPath("Nothing is done there.")
-        return await do(visit, form)
+        return await do(replace(visit, ids=ids), form)
 
     async def _sign_in(self, request: Request) -> Response:
         """The form, and what comes of it."""
@@ -178,7 +182,7 @@ class ConsoleApp:
         except (Unauthorized, Forbidden):
             self.sessions.end(token)
             return None
-        return Visit(request=request, key=key, session=session, admin=self._admin)
+        return Visit(request=request, key=key, session=session, admin=self._admin, own=self._own)
 
     def _to_sign_in(self, request: Request) -> Response:
         wanted = request.url.path
@@ -216,6 +220,20 @@ class ConsoleApp:
         response = render.page("problem", visit, status, problem=told)
         response.headers.update(headers)
         return response
+
+
+def _patterns(by_path: Mapping[str, Any]) -> _Paths:
+    """Those without a part to be filled in first."""
+    ordered = sorted(by_path.items(), key=lambda each: "{" in each[0])
+    return [(re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), what) for path, what in ordered]
+
+
+def _found(paths: _Paths, path: str) -> tuple[Any, tuple[str, ...]]:
+    """What is at a path, and the parts that were filled in; None = nothing is."""
+    for pattern, what in paths:
+        if match := pattern.fullmatch(path):
+            return what, match.groups()
+    return None, ()
 
 
 _UNKNOWN: Final = "This is no key of this server, or it is good no more."

@@ -9,11 +9,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 
 from rerankd.access.keys import Key, Role
 from rerankd.core.errors import InvalidRequest
 from rerankd.web.admin.answers import AdminAnswer, Stream
 from rerankd.web.admin.app import AdminApp, InnerCall
+from rerankd.web.admin.own_usage import OwnUsage
 from rerankd.web.console.sessions import Session
 
 MOST_FIELDS = 200
@@ -27,6 +29,8 @@ class Visit:
     key: Key
     session: Session
     admin: AdminApp
+    own: OwnUsage
+    ids: tuple[str, ...] = ()  # of the page's path
 
     def may(self, what: Role) -> bool:
         """Whether the key has a role for it."""
@@ -36,6 +40,14 @@ class Visit:
     def path(self) -> str:
         """Of the page."""
         return self.request.url.path
+
+    def asked(self, name: str, default: str = "") -> str:
+        """A parameter of the page; without one, or an empty one, the default."""
+        return self.request.query_params.get(name) or default
+
+    def note(self, text: str) -> None:
+        """To be shown once, on the next page."""
+        self.session.notes.append(text)
 
     def taken_notes(self) -> list[str]:
         """What is to be shown once."""
@@ -56,12 +68,28 @@ class Visit:
         Raises:
             Exception: whatever it is refused with.
         """
-        raw = b"" if body is None else msgspec.json.encode(body)
-        asked = InnerCall(key=self.key, method=method, path=path, query=query, body=raw)
-        made = await self.admin.ask(self.request.scope, asked)
+        made = await self._made(method, path, body, query)
         if isinstance(made, Stream):
             raise TypeError(path)
         return told(made)
+
+    async def file(self, path: str, *, query: Sequence[tuple[str, str]] = ()) -> Response:
+        """The file that a call of the admin API answers, sent as it is made.
+
+        Raises:
+            Exception: whatever it is refused with.
+        """
+        made = await self._made("GET", path, None, query)
+        if isinstance(made, AdminAnswer):
+            raise TypeError(path)
+        return self.admin.desk.sent(made)
+
+    async def _made(
+        self, method: str, path: str, body: Any, query: Sequence[tuple[str, str]]
+    ) -> AdminAnswer | Stream:
+        raw = b"" if body is None else msgspec.json.encode(body)
+        asked = InnerCall(key=self.key, method=method, path=path, query=query, body=raw)
+        return await self.admin.ask(self.request.scope, asked)
 
 
 def told(made: AdminAnswer) -> Any:
