@@ -23,7 +23,8 @@ CONTENT_POLICY: Final = (
 PAGE_HEADERS: Final = {
     "content-security-policy": CONTENT_POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # "no-referrer" would make browsers send forms with "Origin: null", which is nobody's page.
+    "referrer-policy": "same-origin",
 }
 FOLDER: Final = "/static/"
 NO_CONSOLE: Final = "no_console.html"  # at /ui, where there is no store

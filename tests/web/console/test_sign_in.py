@@ -39,6 +39,7 @@ async def test_a_key_opens_the_console_and_the_cookie_is_out_of_reach(
     assert "Overview" in page.text
     assert page.headers["cache-control"] == "no-store"
     assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "same-origin"  # lest forms have "Origin: null"
     assert server.texts["admin"] not in page.text
 
 
