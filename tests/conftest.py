@@ -15,6 +15,8 @@ from tests.kit import stores
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
+collect_ignore = ["browser"]  # an environment of its own: tests/browser/run.sh
+
 
 @pytest.fixture
 def anyio_backend() -> str:
