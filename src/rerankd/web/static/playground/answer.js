@@ -1,239 +1,153 @@
-// Answers as they are shown: one list for each model, each on an axis of its own.
+// Answers as they are shown: one card for each model, each on an axis of its own.
 
-import { kendall, ndcg, overlap } from "./measures.js";
-
-const SVG = "http://www.w3.org/2000/svg";
-
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "class") made.className = value;
-    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value != null) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child != null));
-  return made;
-}
-
-export function drawn(name, attributes, ...children) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-export const number = (value, digits = 4) =>
-  value == null ? "–" : Number(value).toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: Math.min(digits, 2) });
-
-// Characters of Python are code points: offsets count those.
-const points = (value) => Array.from(value);
-
-// Pieces of a text between all boundaries: which chunk they are of, and which match.
-function pieces(value, hit) {
-  const all = points(value);
-  const chunks = (hit.chunks ?? []).filter((chunk) => chunk.start != null);
-  const matches = (hit.matches ?? []).map((match) => ({ at: match.document, kind: match.kind, score: match.score }));
-  const cuts = new Set([0, all.length]);
-  for (const each of [...chunks.map((c) => [c.start, c.end]), ...matches.map((m) => m.at)])
-    for (const at of each) cuts.add(Math.min(Math.max(at, 0), all.length));
-  if (hit.cut_at != null) cuts.add(Math.min(hit.cut_at, all.length));
-  const places = [...cuts].sort((a, b) => a - b);
-  return places.slice(1).map((end, i) => {
-    const start = places[i];
-    const inside = chunks.filter((chunk) => chunk.start <= start && end <= chunk.end);
-    return {
-      text: all.slice(start, end).join(""),
-      chunk: inside.find((chunk) => chunk.won) ?? inside[0],
-      match: matches.find((match) => match.at[0] <= start && end <= match.at[1]),
-      unread: hit.cut_at != null && start >= hit.cut_at,
-      several: chunks.length > 1,
-    };
-  });
-}
-
-function shownText(doc, hit) {
-  if (doc.kind === "image") return element("img", { src: doc.value, alt: doc.name || "image" });
-  const box = element("p", { class: "text" });
-  for (const piece of pieces(doc.value, hit)) {
-    let inner = piece.text;
-    if (piece.match)
-      inner = element("mark", { class: piece.match.kind === "meaning" ? "meaning" : "", title: `${piece.match.kind}: ${number(piece.match.score, 3)}` }, inner);
-    if (piece.unread) box.append(element("span", { class: "unread", title: "not read: it was cut before this" }, inner));
-    else if (piece.chunk && piece.several)
-      box.append(element("span", {
-        class: `chunk ${piece.chunk.won ? "won" : "other"}`,
-        title: `${piece.chunk.won ? "best chunk" : "chunk"}: logit ${number(piece.chunk.logit)}, ${piece.chunk.tokens} tokens`,
-      }, inner));
-    else box.append(inner);
-  }
-  return box;
-}
-
-function parts(hit) {
-  const found = Object.entries(hit.parts ?? {});
-  if (!found.length) return null;
-  return element("details", { class: "parts" }, element("summary", {}, "How the score came about"),
-    element("dl", {}, ...found.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, number(value))])));
-}
-
-function bar(score, low, high) {
-  const share = high > low ? (score - low) / (high - low) : 1;
-  const width = Math.max(0, Math.min(100, 100 * share));
-  return drawn("svg", { class: "bar", viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" },
-    drawn("rect", { class: "track", x: 0, y: 0, width: 100, height: 6, rx: 1 }),
-    drawn("rect", { class: "fill", x: 0, y: 0, width, height: 6, rx: 1 }));
-}
+import { compared, tellCompared } from "./compare.js";
+import { element, number, plural } from "./dom.js";
+import { shownHit, tellGrade } from "./hit.js";
+import { axis, ndcg } from "./measures.js";
+import { queryPieces, QUIET, touches, weights } from "./pieces.js";
 
 export const order = (result) => result.answer.results.map((hit) => hit.index);
 
-function shownHit(hit, rank, result, state) {
-  const grade = state.grades.get(hit.index) ?? 0;
-  const [low, high] = result.axis;
-  const facts = [
-    hit.logit == null ? null : `logit ${number(hit.logit)}`,
-    hit.chunks?.length ? `${hit.chunks.reduce((sum, chunk) => sum + (chunk.tokens ?? 0), 0)} tokens` : null,
-    hit.chunks?.length > 1 ? `${hit.chunks.length} chunks` : null,
-    hit.truncated ? "cut" : null,
-    hit.stage ? `scored by ${hit.stage}` : null,
-  ].filter(Boolean);
-  return element("li", { class: `hit${hit.relevance_score < result.floor ? " dropped" : ""}`, "data-index": hit.index },
-    element("div", { class: "head" },
-      element("span", { class: "rank" }, `${rank}.`),
-      element("span", { class: "score" }, number(hit.relevance_score)),
-      element("span", { class: "facts" }, [`document ${hit.index + 1}`, ...facts].join(" · ")),
-      element("button", {
-        type: "button", class: "star", "aria-pressed": String(grade > 0),
-        "aria-label": `Document ${hit.index + 1} is relevant`, onclick: () => state.mark(hit.index),
-      }, grade > 0 ? "relevant" : "mark relevant")),
-    bar(hit.relevance_score, low, high),
-    shownText(state.sent[hit.index], hit),
-    parts(hit));
+// -- the query, its words tied to those of the documents
+
+function shownQuery(result, page) {
+  const hits = result.answer.results.map(({ matches }) => ({ matches: (matches ?? []).filter((match) => result.weigh(match) >= QUIET) }));
+  if (!hits.some((hit) => hit.matches.length)) return null;
+  const words = queryPieces(Array.from(page.query), hits).map((piece) =>
+    piece.named ? element("button", { type: "button", class: "term", "data-place": `${piece.start}-${piece.end}` }, piece.text) : piece.text);
+  return element("p", { class: "asked" }, element("span", { class: "visually-hidden" }, "Query: "), ...words);
 }
 
-function axis(result) {
-  const scores = result.answer.results.map((hit) => hit.relevance_score);
-  const low = Math.min(...scores), high = Math.max(...scores);
-  return low >= 0 && high <= 1 ? [0, 1] : [low, high];
+const place = (value) => value.split("-").map(Number);
+
+// Pointing at, or going to, a word lights up its counterparts in the same card.
+function tie(card) {
+  const light = (target, on) => {
+    const chip = target.closest?.("[data-chip]");
+    if (chip) for (const each of chip.closest(".hit").querySelectorAll(`[data-chunk="${chip.dataset.chip}"]`)) each.classList.toggle("lit", on);
+    const term = target.closest?.(".term"), mark = target.closest?.("mark");
+    const asked = term ? [place(term.dataset.place)] : mark ? mark.dataset.query.split(" ").map(place) : [];
+    if (!asked.length) return;
+    for (const each of card.querySelectorAll(".term"))
+      if (asked.some((at) => touches(at, place(each.dataset.place)))) each.classList.toggle("lit", on);
+    for (const each of (term ? card : mark.closest(".hit")).querySelectorAll("mark"))
+      if (each.dataset.query.split(" ").some((at) => asked.some((other) => touches(other, place(at))))) each.classList.toggle("lit", on);
+  };
+  for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]])
+    card.addEventListener(name, (event) => light(event.target, on));
 }
 
-function threshold(result, state) {
+// -- the threshold
+
+function shownFloor(result) {
   const [low, high] = result.axis;
-  const output = element("output", {}, number(result.floor));
-  const kept = element("span", { class: "hint" });
-  const tell = () => {
-    output.textContent = number(result.floor);
-    const count = result.answer.results.filter((hit) => hit.relevance_score >= result.floor).length;
-    kept.textContent = ` keeps ${count} of ${result.answer.results.length}`;
-    output.append(kept);
+  const hits = result.answer.results;
+  const told = element("output", {});
+  const set = (value) => {
+    result.floor = value;
+    const kept = hits.filter((hit) => hit.relevance_score >= value).length;
+    told.textContent = `${number(value)} keeps ${kept} of ${hits.length}`;
+    for (const item of result.card?.querySelectorAll(".hit") ?? [])
+      item.classList.toggle("dropped", hits.find((hit) => hit.index === Number(item.dataset.index)).relevance_score < value);
   };
   const id = `floor-${result.number}`;
-  const input = element("input", {
-    type: "range", id, min: low, max: high, step: (high - low) / 200 || 0.01, value: result.floor,
-    oninput: (event) => {
-      result.floor = Number(event.target.value);
-      tell();
-      for (const item of state.root.querySelectorAll(`[data-model="${result.number}"] .hit`)) {
-        const hit = result.answer.results.find((each) => each.index === Number(item.dataset.index));
-        item.classList.toggle("dropped", hit.relevance_score < result.floor);
-      }
-    },
-  });
-  tell();
-  return element("div", { class: "threshold" }, element("label", { for: id }, "Floor"), input, output);
+  const input = element("input", { type: "range", id, min: low, max: high, step: "any", oninput: () => set(Number(input.value)),
+    onkeydown: (event) => { // of a range without steps, arrows move by a hundredth
+      const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      input.value = result.floor + (step * (high - low)) / 100;
+      set(Number(input.value));
+    } });
+  input.value = result.floor;
+  const floor = result.calibrated;
+  const use = floor == null ? null : element("button", { type: "button", class: "quiet", onclick: () => { input.value = floor; set(floor); } }, `calibrated: ${number(floor)}`);
+  set(result.floor);
+  return element("div", { class: "threshold" }, element("label", { for: id }, "Threshold"), input, told, use);
 }
 
-function shownAnswer(result, state) {
+// -- what the marks mean
+
+function legend(result) {
+  const hits = result.answer.results;
+  const kinds = new Set(hits.flatMap((hit) => (hit.matches ?? []).map((match) => match.kind)));
+  const entries = [
+    hits.some((hit) => hit.chunks?.length > 1) && [element("span", { class: "chunk won" }, "best chunk"), element("span", { class: "chunk c0" }, "other"), element("span", { class: "chunk c1" }, "chunks")],
+    hits.some((hit) => hit.cut_at != null) && [element("span", { class: "unread" }, "not read")],
+    kinds.has("word") && [element("mark", { class: "word" }, "same word")],
+    kinds.has("meaning") && [element("mark", { class: "meaning" }, "close in meaning")],
+  ].filter(Boolean);
+  return entries.length ? element("p", { class: "legend hint" }, ...entries.flat()) : null;
+}
+
+function shownTimings({ timings }) {
+  if (!timings) return null;
+  const steps = [["media", "media_ms"], ["prepare", "prepare_ms"], ["queue", "queue_ms"], ["engine", "engine_ms"], ["in all", "total_ms"]];
+  const rows = steps.filter(([, field]) => timings[field] > 0).flatMap(([name, field]) => [element("dt", {}, name), element("dd", {}, `${number(timings[field], 2)} ms`)]);
+  return element("details", { class: "parts" }, element("summary", {}, "Time in the server"), element("dl", {}, ...rows));
+}
+
+const short = (value) => (Number.isInteger(value) ? String(value) : number(value, 2));
+const tokensOf = ({ usage }) => usage?.total_tokens ?? usage?.prompt_tokens ?? null;
+
+function shownAnswer(result, page) {
   const { answer } = result;
-  const usage = answer.usage ?? answer.meta?.tokens ?? {};
-  const tokens = usage.total_tokens ?? usage.prompt_tokens ?? usage.input_tokens;
-  const timings = answer.timings;
+  const tokens = tokensOf(answer), images = answer.usage?.prompt_tokens_details?.image_tokens ?? 0;
   const facts = [
     `${number(result.ms, 0)} ms`,
-    timings ? `engine ${number(timings.engine_ms, 1)} ms` : null,
-    tokens == null ? null : `${tokens} tokens`,
-    result.price ? `${result.price}` : null,
+    tokens == null ? null : plural(tokens.toLocaleString("en"), "token"),
+    images ? `${images.toLocaleString("en")} of images` : null,
+    `bars from ${short(result.axis[0])} to ${short(result.axis[1])}`,
   ].filter(Boolean);
-  const warnings = answer.warnings ?? answer.meta?.warnings ?? [];
-  return element("section", { class: "card answer fade", "data-model": result.number, "aria-label": `Answer of ${result.model}` },
+  const warnings = [...(answer.warnings ?? []), ...(result.explained ? [] : [page.notExplained])];
+  const card = element("section", { class: `card answer fade m${result.number}`, "data-model": result.number, "aria-label": `Answer of ${result.model}` },
     element("h2", {}, result.model),
-    element("p", { class: "hint" }, facts.join(" · ")),
-    element("p", { class: "hint", "data-ndcg": true }),
-    ...warnings.map((warning) => element("p", { class: "warning" }, warning)),
-    threshold(result, state),
-    element("ol", {}, ...answer.results.map((hit, i) => shownHit(hit, i + 1, result, state))));
+    element("p", { class: "hint facts" }, facts.join(" · "), element("span", { "data-price": true }), element("span", { class: "ndcg", "data-ndcg": true })),
+    ...[...new Set(warnings)].map((warning) => element("p", { class: "warning" }, warning)),
+    shownQuery(result, page), shownFloor(result), legend(result),
+    element("ol", {}, ...answer.results.map((hit, i) => shownHit(hit, i + 1, result, page))),
+    shownTimings(answer));
+  result.card = card;
+  tie(card);
+  return card;
 }
 
-function shownRefusal(result) {
-  return element("section", { class: "card answer", "aria-label": `Answer of ${result.model}` },
-    element("h2", {}, result.model), element("p", { class: "problem", role: "alert" }, result.error.message));
-}
+const shownRefusal = (result) =>
+  element("section", { class: `card answer m${result.number}`, "data-model": result.number, "aria-label": `Answer of ${result.model}` },
+    element("h2", {}, result.model), element("p", { class: "problem" }, result.error.message));
 
-// Where each document stands with each model.
-function rankLines(results, state) {
-  const most = Math.max(...results.map((result) => order(result).length));
-  const gap = 180, step = 18, top = 26;
-  const width = gap * (results.length - 1) + 140, height = top + step * most + 6;
-  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Ranks of each document by model" });
-  const at = (result, index) => top + step * order(result).indexOf(index);
-  for (let i = 0; i + 1 < results.length; i++)
-    for (const index of order(results[i]))
-      if (order(results[i + 1]).includes(index))
-        svg.append(drawn("line", {
-          class: state.grades.get(index) ? "relevant" : "", x1: 80 + gap * i + 14, x2: 80 + gap * (i + 1) - 14,
-          y1: at(results[i], index) + 6, y2: at(results[i + 1], index) + 6,
-        }));
-  results.forEach((result, i) => {
-    const name = drawn("text", { x: 80 + gap * i, y: 12, "text-anchor": "middle" });
-    name.textContent = result.model.length > 24 ? `${result.model.slice(0, 23)}…` : result.model;
-    svg.append(name);
-    for (const index of order(result)) {
-      const label = drawn("text", { x: 80 + gap * i, y: at(result, index) + 10, "text-anchor": "middle" });
-      label.textContent = String(index + 1);
-      svg.append(label);
-    }
-  });
-  return svg;
-}
+export const waiting = (model, number) =>
+  element("section", { class: `card answer m${number}`, "data-model": number, "aria-label": `Answer of ${model}`, "aria-busy": "true" },
+    element("h2", {}, model), element("p", { class: "hint" }, "Ranking …"));
 
-function compared(results, state) {
-  const first = results[0];
-  const rows = results.map((result) => element("tr", {},
-    element("th", { scope: "row" }, result.model),
-    element("td", { class: "n" }, number(kendall(order(first), order(result)), 3)),
-    element("td", { class: "n" }, number(overlap(order(first), order(result)), 2)),
-    element("td", { class: "n", "data-row-ndcg": result.number }, "–"),
-    element("td", { class: "n" }, number(result.ms, 0))));
-  return element("section", { class: "card lines" },
-    element("h2", {}, "Side by side"),
-    element("div", { class: "scroll" }, element("table", {},
-      element("caption", {}, `Beside ${first.model}; each model has a scale of its own.`),
-      element("thead", {}, element("tr", {}, ...["Model", "Kendall τ", "overlap@10", "nDCG@10", "ms"].map((name, i) => element("th", { scope: "col", class: i ? "n" : "" }, name)))),
-      element("tbody", {}, ...rows))),
-    rankLines(results, state));
-}
-
-export function tellNdcg(root, results, grades) {
-  for (const result of results) {
-    const value = ndcg(order(result), grades);
-    const told = root.querySelector(`[data-model="${result.number}"] [data-ndcg]`);
-    if (told) told.textContent = value == null ? "" : `nDCG@10 ${number(value, 3)}`;
-    const cell = root.querySelector(`[data-row-ndcg="${result.number}"]`);
-    if (cell) cell.textContent = value == null ? "–" : number(value, 3);
+// One model's answer in place of its waiting card.
+export function showOne(root, result, page) {
+  if (result.answer) {
+    result.axis = axis(result.answer.results.map((hit) => hit.relevance_score));
+    result.floor = result.axis[0];
+    result.weigh = weights(result.answer.results);
   }
+  root.querySelector(`[data-model="${result.number}"]`).replaceWith(result.answer ? shownAnswer(result, page) : shownRefusal(result));
 }
 
-// All answers, in place of what was shown.
-export function show(root, results, state) {
-  state.root = root;
-  const good = results.filter((result) => result.answer);
-  for (const result of good) {
-    result.axis ??= axis(result);
-    result.floor ??= result.axis[0];
+// What there is to see of several answers, above them.
+export function showCompared(place, results, page) {
+  const good = results.filter((result) => result?.answer);
+  place.replaceChildren(...(good.length > 1 ? [compared(good, page)] : []));
+}
+
+// After a mark, or a price: the numbers and buttons, in place.
+export function tellMarks(root, results, page) {
+  const grades = page.gradesByIndex();
+  for (const button of root.querySelectorAll(".hit .star")) {
+    const index = Number(button.closest(".hit").dataset.index);
+    tellGrade(button, index, page.grade(index));
   }
-  root.replaceChildren(
-    ...(good.length > 1 ? [compared(good, state)] : []),
-    element("div", { class: "answers" }, ...results.map((result) => (result.answer ? shownAnswer(result, state) : shownRefusal(result)))),
-    ...(good.length ? [state.judged()] : []));
-  tellNdcg(root, good, state.grades);
+  for (const result of results.filter((each) => each?.answer)) {
+    result.ndcg = ndcg(order(result), grades);
+    const card = root.querySelector(`[data-model="${result.number}"]`);
+    card.querySelector("[data-ndcg]").textContent = result.ndcg == null ? "" : `nDCG@10 ${number(result.ndcg, 3)}`;
+    card.querySelector("[data-price]").textContent = result.price ? ` · ${result.price}` : "";
+  }
+  tellCompared(root, results, page);
 }

@@ -1,112 +1,103 @@
 // The playground: the form, what is sent, what comes back.
 
-import { key, models as servedModels, Refused, rerank } from "./api.js";
-import { element, show } from "./answer.js";
+import { order, showCompared, showOne, tellMarks, waiting } from "./answer.js";
+import { key, models as servedModels, MOST_EXPLAINED, price, Refused, rerank } from "./api.js";
 import { MOST, read, split, text, wire } from "./documents.js";
-import { collection, download } from "./export.js";
-import { SNIPPETS } from "./snippets.js";
+import { byId as $, element, plural } from "./dom.js";
+import { Editor } from "./editor.js";
+import { collection, download, zipped } from "./export.js";
+import { decode, encode } from "./link.js";
+import { clearProblems, problem } from "./problems.js";
+import { shortened, snippet, SNIPPETS } from "./snippets.js";
 
-const $ = (id) => document.getElementById(id);
 const MOST_MODELS = 4;
+const LONG_LINK = 30_000; // characters; some programs cut longer addresses
+const OPTIONS = ["instruction", "max_chunks_per_doc", "overlap_tokens", "max_tokens_per_doc"];
 const EXAMPLE = {
   query: "Which city is the capital of Japan?",
   documents: [
     "Kyoto was the seat of the emperor for more than a thousand years.",
-    "東京都は日本の首都であり、世界最大級の都市圏の中心である。",
+    "Tokio ist die Hauptstadt Japans und die größte Metropolregion der Welt.",
     "Tokyo is the capital of Japan and its most populous metropolis.",
     "Osaka is a large port city on the island of Honshu.",
     "The capital of a company is what its owners have put into it.",
   ],
 };
 
-const page = { documents: [], served: [], results: [], sent: [], grades: new Map(), run: 0 };
+// sent: the documents of the shown answers; grades: document id -> grade.
+const page = {
+  served: [], results: [], sent: [], query: "", answers: 0, run: 0, grades: new Map(), beside: null, k: null,
+  notExplained: `No places and chunks: they come for up to ${MOST_EXPLAINED} documents, of a model of this server, with a key that may ask for them.`,
+  grade: (index) => page.grades.get(page.sent[index].id) ?? 0,
+  gradesByIndex: () => new Map(page.sent.map((each, i) => [i, page.grades.get(each.id) ?? 0])),
+  mark(index) {
+    const { id } = page.sent[index];
+    page.grades.set(id, page.grades.get(id) ? 0 : 1);
+    tellMarks($("results"), page.results, page);
+    tellJudged();
+  },
+  compare(focus) {
+    showCompared($("compared"), page.results, page);
+    tellMarks($("results"), page.results, page);
+    if (focus) $("compared").querySelector(focus)?.focus();
+  },
+};
+
+const say = (sentence) => { $("said").textContent = sentence; };
 
 // -- documents
 
-function tellCount() {
-  $("count").textContent = `${page.documents.length}`;
-}
-
-function listDocuments() {
-  $("documents").replaceChildren(
-    ...page.documents.map((each, i) => {
-      const label = `Document ${i + 1}`;
-      const body =
-        each.kind === "image"
-          ? element("img", { src: each.value, alt: each.name || label })
-          : element("textarea", { "aria-label": label, rows: 1, oninput: (event) => { each.value = event.target.value; changed(); } });
-      if (each.kind === "text") body.value = each.value;
-      const remove = element("button", { type: "button", class: "quiet", "aria-label": `Remove document ${i + 1}`, onclick: () => { page.documents.splice(i, 1); page.grades.clear(); listDocuments(); changed(); } }, "Remove");
-      return element("li", {}, element("span", { class: "number", "aria-hidden": "true" }, String(i + 1)), body, remove);
-    }),
-  );
-  tellCount();
-}
-
-function add(found) {
-  if (page.documents.length === 1 && page.documents[0].value === "") page.documents = [];
-  const room = MOST - page.documents.length;
-  if (found.length > room) problem("documents", `documents: this page takes ${MOST}; ${found.length - room} were left out. rerankd eval and bulk take more.`);
-  page.documents.push(...found.slice(0, room));
-  listDocuments();
-  changed();
-}
+const editor = new Editor($("documents"), {
+  change: () => changed(),
+  said: say,
+  full: (left) => problem("documents", `${plural(left, "document was", "documents were")} left out: this page takes ${MOST}. rerankd eval and the API take more.`),
+});
 
 async function load(files) {
   problem("documents", "");
+  const problems = [];
   for (const file of files) {
     try {
-      add(await read(file));
+      editor.add(await read(file));
     } catch (error) {
-      problem("documents", error.message);
+      problems.push(error.message);
     }
   }
-}
-
-// -- problems, each at its field
-
-function problem(field, message) {
-  const place = document.querySelector(`[data-problem="${field}"]`) ?? document.querySelector('[data-problem=""]');
-  place.textContent = message;
-  place.hidden = !message;
-  const input = field && $(field);
-  if (input) message ? input.setAttribute("aria-invalid", "true") : input.removeAttribute("aria-invalid");
-  if (message) place.closest("details")?.setAttribute("open", "");
-}
-
-function clearProblems() {
-  for (const place of document.querySelectorAll("[data-problem]")) problem(place.dataset.problem, "");
+  if (problems.length) problem("documents", problems.join("\n"));
 }
 
 // -- models
 
-const chosen = () => [...document.querySelectorAll("#models input:checked")].map((box) => box.value);
+const chosen = () => [...$("models").querySelectorAll("input:checked")].map((box) => box.value);
+const cardOf = (id) => page.served.find((each) => each.id === id);
 
-async function listModels() {
+async function listModels(wanted) {
   try {
     page.served = await servedModels();
-    problem("model", "");
+    problem("model", page.served.length ? "" : "This key may use no model that ranks.");
   } catch (error) {
     page.served = [];
     if (error.status === 401) {
-      $("access").open = true;
-      problem("", "This server needs an API key: enter one below.");
+      problem("key", key.get() ? "The server does not know this key." : "This server needs an API key.");
+      $("key").focus();
     } else problem("model", error.message);
   }
-  const before = new Set(chosen());
-  $("models").replaceChildren(
-    ...page.served.map((each, i) =>
-      element("label", {},
-        element("input", { type: "checkbox", value: each.id, checked: before.size ? before.has(each.id) : i === 0, onchange: limitModels }),
-        element("span", {}, each.id),
-        element("span", { class: "hint" }, each.root === each.id ? (each.engine ?? "loading") : `= ${each.root}`))),
-  );
+  const before = new Set(wanted ?? chosen());
+  const isKnown = page.served.some((each) => before.has(each.id));
+  $("models").replaceChildren(...page.served.map((each, i) => {
+    const facts = [each.root === each.id ? null : `= ${each.root}`, each.modalities?.includes("image") ? "reads images" : null, each.engine ?? (each.state === "loading" ? "loading" : null)];
+    return element("label", {},
+      element("input", { type: "checkbox", name: "model", value: each.id, checked: isKnown ? before.has(each.id) : i === 0, onchange: limitModels }),
+      element("span", { class: "id" }, each.id), element("span", { class: "hint" }, facts.filter(Boolean).join(" · ")));
+  }));
   limitModels();
 }
 
 function limitModels() {
   const full = chosen().length >= MOST_MODELS;
-  for (const box of document.querySelectorAll("#models input")) box.disabled = full && !box.checked;
+  for (const box of $("models").querySelectorAll("input")) box.disabled = full && !box.checked;
+  const reading = chosen().filter((id) => cardOf(id)?.modalities?.includes("image")).length;
+  editor.setReads(reading === 0 ? "none" : reading < chosen().length ? "some" : "all");
   changed();
 }
 
@@ -114,135 +105,188 @@ function limitModels() {
 
 function options() {
   const found = {};
-  const instruction = $("instruction").value.trim();
-  if (instruction) found.instruction = instruction;
-  for (const name of ["max_chunks_per_doc", "overlap_tokens", "max_tokens_per_doc"]) {
+  for (const name of OPTIONS) {
     const value = $(name).value.trim();
-    if (value !== "") found[name] = /^-?\d+$/.test(value) ? Number(value) : value;
+    if (value !== "") found[name] = name !== "instruction" && /^-?\d+$/.test(value) ? Number(value) : value;
   }
   return found;
 }
 
 const ask = (model) => ({
-  model, query: $("query").value, documents: page.documents.map(wire), options: options(),
+  model, query: $("query").value, documents: editor.documents.map(wire), options: options(),
   origin: location.origin, hasKey: Boolean(key.get()),
 });
+
+async function answered(model, number) {
+  const { query, documents } = ask(model);
+  try {
+    return { model, number, calibrated: cardOf(model)?.floor ?? null, ...(await rerank({ model, query, documents, ...options() })) };
+  } catch (error) {
+    return { model, number, error: error instanceof Refused ? error : new Error(`This page failed: ${error.message}`) };
+  }
+}
 
 async function go(event) {
   event.preventDefault();
   clearProblems();
   const wanted = chosen();
-  if (!wanted.length) return problem("model", "model: choose at least one.");
-  if (!page.documents.length) return problem("documents", "documents: add at least one.");
-  const run = ++page.run;
-  $("busy").textContent = "Ranking …";
-  page.sent = page.documents.map((each) => ({ ...each }));
-  page.query = $("query").value;
-  const asked = wanted.map(async (model, i) => {
-    const { query, documents } = ask(model);
-    try {
-      return { model, number: i, ...(await rerank({ model, query, documents, ...options() })) };
-    } catch (error) {
-      return { model, number: i, error: error instanceof Refused ? error : new Error(String(error)) };
-    }
-  });
-  const results = await Promise.all(asked);
-  if (run !== page.run) return;
-  $("busy").textContent = "";
-  page.results = results;
-  const refusal = results.find((result) => result.error)?.error;
-  if (refusal && results.every((result) => result.error)) {
-    problem(refusal.field, refusal.message);
-    if (refusal.status === 401) $("access").open = true;
+  if (!wanted.length) return problem("model", page.served.length ? "Choose at least one model." : "No model to ask.");
+  if (editor.documents.length === 1 && editor.documents[0].value === "") {
+    problem("documents", "Add at least one document.");
+    return editor.focus(0);
   }
-  draw();
+  const run = ++page.run;
+  say(`Ranking ${plural(editor.documents.length, "document")} with ${plural(wanted.length, "model")} …`);
+  $("go").setAttribute("aria-busy", "true");
+  Object.assign(page, { sent: editor.documents.map((each) => ({ ...each })), query: $("query").value, results: [], answers: wanted.length, beside: null, k: null });
+  $("results").replaceChildren(element("div", { id: "compared" }), element("div", { class: "answers" }, ...wanted.map(waiting)), element("section", { class: "card", id: "judged", hidden: true }));
+  await Promise.all(wanted.map(async (model, number) => {
+    const result = await answered(model, number);
+    if (run === page.run) shown(result, wanted.length);
+  }));
+  if (run !== page.run) return;
+  $("go").removeAttribute("aria-busy");
+  const good = page.results.filter((result) => result.answer);
+  say(good.length ? good.map((result) => `${result.model}: document ${order(result)[0] + 1} first`).join("; ") : "Refused.");
 }
 
-function draw() {
-  show($("results"), page.results, {
-    sent: page.sent,
-    grades: page.grades,
-    mark(index) {
-      page.grades.set(index, page.grades.get(index) ? 0 : 1);
-      draw();
-      $("results").querySelector(`[data-index="${index}"] .star`)?.focus();
-    },
-    judged() {
-      const marked = [...page.grades.values()].filter(Boolean).length;
-      const isText = page.sent.every((each) => each.kind === "text");
-      const save = element("button", { type: "button", disabled: !marked || !isText, onclick: () => {
-        for (const [name, content] of Object.entries(collection(page.query, page.sent, page.grades))) download(name, content);
-      } }, "Save as a collection");
-      const told = marked ? `${marked} marked relevant.` : "Mark what is relevant to see nDCG, and to keep the query as a test.";
-      return element("section", { class: "card" }, element("h2", {}, "Judgements"), element("p", {}, told), save,
-        element("p", { class: "hint" }, "Four files for one folder: rerankd eval FOLDER measures any model with them."));
-    },
+let comparing = 0;
+
+// An answer is there: on the screen at once, others follow when they come.
+function shown(result, wanted) {
+  const mark = performance.mark("rerankd:answer");
+  page.results[result.number] = result;
+  showOne($("results"), result, page);
+  tellMarks($("results"), page.results, page);
+  tellJudged();
+  cancelAnimationFrame(comparing); // once a frame, however many answers come at once
+  comparing = requestAnimationFrame(() => page.compare());
+  if (result.error) tellRefusal(result, wanted);
+  else price(result.answer.id).then((told) => {
+    result.price = told;
+    if (told && page.results[result.number] === result) tellMarks($("results"), page.results, page);
   });
+  performance.measure(`rerankd:drawn ${result.number}`, "rerankd:answer");
+  requestAnimationFrame(() => setTimeout(() => performance.measure(`rerankd:shown ${result.number}`, { start: mark.startTime })));
+}
+
+// The server's sentence at the field that it names, with the model's name where several were asked.
+function tellRefusal({ model, error }, wanted) {
+  const field = error.status === 401 ? "key" : error.field;
+  problem(field, wanted > 1 ? `${model}: ${error.message}` : error.message, { more: wanted > 1 });
+  if (field === "documents" && error.index != null) {
+    const input = $("documents").children[error.index]?.querySelector("textarea");
+    input?.setAttribute("aria-invalid", "true");
+    input?.scrollIntoView({ block: "nearest" });
+  }
+}
+
+// -- judgements
+
+function tellJudged() {
+  const place = $("judged");
+  if (!place || !page.results.some((result) => result?.answer)) return;
+  const marked = page.sent.filter((each) => page.grades.get(each.id) > 0).length;
+  const isText = page.sent.every((each) => each.kind === "text");
+  if (place.hidden) {
+    place.hidden = false;
+    place.replaceChildren(element("h2", {}, "Judgements"), element("p", {}),
+      element("button", { type: "button", onclick: save }, "Save as a collection"),
+      element("p", { class: "hint" }, "A zip of one folder: ", element("code", {}, "rerankd eval playground"), " measures any model with it."));
+  }
+  place.querySelector("p").textContent = !isText ? "Collections hold texts: lists with images cannot be saved."
+    : marked ? `${marked} of ${page.sent.length} marked as relevant.` : "Mark what is relevant: nDCG appears, and the query can be kept as a test.";
+  place.querySelector("button").disabled = !marked || !isText;
+}
+
+async function save() {
+  const texts = page.sent.map((each) => each.value);
+  download("playground.zip", await zipped(collection(page.query, texts, page.gradesByIndex())));
 }
 
 // -- code and links
 
+let pending = 0;
 function changed() {
-  const name = $("snippet").value;
-  if (name) $("snippet-text").textContent = SNIPPETS[name](ask(chosen()[0] ?? page.served[0]?.id ?? "MODEL"));
+  $("count").textContent = String(editor.documents.length);
+  clearTimeout(pending);
+  pending = setTimeout(() => { $("snippet-text").textContent = shortened(program()); }, 120);
 }
 
+const program = () => snippet($("snippet").value, ask(chosen()[0] ?? page.served[0]?.id ?? "MODEL"));
+
 async function copied(value, button) {
-  await navigator.clipboard.writeText(value);
-  const before = button.textContent;
-  button.textContent = "Copied";
+  const before = button.dataset.name ??= button.textContent;
+  try {
+    await navigator.clipboard.writeText(value);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed by the browser";
+  }
+  say(button.textContent);
   setTimeout(() => (button.textContent = before), 1500);
 }
 
-const encode = (value) => btoa(String.fromCodePoint(...new TextEncoder().encode(value)));
-const decode = (value) => new TextDecoder().decode(Uint8Array.from(atob(value), (c) => c.codePointAt(0)));
-
-function link() {
-  const texts = page.documents.filter((each) => each.kind === "text").map((each) => each.value);
-  const shared = { query: $("query").value, documents: texts, options: options(), models: chosen() };
-  return `${location.origin}/#q=${encodeURIComponent(encode(JSON.stringify(shared)))}`;
-}
-
-function opened() {
-  const found = /^#q=(.+)$/.exec(location.hash);
-  if (!found) return null;
-  try {
-    const shared = JSON.parse(decode(decodeURIComponent(found[1])));
-    return typeof shared.query === "string" && Array.isArray(shared.documents) ? shared : null;
-  } catch {
-    return null;
-  }
+function share(event) {
+  const texts = editor.documents.filter((each) => each.kind === "text").map((each) => each.value);
+  const link = `${location.origin}/${encode({ query: $("query").value, documents: texts, options: options(), models: chosen() })}`;
+  const images = editor.documents.length - texts.length;
+  const told = [images ? `${plural(images, "image")} left out.` : "", link.length > LONG_LINK ? `${link.length.toLocaleString("en")} characters: some programs cut that.` : ""];
+  $("link-said").textContent = told.filter(Boolean).join(" ");
+  copied(link, event.currentTarget);
 }
 
 // -- start
 
-function start() {
-  const shared = opened() ?? EXAMPLE;
+function fill(shared) {
   $("query").value = shared.query;
-  page.documents = shared.documents.filter((each) => typeof each === "string").slice(0, MOST).map((each) => text(each));
-  for (const [name, value] of Object.entries(shared.options ?? {})) if ($(name)) $(name).value = String(value);
-  listDocuments();
-  $("snippet").append(...Object.keys(SNIPPETS).map((name) => element("option", {}, name)));
+  for (const name of OPTIONS) $(name).value = String(shared.options?.[name] ?? "");
+  if (Object.keys(shared.options ?? {}).length) $("options").open = true;
+  editor.set(shared.documents.length ? shared.documents.map((each) => text(each)) : [text("")]);
+}
+
+function drops() {
+  let depth = 0; // of elements that the pointer has entered
+  const over = (now) => document.body.classList.toggle("dropping", now);
+  addEventListener("dragenter", () => over(++depth > 0));
+  addEventListener("dragleave", () => over(--depth > 0));
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    over((depth = 0) > 0);
+    if (event.target.matches("textarea, input") && !event.dataTransfer.files.length) return;
+    event.preventDefault();
+    if (event.dataTransfer.files.length) load(event.dataTransfer.files);
+    else editor.add(split(event.dataTransfer.getData("text"), "line"));
+  });
+  addEventListener("paste", (event) => { // images of the clipboard
+    const files = [...event.clipboardData.files].filter((file) => file.type.startsWith("image/"));
+    if (files.length) load(files);
+  });
+}
+
+function start() {
+  const shared = decode(location.hash);
+  for (const [label, group] of Object.entries(SNIPPETS))
+    $("snippet").append(element("optgroup", { label }, ...Object.keys(group).map((name) => element("option", {}, name))));
   $("key").value = key.get();
+  fill(shared ?? EXAMPLE);
   $("ask").addEventListener("submit", go);
   $("ask").addEventListener("input", changed);
+  $("ask").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit(); });
   $("snippet").addEventListener("change", changed);
-  $("add").addEventListener("click", () => { add([text("")]); $("documents").querySelector("li:last-child textarea")?.focus(); });
-  $("clear").addEventListener("click", () => { page.documents = [text("")]; page.grades.clear(); listDocuments(); changed(); });
-  $("take").addEventListener("click", () => { add(split($("paste").value, document.querySelector("[name=split]:checked").value)); $("paste").value = ""; });
-  $("files").addEventListener("change", (event) => { load(event.target.files); event.target.value = ""; });
-  $("key").addEventListener("change", (event) => { key.set(event.target.value.trim()); clearProblems(); listModels(); });
-  $("copy").addEventListener("click", (event) => copied($("snippet-text").textContent, event.target));
-  $("share").addEventListener("click", (event) => copied(link(), event.target));
-  addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
-  addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dropping");
-    if (event.dataTransfer.files.length) load(event.dataTransfer.files);
-    else add(split(event.dataTransfer.getData("text"), "line"));
+  $("add").addEventListener("click", () => { editor.set([...editor.documents, text("")]); editor.focus(editor.documents.length - 1); });
+  $("clear").addEventListener("click", () => { editor.set([text("")]); editor.focus(0); });
+  $("take").addEventListener("click", () => {
+    editor.add(split($("paste").value, document.querySelector("[name=split]:checked").value));
+    $("paste").value = "";
   });
-  listModels();
+  $("files").addEventListener("change", (event) => load([...event.target.files]).then(() => { event.target.value = ""; }, () => {}));
+  $("key").addEventListener("change", () => { key.set($("key").value.trim()); clearProblems(); listModels(); });
+  $("copy").addEventListener("click", (event) => copied(program(), event.currentTarget));
+  $("share").addEventListener("click", share);
+  addEventListener("hashchange", () => { const found = decode(location.hash); if (found) { fill(found); listModels(found.models); } });
+  drops();
+  listModels(shared?.models);
 }
 
 start();
