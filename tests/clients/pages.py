@@ -1,5 +1,7 @@
 """Runs the Python and Java snippets of docs/integrations and docs/dialects against `rerankd serve`.
 
+And the playground's of LangChain, which needs that package; its others run in tests/web/console.
+
     pages.py CACHE
 
 CACHE has the environments that run.sh made. The address and the key of a snippet are replaced.
@@ -10,6 +12,7 @@ of dialects leave key, model, query and documents to the reader, and must end we
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -43,6 +46,7 @@ GIVEN = f"""\
 key, model, query = {KEY!r}, "rerankd-multi", "What is the capital of France?"
 documents = ["Berlin is the capital of Germany.", "Paris is the capital of France."]
 """
+PLAYGROUND = HERE.parent / "web" / "console" / "playground" / "made.mjs"
 PATIENCE_S = 180
 QUIET = {
     "NO_PROXY": "*",
@@ -79,6 +83,28 @@ def prints_paris(done: subprocess.CompletedProcess[str]) -> bool:
     return done.returncode == 0 and "Paris" in done.stdout and "Berlin" not in done.stdout
 
 
+def prints_second_first(done: subprocess.CompletedProcess[str]) -> bool:
+    """What the playground's must do: the index of the best document comes first."""
+    return done.returncode == 0 and done.stdout.startswith("1 ")
+
+
+def of_playground(origin: str) -> str:
+    """Its snippet of LangChain."""
+    ask: dict[str, object] = {
+        "model": "rerankd-multi",
+        "query": "What is the capital of France?",
+        "documents": ["Berlin is the capital of Germany.", 'Paris is the "capital" of France.'],
+        "options": {},
+        "origin": origin,
+        "hasKey": True,
+    }
+    command = ["node", str(PLAYGROUND), "snippets"]
+    told = subprocess.run(
+        command, input=json.dumps(ask), capture_output=True, text=True, check=True
+    )
+    return json.loads(told.stdout)["LangChain"]
+
+
 def run(
     name: str,
     command: list[str],
@@ -93,7 +119,7 @@ def run(
         path.write_text(code.replace("http://127.0.0.1:8000", url).replace("sk-…", KEY))
         done = subprocess.run(
             [*command, str(path)],
-            env=os.environ | QUIET,
+            env=os.environ | QUIET | {"RERANKD_KEY": KEY},
             capture_output=True,
             text=True,
             check=False,
@@ -126,6 +152,11 @@ def main() -> None:
                 name = f"{page.stem} {number}"
                 given = GIVEN + code
                 found.append(run(name, [python], given, "snippet.py", server.url, ends_well))
+        python = str(cache / "core" / "bin" / "python")
+        code = of_playground(server.url)
+        found.append(
+            run("playground", [python], code, "snippet.py", server.url, prints_second_first)
+        )
         code = snippets("java", "java")[0]
         found.append(run("java 1", ["java"], code, "Rerank.java", server.url))
     sys.exit(0 if all(found) else 1)

@@ -48,11 +48,16 @@ test("the query's named words are pieces of it", () => {
 });
 
 test("a long text opens where it won", () => {
-  assert.deepEqual(excerpt(100, {}, 600), [0, 100]);
-  assert.deepEqual(excerpt(5000, {}, 600), [0, 600]);
+  const long = Array(5000).fill("x");
+  assert.deepEqual(excerpt(Array(100).fill("x"), {}, 600), [0, 100]);
+  assert.deepEqual(excerpt(long, {}, 600), [0, 600]);
   const chunks = [{ start: 0, end: 2000, won: false }, { start: 2000, end: 4000, won: true }];
-  assert.deepEqual(excerpt(5000, { chunks }, 600), [2000, 2600]);
+  assert.deepEqual(excerpt(long, { chunks }, 600), [2000, 2600]);
   const matches = [word([0, 1], [10, 20], 9), word([0, 1], [3000, 3005], 5)];
-  assert.deepEqual(excerpt(5000, { chunks, matches }, 600), [2800, 3400]);
-  assert.deepEqual(excerpt(5000, { chunks: [{ start: 4900, end: 5000, won: true }] }, 600), [4400, 5000]);
+  assert.deepEqual(excerpt(long, { chunks, matches }, 600), [2800, 3400]);
+  assert.deepEqual(excerpt(long, { chunks: [{ start: 4900, end: 5000, won: true }] }, 600), [4400, 5000]);
+  const words = Array.from("river ".repeat(500));
+  const [from, to] = excerpt(words, { chunks: [{ start: 1001, end: 1500, won: true }] }, 200);
+  assert.equal(words.slice(from, to).join(""), "river ".repeat(34).slice(0, to - from));
+  assert.equal(from % 6, 0);
 });

@@ -6,6 +6,8 @@ import { shownHit, tellGrade } from "./hit.js";
 import { axis, ndcg } from "./measures.js";
 import { queryPieces, QUIET, touches, weights } from "./pieces.js";
 
+const MANY = 15; // results, of which those out of sight are laid out when they come into it
+
 export const order = (result) => result.answer.results.map((hit) => hit.index);
 
 // -- the query, its words tied to those of the documents
@@ -25,12 +27,12 @@ function tie(card) {
   const light = (target, on) => {
     const chip = target.closest?.("[data-chip]");
     if (chip) for (const each of chip.closest(".hit").querySelectorAll(`[data-chunk="${chip.dataset.chip}"]`)) each.classList.toggle("lit", on);
-    const term = target.closest?.(".term"), mark = target.closest?.("mark");
+    const term = target.closest?.(".term"), mark = target.closest?.("mark[data-query]");
     const asked = term ? [place(term.dataset.place)] : mark ? mark.dataset.query.split(" ").map(place) : [];
     if (!asked.length) return;
     for (const each of card.querySelectorAll(".term"))
       if (asked.some((at) => touches(at, place(each.dataset.place)))) each.classList.toggle("lit", on);
-    for (const each of (term ? card : mark.closest(".hit")).querySelectorAll("mark"))
+    for (const each of (term ? card : mark.closest(".hit")).querySelectorAll("mark[data-query]"))
       if (each.dataset.query.split(" ").some((at) => asked.some((other) => touches(other, place(at))))) each.classList.toggle("lit", on);
   };
   for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]])
@@ -105,7 +107,7 @@ function shownAnswer(result, page) {
     element("p", { class: "hint facts" }, facts.join(" · "), element("span", { "data-price": true }), element("span", { class: "ndcg", "data-ndcg": true })),
     ...[...new Set(warnings)].map((warning) => element("p", { class: "warning" }, warning)),
     shownQuery(result, page), shownFloor(result), legend(result),
-    element("ol", {}, ...answer.results.map((hit, i) => shownHit(hit, i + 1, result, page))),
+    element("ol", { class: answer.results.length > MANY ? "many" : "" }, ...answer.results.map((hit, i) => shownHit(hit, i + 1, result, page))),
     shownTimings(answer));
   result.card = card;
   tie(card);

@@ -48,7 +48,7 @@ function shownText(doc, hit, answers, weigh) {
     const found = pieces(points, { chunks: hit.chunks, matches, cutAt: hit.cut_at, weigh, from, to });
     box.replaceChildren(from > 0 ? "… " : "", ...found.map((piece) => shownPiece(piece, several, weigh)), to < points.length ? " …" : "");
   };
-  const part = excerpt(points.length, hit, answers > 2 ? LEAST_CHARACTERS : MOST_CHARACTERS);
+  const part = excerpt(points, hit, answers > 2 ? LEAST_CHARACTERS : MOST_CHARACTERS);
   fill(part);
   if (part[1] - part[0] >= points.length) return [box];
   const whole = `Show all ${points.length.toLocaleString("en")} characters`;

@@ -142,18 +142,19 @@ async function go(event) {
   $("results").replaceChildren(element("div", { id: "compared" }), element("div", { class: "answers" }, ...wanted.map(waiting)), element("section", { class: "card", id: "judged", hidden: true }));
   await Promise.all(wanted.map(async (model, number) => {
     const result = await answered(model, number);
-    if (run === page.run) shown(result, wanted.length);
+    if (run === page.run) shown(result);
   }));
   if (run !== page.run) return;
   $("go").removeAttribute("aria-busy");
   const good = page.results.filter((result) => result.answer);
+  tellRefusals();
   say(good.length ? good.map((result) => `${result.model}: document ${order(result)[0] + 1} first`).join("; ") : "Refused.");
 }
 
 let comparing = 0;
 
 // An answer is there: on the screen at once, others follow when they come.
-function shown(result, wanted) {
+function shown(result) {
   const mark = performance.mark("rerankd:answer");
   page.results[result.number] = result;
   showOne($("results"), result, page);
@@ -161,8 +162,7 @@ function shown(result, wanted) {
   tellJudged();
   cancelAnimationFrame(comparing); // once a frame, however many answers come at once
   comparing = requestAnimationFrame(() => page.compare());
-  if (result.error) tellRefusal(result, wanted);
-  else price(result.answer.id).then((told) => {
+  if (result.answer) price(result.answer.id).then((told) => {
     result.price = told;
     if (told && page.results[result.number] === result) tellMarks($("results"), page.results, page);
   });
@@ -170,11 +170,14 @@ function shown(result, wanted) {
   requestAnimationFrame(() => setTimeout(() => performance.measure(`rerankd:shown ${result.number}`, { start: mark.startTime })));
 }
 
-// The server's sentence at the field that it names, with the model's name where several were asked.
-function tellRefusal({ model, error }, wanted) {
-  const field = error.status === 401 ? "key" : error.field;
-  problem(field, wanted > 1 ? `${model}: ${error.message}` : error.message, { more: wanted > 1 });
-  if (field === "documents" && error.index != null) {
+// Each of the server's sentences at the field that it names, with whom it is of unless it is of all.
+function tellRefusals() {
+  const refused = page.results.filter((result) => result.error);
+  for (const { error } of new Map(refused.map((result) => [result.error.message, result])).values()) {
+    const of = refused.filter((result) => result.error.message === error.message).map((result) => result.model);
+    const field = error.status === 401 ? "key" : (error.field ?? "");
+    problem(field, of.length < page.results.length ? `${of.join(", ")}: ${error.message}` : error.message, { more: true });
+    if (field !== "documents" || error.index == null) continue;
     const input = $("documents").children[error.index]?.querySelector("textarea");
     input?.setAttribute("aria-invalid", "true");
     input?.scrollIntoView({ block: "nearest" });

@@ -58,13 +58,21 @@ export function queryPieces(points, hits) {
 
 export const touches = ([a, b], [c, d]) => a < d && c < b;
 
+// The next character behind a space, where one is near: else `at` itself.
+function wordFrom(points, at) {
+  if (at >= points.length) return points.length;
+  for (let i = at; i < Math.min(at + 20, points.length); i++) if (points[i - 1] === " " || points[i - 1] === "\n") return i;
+  return at;
+}
+
 // Which part of a long text is shown first, [from, to): `most` characters around what made it win.
-export function excerpt(length, hit, most) {
+export function excerpt(points, hit, most) {
+  const { length } = points;
   if (length <= most) return [0, length];
   const won = (hit.chunks ?? []).find((chunk) => chunk.won && chunk.start != null);
   const inside = (hit.matches ?? []).filter(({ document }) => !won || (document[0] >= won.start && document[1] <= won.end));
   const loudest = inside.reduce((best, match) => (!best || match.score > best.score ? match : best), null);
   const target = loudest ? loudest.document[0] - Math.floor(most / 3) : (won?.start ?? 0);
   const from = Math.max(0, Math.min(target, length - most));
-  return [from, from + most];
+  return [from && wordFrom(points, from), wordFrom(points, from + most)];
 }
