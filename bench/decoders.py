@@ -173,11 +173,11 @@ class Worker:
         self.process.wait(30)
 
 
-def agreed(found: list[float], wanted: list[float]) -> str:
-    """Spearman, overlap of the ten best, and largest difference."""
+def agreed(found: list[list[float]], wanted: list[list[float]]) -> str:
+    """Spearman, overlap of the ten best, and largest difference, of some requests."""
     from rerankd.core.agreement import agreement  # here: the peer's environment has no rerankd
 
-    each = agreement([wanted], [found])
+    each = agreement(wanted, found)
     return f"{each.spearman:.4f} | {each.top_overlap:.2f} | {each.max_difference:.3f}"
 
 
@@ -219,7 +219,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--peer-documents", type=int, default=11)
-    parser.add_argument("--agreement-documents", type=int, default=64)
+    parser.add_argument("--agreement-requests", type=int, default=5)
+    parser.add_argument("--agreement-documents", type=int, default=24, help="of each request")
     parser.add_argument("--tokens", type=int, default=120, help="of each document")
     parser.add_argument("--prefix", type=int, default=60)
     parser.add_argument("--size", choices=tuple(SIZES), default="0.6B")
@@ -257,13 +258,17 @@ def compare(args: argparse.Namespace, folder: Path) -> str:
         ]
     workers = [Worker.start(*way[:3], folder, way[3]) for way in ways]
     agreements: dict[str, str] = {}
-    wanted: list[float] = []
-    rows = documents(args.prefix + 1, args.agreement_documents, args.tokens)
+    wanted: list[list[float]] = []
+    requests = [
+        documents(args.prefix + each, args.agreement_documents, args.tokens)
+        for each in range(1, args.agreement_requests + 1)
+    ]
     for worker in workers:
-        some = rows if not worker.name.startswith("llama") else rows[: args.peer_documents]
-        found = worker.run(some)["logits"]
+        count = args.peer_documents if worker.name.startswith("llama") else None
+        asked = requests[:1] if count else requests
+        found = [worker.run(rows[:count])["logits"] for rows in asked]
         wanted = wanted or found
-        agreements[worker.name] = agreed(found, wanted[: len(some)])
+        agreements[worker.name] = agreed(found, [each[:count] for each in wanted[: len(asked)]])
     rows = documents(args.prefix, args.documents, args.tokens)
     for _ in range(args.rounds):
         for worker in workers:
@@ -280,8 +285,9 @@ def compare(args: argparse.Namespace, folder: Path) -> str:
             f"weights with loud channels (bench/made_decoder.py), {args.documents} documents of "
             f"{args.tokens} tokens behind {args.prefix}, {args.rounds} alternating rounds, "
             f"{len(os.sched_getaffinity(0))} threads; llama.cpp by {args.peer_documents} documents "
-            f"a round, per document. Agreement over {args.agreement_documents} documents with "
-            f"fp32, whose logits' standard deviation is {np.std(wanted):.2f}."
+            f"a round, per document. Agreement with fp32 over {args.agreement_requests} requests "
+            f"of {args.agreement_documents} documents, whose logits' standard deviation is "
+            f"{np.std(wanted, axis=1).mean():.2f}; llama.cpp's over {args.peer_documents}."
         ),
         "",
         *table(workers, agreements),

@@ -113,7 +113,7 @@ class Full:
         if self._naive:
             inputs = {name: inputs[name] for name in inputs if name not in ("last", "keep")}
         self._request.infer(inputs, share_inputs=True)
-        out = self._request.get_output_tensor(0).data
+        out = self._request.get_tensor("logits").data
         return out[last, YES, None] - out[last, NO, None] if self._naive else out.copy()
 
 

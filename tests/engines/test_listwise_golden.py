@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from rerankd.core.errors import EngineFailed
+from rerankd.core.options import Precision
 from rerankd.core.request import Content, RerankRequest
-from rerankd.core.rows import Row
+from rerankd.core.rows import Row, Vectors
 from rerankd.engines.base import vectors_of
 from rerankd.engines.openvino.listwise_engine import OpenVinoListwise
 from rerankd.models.listwise import Listwise
@@ -108,6 +109,32 @@ def test_scores_do_not_depend_on_how_a_prompt_is_cut_into_steps(opened: Opened) 
         for _ in range(2):  # the second time its start is kept
             assert np.abs(vectors_of(row, engine) - whole).max() < TOLERANCE
         engine.close()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_scores_in_less_than_fp32_agree_and_are_the_same_in_pieces(
+    opened: Opened, precision: Precision
+) -> None:
+    checkpoint = open_listwise(opened.folder)
+    for name in ("one", "instruction"):
+        row = opened.model.prepare(asked(cases()[name])).rows[0]
+        wanted = vectors_of(row, opened.model.engine)
+        made: list[Vectors] = []
+        for tokens in (row.tokens, 7):
+            engine = OpenVinoListwise(
+                checkpoint.config,
+                checkpoint.weights,
+                mark=checkpoint.mark,
+                piece_tokens=tokens,
+                precision=precision,
+            )
+            assert engine.info.precision == precision
+            made.append(vectors_of(row, engine))
+            engine.close()
+        assert np.abs(made[1] - made[0]).max() < 1e-5 * np.abs(wanted).max()
+        near = (made[0] * wanted).sum(1) / np.sqrt((made[0] ** 2).sum(1) * (wanted**2).sum(1))
+        assert np.abs(made[0] - wanted).max() > 0
+        assert near.min() > 0.999
 
 
 def test_a_row_that_ran_in_between_changes_nothing(opened: Opened) -> None:

@@ -12,6 +12,7 @@ from rerankd.core.options import Precision
 from rerankd.core.rows import Row
 from rerankd.engines.decoder import DecoderConfig, answer_row, folded, tensor_shapes
 from rerankd.engines.encoder import TableWeights
+from rerankd.engines.mapped_arrays import MappedArrays
 from rerankd.engines.openvino import decoder_engine, qwen
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.int8 import Int8Weights
@@ -100,7 +101,7 @@ def test_blocks_are_turned_apart() -> None:
 
 
 @pytest.mark.parametrize("intermediate", [160, 99])
-@pytest.mark.parametrize("architecture", ["qwen3", "qwen2", "mistral", "gemma"])
+@pytest.mark.parametrize("architecture", ["qwen3", "qwen2", "mistral", "gemma", "llama"])
 def test_a_turned_decoder_is_the_same_function(
     architecture: str, intermediate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +109,10 @@ def test_a_turned_decoder_is_the_same_function(
     weights = Made(config)
     wanted = engine(config, weights, "fp32").forward(some_rows())
 
-    def unrounded(source: TurnedWeights, prefixes: tuple[str, ...]) -> TurnedWeights:
+    def unrounded(
+        source: TurnedWeights, prefixes: tuple[str, ...], arrays: MappedArrays
+    ) -> TurnedWeights:
+        assert isinstance(arrays, MappedArrays)
         assert prefixes == ("layers.",)
         return source
 

@@ -199,12 +199,12 @@ def test_layers_without_types_slide_from_max_window_layers_on(tmp_path: Path) ->
     ("options", "said"),
     [
         (LoadOptions(engine="torch"), 'engine = "torch" is not for a listwise model'),
-        (LoadOptions(quantization="int8"), "is not for a listwise model"),
+        (LoadOptions(precision="fp16"), "is not for a listwise model"),
         (LoadOptions(streams=2), "streams is not for a listwise model"),
         (LoadOptions(window_tokens=200_000), "the model takes 131072"),
         (LoadOptions(score="sigmoid"), 'has "cosine" or "raw"'),
     ],
-    ids=["torch", "int8", "streams", "window", "score"],
+    ids=["torch", "fp16", "streams", "window", "score"],
 )
 def test_settings_that_it_does_not_have_are_refused(
     options: LoadOptions, said: str, tmp_path: Path

@@ -21,16 +21,14 @@ from rerankd.core.errors import StartError
 from rerankd.core.options import LoadOptions
 from rerankd.core.rows import Logits, Row
 from rerankd.engines.decoder import answer_row
+from rerankd.engines.mapped_arrays import MappedArrays
 from rerankd.engines.openvino.decoder_engine import DecoderEngine
 from rerankd.engines.openvino.decoder_pack import MIN_TOKENS, pack
 from rerankd.engines.openvino.engine import OpenVinoEngine
 from rerankd.models.causal_yes_no import load_causal_yes_no
 from rerankd.models.checkpoint import Checkpoint, open_checkpoint
 from rerankd.models.decoder_checkpoint import open_decoder
-from rerankd.models.weights import (
-    SafetensorsFolder,
-    _Space,  # pyright: ignore[reportPrivateUsage]
-)
+from rerankd.models.weights import SafetensorsFolder
 from tests.checkpoints import decoder as decoders
 from tests.checkpoints.bert import TINY_XLMR, XLMR_BASE, tensors, write
 
@@ -237,7 +235,14 @@ def test_a_decoder_in_int8_widens_no_tensor_for_good(
         return whole(self, name)
 
     monkeypatch.setattr(SafetensorsFolder, "__call__", noted)
-    monkeypatch.setattr(_Space, "array", None)
+    kinds: set[type] = set()
+    array = MappedArrays.array
+
+    def noted_array(self: MappedArrays, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+        kinds.add(dtype)
+        return array(self, shape, dtype)
+
+    monkeypatch.setattr(MappedArrays, "array", noted_array)
     gone: list[SafetensorsFolder] = []
     let_go = SafetensorsFolder.let_go
 
@@ -252,7 +257,28 @@ def test_a_decoder_in_int8_widens_no_tensor_for_good(
     assert np.isfinite(model.engine.forward(ROWS)).all()
     assert not {"embed_tokens.weight", "lm_head.weight"} & set(read)
     assert len(gone) == 1
+    assert kinds == {np.int8}
     model.engine.close()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_rows_of_a_table_leave_no_pages_where_nothing_else_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    decoders.write(tmp_path, decoders.TINY_QWEN3)
+    weights = SafetensorsFolder(tmp_path, prefix="model.", are_kept=kept)
+    gone: list[int] = []
+    let_go = SafetensorsFolder.let_go
+
+    def noted(self: SafetensorsFolder) -> None:
+        gone.append(1)
+        let_go(self)
+
+    monkeypatch.setattr(SafetensorsFolder, "let_go", noted)
+    ids = np.arange(1024, dtype=np.int32) % 50
+    made = [weights.rows("embed_tokens.weight", ids) for _ in range(4)]
+    assert len(gone) == (0 if kept else 2)
+    np.testing.assert_array_equal(made[3], made[0])
 
 
 @pytest.mark.parametrize("tokens", [1, 2])

@@ -160,10 +160,10 @@ def listwise_engine(
                 f"{setting} is not for a listwise model, which runs on OpenVINO, one prompt at "
                 "once; leave it unset."
             )
-    openvino_precision(options, "listwise", "a listwise model")
+    precision = openvino_precision(options, "listwise", "a listwise model")
     from rerankd.engines.openvino.listwise_engine import OpenVinoListwise  # here: 0.4 s to import
 
-    return OpenVinoListwise(config, weights, mark=mark, start=start)
+    return OpenVinoListwise(config, weights, mark=mark, start=start, precision=precision)
 
 
 def vision_engine(

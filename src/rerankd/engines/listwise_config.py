@@ -6,9 +6,12 @@ Source: jina-reranker-v3, config.json and modeling.JinaForRanking.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from rerankd.engines.decoder import DecoderConfig
 from rerankd.engines.decoder import tensor_shapes as decoder_shapes
+
+PROJECTOR: Final = "projector.0.weight"  # its first matrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,6 @@ def tensor_shapes(config: ListwiseConfig) -> dict[str, tuple[int, ...]]:
     body.pop("lm_head.weight", None)  # nothing is generated
     return {
         **body,
-        "projector.0.weight": (config.inner, config.decoder.hidden),
+        PROJECTOR: (config.inner, config.decoder.hidden),
         "projector.2.weight": (config.dimensions, config.inner),
     }

@@ -31,10 +31,10 @@ OPENVINO: Final[Mapping[str, tuple[Precision, ...]]] = {
     "modules": ("fp32", "bf16", "int8"),  # a cross-encoder of modules
     "qwen3": ("fp32", "bf16", "int8"),
     "qwen2": ("fp32", "bf16", "int8"),
-    "llama": ("fp32",),
+    "llama": ("fp32", "bf16", "int8"),
     "mistral": ("fp32", "bf16", "int8"),
     "gemma": ("fp32", "bf16", "int8"),
-    "listwise": ("fp32",),
+    "listwise": ("fp32", "bf16", "int8"),
     "colbert": ("fp32", "bf16", "int8"),
     "bi-encoder": ("fp32", "bf16", "int8"),
 }

@@ -13,6 +13,7 @@ from typing import Final
 
 from rerankd.core.errors import InvalidRequest, QueryTooLong, StartError
 from rerankd.core.meter import Meter
+from rerankd.core.options import asked_precision
 from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, TokenIds
 from rerankd.engines.base import ListwiseEngine
@@ -201,7 +202,9 @@ def load_listwise(opening: Opening) -> Listwise:
             f"{opening.folder / said[0]}: {said[1]} is a sigmoid; the score of a listwise model is "
             'its cosine. Remove it, or set score = "cosine" in [model."NAME"].'
         )
-    checkpoint = open_listwise(opening.folder)
+    # int8 matrices are made of the tensors, one by one, and nothing else holds them
+    are_kept = asked_precision(opening.options) != "int8"
+    checkpoint = open_listwise(opening.folder, are_kept=are_kept)
     encoder = TextEncoder(checkpoint.tokenizer)
     engine = listwise_engine(
         checkpoint.config,
@@ -210,6 +213,8 @@ def load_listwise(opening: Opening) -> Listwise:
         mark=checkpoint.mark,
         start=encoder.encode(START, "query"),
     )
+    if engine.info.precision == "int8":
+        checkpoint.weights.let_go()  # of matrices it has its own
     card = ModelCard(
         name=opening.name,
         family=LISTWISE,

@@ -73,8 +73,12 @@ class ListwiseCheckpoint:
     weights: SafetensorsFolder
 
 
-def open_listwise(folder: Path) -> ListwiseCheckpoint:
+def open_listwise(folder: Path, *, are_kept: bool = True) -> ListwiseCheckpoint:
     """Read and check a folder.
+
+    Args:
+        folder: the checkpoint.
+        are_kept: as SafetensorsFolder has it.
 
     Raises:
         StartError: a file is missing or damaged, asks for what is not computed here, or the
@@ -84,7 +88,7 @@ def open_listwise(folder: Path) -> ListwiseCheckpoint:
     decoder, windows = read_decoder_config(folder), read_json(path, _Windows)
     kinds = windows.kinds()
     windowed = frozenset(i for i, kind in enumerate(kinds) if kind == _SLIDING)
-    weights = SafetensorsFolder(folder, prefix="model.")
+    weights = SafetensorsFolder(folder, prefix="model.", are_kept=are_kept)
     wrong = {
         f"layer_types of {len(kinds)} layers, of num_hidden_layers {decoder.layers}": (
             len(kinds) != decoder.layers

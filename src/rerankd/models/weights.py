@@ -19,8 +19,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import tempfile
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +31,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from rerankd.core.errors import StartError
+from rerankd.engines.mapped_arrays import MappedArrays
 from rerankd.models.cause import unreadable
 from rerankd.models.folder_file import INDEX, SINGLE, printable, read_json, shown, text_fault
 from rerankd.models.wrapped import why_unfit
@@ -41,8 +40,8 @@ _BUFFERS = ("position_ids", "token_type_ids")  # counted up by transformers, not
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _NUMPY: Final = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 MAX_HEADER_BYTES: Final = 16 << 20  # a tensor takes about 110
+_LET_GO_ROWS: Final = 2048  # with the pages around each of them 130 MB
 MAX_TENSORS: Final = 65_536  # of a folder; MAX_LAYERS layers have half as many
-_SMALL_BYTES: Final = 65_536  # widened in memory: a mapping costs a page or more
 
 
 class _Entry(msgspec.Struct):
@@ -118,8 +117,9 @@ class SafetensorsFolder:
         """
         self._folder = folder
         self._canonical = partial(_canonical_parts, prefix=prefix, rename=rename)
-        self._space = _Space()
+        self._space = MappedArrays()
         self._are_kept = are_kept
+        self._rows_read = 0  # since the files' pages were let go of
         self._tensors: dict[str, _Tensor] = {}
         for file, listed in _files(folder).items():
             tensors = _header(file, MAX_TENSORS - len(self._tensors))
@@ -190,19 +190,31 @@ class SafetensorsFolder:
         if tensor.dtype == "F32":
             return stored
         kept = self._are_kept
-        wide = self._space.array(tensor.shape) if kept else np.empty(tensor.shape, np.float32)
+        wide = (
+            self._space.array(tensor.shape, np.float32)
+            if kept
+            else np.empty(tensor.shape, np.float32)
+        )
         return _widened(stored, tensor.dtype, wide)
 
     def let_go(self) -> None:
         """Nothing of the files is in memory then; what is read again comes from them."""
+        self._rows_read = 0
         if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
             for file in {id(each.file): each.file for each in self._tensors.values()}.values():
                 file.madvise(mmap.MADV_DONTNEED)
 
     def rows(self, name: str, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Rows of a table, (V, h) and (L,) -> (L, h): only they are read and widened."""
+        """Rows of a table, (V, h) and (L,) -> (L, h): only they are read and widened.
+
+        The system maps the pages around a row as well; where nothing else of the files is in use,
+        they are let go of again.
+        """
         tensor = self._tensors[name]
         stored = tensor.view(_NUMPY[tensor.dtype])[ids]
+        self._rows_read += ids.size
+        if not self._are_kept and self._rows_read >= _LET_GO_ROWS:
+            self.let_go()
         return _widened(stored, tensor.dtype, np.empty(stored.shape, dtype=np.float32))
 
 
@@ -217,53 +229,6 @@ def _widened(
     else:
         wide[...] = stored
     return wide
-
-
-class _Space:
-    """Room for widened tensors: pieces of one unnamed file, mapped, gone with the last of them."""
-
-    def __init__(self) -> None:
-        self._file: int | None = None
-        self._used_bytes = 0
-
-    def array(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """An empty tensor; a small one is plain memory.
-
-        Raises:
-            StartError: there is no room for it.
-        """
-        needed = 4 * math.prod(shape)
-        if needed <= _SMALL_BYTES:
-            return np.empty(shape, dtype=np.float32)
-        start = -(-self._used_bytes // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
-        try:
-            file = self._opened()
-            _reserve(file, start, needed)
-            mapped = mmap.mmap(file, needed, offset=start)
-        except OSError as error:
-            raise StartError(
-                f"No room for {(start + needed) >> 20} MB of weights in {tempfile.gettempdir()} "
-                f"({error.strerror}): half-precision weights are widened there. Free some, or set "
-                "TMPDIR to a folder with room."
-            ) from error
-        self._used_bytes = start + needed
-        return np.frombuffer(mapped, dtype=np.float32).reshape(shape)
-
-    def _opened(self) -> int:
-        """The file's descriptor, closed when nobody asks for tensors any more."""
-        if self._file is None:
-            with tempfile.TemporaryFile(prefix="rerankd-") as file:
-                self._file = os.dup(file.fileno())
-            weakref.finalize(self, os.close, self._file)
-        return self._file
-
-
-def _reserve(file: int, start: int, size: int) -> None:
-    """Room in a file, for good: a hole that no disk block is found for later would be SIGBUS."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, start, size)
-    else:  # macOS and Windows have no such call
-        os.ftruncate(file, start + size)
 
 
 def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,9 @@ What rows have in common at their start is computed once and kept for the next b
 (shared_prefix). A long row runs as slices, each behind the keys and values of those before it. Both
 are the same step: own tokens behind a past.
 
+Weights are in memory once: the CPU plugin packs each matrix at the first call and reads its own
+copy from then on, and what it packed lies in mapped files.
+
 Memory beside the weights: one call's activations (MICRO_BATCH_TOKENS and ATTENTION_BYTES), the kept
 prefixes (cache_bytes), and the past of the group in work and of each row between two slices: its
 tokens times 8 * layers * kv_width bytes (229 KB per token for Qwen3-Reranker-0.6B).
@@ -25,6 +28,7 @@ from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import EMBEDDINGS, DecoderConfig, answer_row, folded
 from rerankd.engines.encoder import TableWeights
 from rerankd.engines.freed import give_back
+from rerankd.engines.mapped_arrays import MappedArrays
 from rerankd.engines.openvino import qwen
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_pack import pack
@@ -82,7 +86,8 @@ class DecoderEngine:
         """
         self._config = config
         self._weights = weights
-        graph = _graph(config, weights, yes=yes, no=no, precision=precision)
+        self._matrices = MappedArrays()
+        graph = _graph(config, weights, self._matrices, yes=yes, no=no, precision=precision)
         self._compiled: Any = compile_graph(
             graph, streams=1, threads=usable_cores(), precision=precision
         )
@@ -190,7 +195,7 @@ class DecoderEngine:
             calls = -(-(ids.size - done) // most)
             piece = ids[done : done + -(-(ids.size - done) // calls)]
             logits = self._call([piece], past[:done], keep=True)
-            past[done : done + piece.size] = self._request.get_output_tensor(1).data
+            qwen.read_kept(self._request, past[done : done + piece.size])
             done += piece.size
             if is_new:
                 self._cache.put(ids[:done], past[:done], is_shared=False)
@@ -218,7 +223,7 @@ class DecoderEngine:
         while done < ids.size:
             piece = ids[done : done + self._call_tokens(done, self._slice_tokens)]
             self._call([piece], past[:done], keep=True)
-            past[done : done + piece.size] = self._request.get_output_tensor(1).data
+            qwen.read_kept(self._request, past[done : done + piece.size])
             done += piece.size
         return past
 
@@ -239,7 +244,8 @@ class DecoderEngine:
             request.infer()
         finally:  # with infer(inputs) the request would hold the past until its next call
             request.set_tensor("past", self._no_past)
-        return request.get_output_tensor(0).data.copy()
+            self._matrices.let_go()
+        return request.get_tensor("logits").data.copy()
 
     def _call_tokens(self, past_tokens: int, most: int) -> int:
         """Padded tokens that one call takes behind so long a past: `most`, or fewer, or one.
@@ -253,17 +259,19 @@ class DecoderEngine:
 def _graph(
     config: DecoderConfig,
     weights: TableWeights,
+    matrices: MappedArrays,
     *,
     yes: int,
     no: int | None,
     precision: Precision,
 ) -> Model:
-    """The graph of a precision; arguments as DecoderEngine."""
+    """The graph of a precision; int8 matrices go to `matrices`, the rest as DecoderEngine."""
     head, tensors = answer_row(config, weights, yes=yes, no=no), folded(config, weights)
     if precision != "int8":
         return qwen.build(config, tensors, head, keeps_stream=precision == "bf16")
     turned = TurnedWeights(config, tensors)
-    return qwen.build(config, Int8Weights(turned, ("layers.",)), turned.head(head), is_turned=True)
+    rounded = Int8Weights(turned, ("layers.",), arrays=matrices)
+    return qwen.build(config, rounded, turned.head(head), is_turned=True)
 
 
 def slice_tokens(config: DecoderConfig) -> int:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from rerankd.core.errors import StartError
 from rerankd.engines.encoder import FloatWeights, Int8Rows
+from rerankd.engines.mapped_arrays import MappedArrays
 from rerankd.engines.openvino.arithmetic import int8_is_exact, rounded
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
@@ -58,12 +59,13 @@ class Int8Weights:
     factors: Mapping[str, npt.NDArray[np.float32]] = field(  # of their inputs (calibration.py)
         default_factory=dict[str, npt.NDArray[np.float32]]
     )
+    arrays: MappedArrays | None = None  # where the whole numbers lie; None = in plain memory
 
     def __call__(self, name: str) -> npt.NDArray[np.float32] | Int8Rows:
         """One tensor; a layer's matrix as int8 rows.
 
         Raises:
-            StartError: it cannot be rounded.
+            StartError: it cannot be rounded, or there is no room for it.
         """
         tensor = self.source(name)
         if tensor.ndim < 2 or not name.startswith(self.prefixes):
@@ -71,7 +73,12 @@ class Int8Weights:
         if not np.isfinite(tensor).all():
             raise StartError(f"{name} holds values that are not finite; the weights are damaged.")
         columns = self.factors.get(name)
-        return quantize(tensor) if columns is None else quantize_columns(tensor, columns)
+        made = quantize(tensor) if columns is None else quantize_columns(tensor, columns)
+        if self.arrays is None:
+            return made
+        values = self.arrays.array(made.values.shape, np.int8)
+        values[...] = made.values
+        return replace(made, values=values)
 
 
 def product(x: Node, matrix: Int8Rows) -> Node:

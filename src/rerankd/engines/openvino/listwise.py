@@ -11,11 +11,12 @@ Sources: jina-reranker-v3, modeling.JinaForRanking; the window as transformers' 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from rerankd.engines.encoder import Weights
 from rerankd.engines.listwise_config import ListwiseConfig
-from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, linear
-from rerankd.engines.openvino.qwen import QwenLayers, rms_norm
+from rerankd.engines.openvino.blocks import HIDDEN_SLOT, constant, linear, product
+from rerankd.engines.openvino.qwen import QwenLayers
 from rerankd.engines.openvino.runtime import Model, Node, ops, ov
 
 _END = np.iinfo(np.int64).max  # of any axis
@@ -52,8 +53,8 @@ class _Sight:
 class ListwiseLayers(QwenLayers):
     """The layers of one graph."""
 
-    def __init__(self, config: ListwiseConfig, weights: Weights) -> None:
-        super().__init__(config.decoder, weights)
+    def __init__(self, config: ListwiseConfig, weights: Weights, *, is_turned: bool) -> None:
+        super().__init__(config.decoder, weights, is_turned=is_turned)
         whole = _Sight(self, None)
         near = _Sight(self, config.window) if config.windowed else whole
         self._sights = [
@@ -70,24 +71,26 @@ class ListwiseLayers(QwenLayers):
         return self._attend(ops.unsqueeze(q, constant(0, np.int32)), k, v, self._sights[index].read)
 
 
-def build(config: ListwiseConfig, weights: Weights) -> Model:
-    """The graph: a packed piece -> vectors (R, d), and kept (N, 2 layers, k, d).
+def build(
+    config: ListwiseConfig,
+    weights: Weights,
+    projector: npt.NDArray[np.float32],
+    *,
+    is_turned: bool = False,
+    keeps_stream: bool = False,
+) -> Model:
+    """The graph: a packed piece -> "vectors" (R, d), and what is kept of each layer, as qwen.build.
 
     Args:
         config: sizes.
         weights: the tensors of listwise_config.tensor_shapes().
+        projector: its first matrix, (inner, h).
+        is_turned: weights and projector are those of TurnedWeights.
+        keeps_stream: as QwenLayers.run().
     """
-    graph, sizes = ListwiseLayers(config, weights), config.decoder
-    x = graph.inputs.words
-    kept: list[Node] = []
-    for index in range(sizes.layers):
-        x, pair = graph.layer(x, index, only_last=index == sizes.layers - 1)
-        kept.append(pair)
-    x = rms_norm(x, weights, "norm", sizes.rms_norm_eps)
-    x = ops.relu(linear(x, weights, "projector.0", bias=False))
+    graph = ListwiseLayers(config, weights, is_turned=is_turned)
+    x, results = graph.run(keeps_stream=keeps_stream)
+    x = ops.relu(product(x, projector))
     vectors = linear(x, weights, "projector.2", bias=False)
-    results = [
-        ops.result(vectors, name="vectors"),
-        ops.result(ops.concat(kept, 1), name="kept"),
-    ]
+    results.append(ops.result(vectors, name="vectors"))
     return ov.Model(results, graph.inputs.parameters(), "listwise")

@@ -1,4 +1,4 @@
-"""`OpenVinoListwise`: one listwise reranker on the CPU, fp32.
+"""`OpenVinoListwise`: one listwise reranker on the CPU, in fp32, bf16 or int8.
 
 A row is a whole prompt, query and documents together, and runs alone, piece by piece, each behind
 the keys and values of those before it. What all prompts begin with runs once.
@@ -16,14 +16,16 @@ from typing import Any, Final
 import numpy as np
 
 from rerankd.core.errors import EngineFailed
+from rerankd.core.options import Precision
 from rerankd.core.rows import Row, TokenIds, Vectors
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.decoder import EMBEDDINGS
 from rerankd.engines.encoder import TableWeights
 from rerankd.engines.freed import give_back
-from rerankd.engines.listwise_config import ListwiseConfig
-from rerankd.engines.openvino import listwise
+from rerankd.engines.listwise_config import PROJECTOR, ListwiseConfig
+from rerankd.engines.mapped_arrays import MappedArrays
+from rerankd.engines.openvino import listwise, qwen
 from rerankd.engines.openvino.compilation import compile_graph
 from rerankd.engines.openvino.decoder_engine import (
     ATTENTION_BYTES,
@@ -31,8 +33,10 @@ from rerankd.engines.openvino.decoder_engine import (
     slice_tokens,
 )
 from rerankd.engines.openvino.decoder_pack import pack
-from rerankd.engines.openvino.runtime import ov
+from rerankd.engines.openvino.int8 import Int8Weights
+from rerankd.engines.openvino.runtime import Model, ov
 from rerankd.engines.shared_prefix import Floats
+from rerankd.engines.turned import TurnedWeights
 
 _NO_IDS: Final = np.empty(0, dtype=np.int32)
 
@@ -48,6 +52,7 @@ class OpenVinoListwise:
         mark: int,
         start: TokenIds = _NO_IDS,
         piece_tokens: int | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         """Build the graph and compile it: one call at a time, on all usable cores.
 
@@ -57,15 +62,20 @@ class OpenVinoListwise:
             mark: the token id that is read wherever it stands; the last token is read as well.
             start: what prompts begin with, (S,), none of it read, whose keys and values are kept.
             piece_tokens: of a row that run at once; None = as many as take about 0.3 s of a core.
+            precision: as DecoderEngine has it; the projector stays as it is.
 
         Raises:
-            StartError: OpenVINO cannot compile the graph in fp32 here.
+            StartError: OpenVINO cannot compile the graph in that precision here.
         """
         self._config = config
         self._weights = weights
         self._mark = mark
+        self._matrices = MappedArrays()
         self._compiled: Any = compile_graph(
-            listwise.build(config, weights), streams=1, threads=usable_cores(), precision="fp32"
+            _graph(config, weights, self._matrices, precision),
+            streams=1,
+            threads=usable_cores(),
+            precision=precision,
         )
         self._request: Any = self._compiled.create_infer_request()
         self._no_past = ov.Tensor(self._room(0))
@@ -75,7 +85,7 @@ class OpenVinoListwise:
         self._info = EngineInfo(
             name="openvino",
             device="cpu",
-            precision="fp32",
+            precision=precision,
             max_length=config.decoder.max_length,
             batch_tokens=self._piece_tokens,
             slice_tokens=self._piece_tokens,
@@ -122,7 +132,7 @@ class OpenVinoListwise:
             vectors[filled : filled + reads.size] = found
             filled += reads.size
             if end < ids.size:
-                past[done:end] = self._request.get_output_tensor(1).data
+                qwen.read_kept(self._request, past[done:end])
             if end // GIVE_BACK_TOKENS > done // GIVE_BACK_TOKENS:
                 give_back()
             done = end
@@ -139,7 +149,7 @@ class OpenVinoListwise:
             while done < self._start.size:
                 end = done + self._next_tokens(done, self._start.size)
                 self._call(self._start[done:end], past[:done], _NO_IDS, keep=True)
-                past[done:end] = self._request.get_output_tensor(1).data
+                qwen.read_kept(self._request, past[done:end])
                 done = end
             self._started = past
         return self._started
@@ -170,4 +180,17 @@ class OpenVinoListwise:
             request.infer()
         finally:  # with infer(inputs) the request would hold the past until its next call
             request.set_tensor("past", self._no_past)
-        return request.get_output_tensor(0).data[: reads.size].copy()
+            self._matrices.let_go()
+        return request.get_tensor("vectors").data[: reads.size].copy()
+
+
+def _graph(
+    config: ListwiseConfig, weights: TableWeights, matrices: MappedArrays, precision: Precision
+) -> Model:
+    """The graph of a precision; int8 matrices go to `matrices`."""
+    projector = weights(PROJECTOR)
+    if precision != "int8":
+        return listwise.build(config, weights, projector, keeps_stream=precision == "bf16")
+    turned = TurnedWeights(config.decoder, weights)
+    rounded = Int8Weights(turned, ("layers.",), arrays=matrices)
+    return listwise.build(config, rounded, turned.head(projector), is_turned=True)
