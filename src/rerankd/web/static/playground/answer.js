@@ -6,7 +6,8 @@ import { shownHit, tellGrade } from "./hit.js";
 import { axis, ndcg } from "./measures.js";
 import { queryPieces, QUIET, touches, weights } from "./pieces.js";
 
-const MANY = 15; // results, of which those out of sight are laid out when they come into it
+const MANY = 15; // results, of which those out of sight are made and laid out later
+const LATER_MS = 50; // after the first are there
 
 export const order = (result) => result.answer.results.map((hit) => hit.index);
 
@@ -89,6 +90,14 @@ function shownTimings({ timings }) {
   return element("details", { class: "parts" }, element("summary", {}, "Time in the server"), element("dl", {}, ...rows));
 }
 
+function shownHits(result, page) {
+  const hits = result.answer.results.map((hit, i) => [hit, i + 1]);
+  const made = (some) => some.map(([hit, rank]) => shownHit(hit, rank, result, page));
+  const list = element("ol", { class: hits.length > MANY ? "many" : "" }, ...made(hits.slice(0, MANY)));
+  if (hits.length > MANY) setTimeout(() => list.append(...made(hits.slice(MANY))), LATER_MS);
+  return list;
+}
+
 const short = (value) => (Number.isInteger(value) ? String(value) : number(value, 2));
 const tokensOf = ({ usage }) => usage?.total_tokens ?? usage?.prompt_tokens ?? null;
 
@@ -107,7 +116,7 @@ function shownAnswer(result, page) {
     element("p", { class: "hint facts" }, facts.join(" · "), element("span", { "data-price": true }), element("span", { class: "ndcg", "data-ndcg": true })),
     ...[...new Set(warnings)].map((warning) => element("p", { class: "warning" }, warning)),
     shownQuery(result, page), shownFloor(result), legend(result),
-    element("ol", { class: answer.results.length > MANY ? "many" : "" }, ...answer.results.map((hit, i) => shownHit(hit, i + 1, result, page))),
+    shownHits(result, page),
     shownTimings(answer));
   result.card = card;
   tie(card);
@@ -126,7 +135,7 @@ export const waiting = (model, number) =>
 export function showOne(root, result, page) {
   if (result.answer) {
     result.axis = axis(result.answer.results.map((hit) => hit.relevance_score));
-    result.floor = result.axis[0];
+    result.floor = Math.max(result.axis[0], Math.min(result.calibrated ?? result.axis[0], result.axis[1]));
     result.weigh = weights(result.answer.results);
   }
   root.querySelector(`[data-model="${result.number}"]`).replaceWith(result.answer ? shownAnswer(result, page) : shownRefusal(result));

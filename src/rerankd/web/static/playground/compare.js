@@ -40,11 +40,17 @@ function rankLines(results, orders, page) {
 }
 
 function rankTable(results, orders) {
+  const box = element("details", {}, element("summary", {}, "Ranks as a table"));
+  box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) box.append(filledTable(results, orders)); });
+  return box;
+}
+
+function filledTable(results, orders) {
   const head = element("tr", {}, element("th", { scope: "col" }, "Document"), ...results.map((result) => element("th", { scope: "col", class: "n" }, result.model)));
   const rows = [...orders[0]].sort((a, b) => a - b).map((index) => element("tr", {}, element("th", { scope: "row" }, String(index + 1)),
     ...orders.map((list) => element("td", { class: "n" }, list.includes(index) ? String(list.indexOf(index) + 1) : "–"))));
-  return element("details", {}, element("summary", {}, "Ranks as a table"),
-    element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows))));
+  return element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Ranks" },
+    element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
 }
 
 export function compared(results, page) {

@@ -62,10 +62,10 @@ function shownText(doc, hit, answers, weigh) {
 }
 
 function shownImage(doc, hit) {
-  const seen = hit.chunks?.[0]?.images ?? [];
-  const facts = seen.map(({ width, height, tokens }) => `read as ${width} × ${height} pixels, ${plural(tokens, "image token")}`);
+  const seen = hit.chunks?.[0]?.image;
+  const told = seen ? element("p", { class: "facts" }, `read as ${seen.width} × ${seen.height} pixels, ${plural(seen.tokens, "image token")}`) : null;
   const picture = isShown(doc) ? element("img", { src: doc.value, alt: doc.name || "image" }) : element("div", { class: "text" }, doc.value);
-  return [picture, facts.length ? element("p", { class: "hint" }, facts.join("; ")) : null];
+  return [picture, told];
 }
 
 // Each chunk with its logit; pointing at one shows where it lies.

@@ -178,9 +178,10 @@ function tellRefusals() {
     const field = error.status === 401 ? "key" : (error.field ?? "");
     problem(field, of.length < page.results.length ? `${of.join(", ")}: ${error.message}` : error.message, { more: true });
     if (field !== "documents" || error.index == null) continue;
-    const input = $("documents").children[error.index]?.querySelector("textarea");
-    input?.setAttribute("aria-invalid", "true");
-    input?.scrollIntoView({ block: "nearest" });
+    const item = $("documents").children[error.index];
+    item?.classList.add("wrong");
+    item?.querySelector("textarea")?.setAttribute("aria-invalid", "true");
+    item?.scrollIntoView({ block: "nearest" });
   }
 }
 

@@ -24,5 +24,8 @@ export function problem(field, message, { more = false } = {}) {
 
 export function clearProblems() {
   for (const place of document.querySelectorAll("[data-problem]")) problem(place.dataset.problem, "");
-  for (const input of document.querySelectorAll("#documents [aria-invalid]")) input.removeAttribute("aria-invalid");
+  for (const item of document.querySelectorAll("#documents .wrong")) {
+    item.classList.remove("wrong");
+    item.querySelector("textarea")?.removeAttribute("aria-invalid");
+  }
 }
