@@ -250,7 +250,7 @@ def compare(args: argparse.Namespace, folder: Path) -> str:
     ways = [("fp32", "ours:fp32", sys.executable, here)]
     if args.before is not None:
         python = str(args.before / ".venv" / "bin" / "python")
-        ways = [("today (fp32)", "before:fp32", python, args.before / "src")]
+        ways = [("before (fp32)", "before:fp32", python, args.before / "src")]
     ways += [(each, f"ours:{each}", sys.executable, here) for each in args.precisions.split(",")]
     if args.llama:
         ways += [

@@ -14,6 +14,7 @@ from comparing.tables import ENGINE_PARTS, engine_rows, http_rows, relative
 from rerankd.measure.spread import Spread
 
 _OURS, _OTHERS = "#2f6fab", "#b0b0b0"
+_GAP = 0.8  # bars between two workloads, for the title
 _BY_PRECISION = {"fp32": "#9dbfdd", "bf16": "#5b93c4", "int8": "#1f4f7c"}
 
 
@@ -58,10 +59,15 @@ def _pairs(plots: Any, rows: list[Figures], title: str, path: Path) -> None:
 
 def _precisions(plots: Any, made: Mapping[str, Mapping[str, Spread]], path: Path) -> None:
     """Our engines' speed over our fp32, one group of bars per workload; earlier ones hatched."""
-    rows = [(title, name, each) for title, group in made.items() for name, each in group.items()]
-    rows.reverse()  # the first on top
-    figure, axes = plots.subplots(figsize=(8, 0.8 + 0.32 * len(rows)), layout="constrained")
-    for place, (title, name, each) in enumerate(rows):
+    rows: list[tuple[float, str, str, Spread]] = []
+    at = 0.0
+    for title, engines in made.items():
+        for place, (name, each) in enumerate(engines.items()):
+            rows.append((at, title if place == 0 else "", name, each))
+            at -= 1.0
+        at -= _GAP
+    figure, axes = plots.subplots(figsize=(8, 0.8 + 0.32 * -at), layout="constrained")
+    for place, title, name, each in rows:
         precision = name.rpartition(" ")[2]
         is_now = name == f"rerankd {precision}"
         bar = axes.barh(
@@ -74,9 +80,8 @@ def _precisions(plots: Any, made: Mapping[str, Mapping[str, Spread]], path: Path
             capsize=2,
         )
         axes.bar_label(bar, [f"{each.median:.2f}"], padding=4)
-        if name == OURS:
-            axes.text(0.0, place + 0.55, title, fontsize=8, fontweight="bold")
-    axes.set_yticks(range(len(rows)), [name for _, name, _ in rows], fontsize=8)
+        axes.text(0.0, place + 0.6, title, fontsize=8, fontweight="bold")
+    axes.set_yticks([row[0] for row in rows], [row[2] for row in rows], fontsize=8)
     axes.set_xlabel("times as fast as rerankd in fp32: median, range")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
