@@ -62,7 +62,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
     ("store", "settings"): {"accounts"},
-    ("web", "accounts"): {"alerts", "money", "own_usage", "prices", "reload", "state"},
+    ("web", "accounts"): {"alerts", "budgets", "money", "own_usage", "prices", "reload", "state"},
     ("web", "store"): {
         *("answers", "app", "assemble", "desk", "keys", "money", "mount", "state", "teams"),
         # all but assemble and state: web/admin

@@ -92,6 +92,12 @@ class PriceRepo:
         with self._database.read() as reading:
             return self.all(reading)
 
+    def get(self, price_id: int) -> PriceRow | None:
+        """One by its id. Raises StoreAway."""
+        with self._database.read() as connection:
+            found = connection.execute(sa.select(price).where(price.c.id == price_id)).first()
+        return None if found is None else _row(found)
+
     def list(
         self,
         *,

@@ -133,6 +133,15 @@ class TopUpBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     note: Annotated[str, Meta(max_length=_NOTE)] = ""
 
 
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of all that was paid in, as this process counts; decimal texts."""
+
+    amount: str  # that was paid in
+    spent: str
+    reserved: str  # by requests in progress
+    left: str
+
+
 class TopUpList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of what was paid in."""
 
@@ -140,6 +149,7 @@ class TopUpList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[TopUpRow]
     has_more: bool
     next_cursor: str | None
+    balance: Balance | None  # null: nothing was, or just now
 
 
 def _add_price(kind: Kind, desk: Desk, call: Call) -> AdminAnswer:
@@ -237,6 +247,18 @@ def _used(desk: Desk, row: dict[str, Any]) -> dict[str, Any]:
     return amounts_of(*found[0]) if found else {}
 
 
+def with_balance(desk: Desk, answer: AdminAnswer) -> AdminAnswer:
+    """What was paid in and what is left of it. On the event loop."""
+    content, balance = answer.content, None
+    for row in content["data"][:1]:
+        is_of_key = row["key_id"] is not None
+        owner = Owner("key", row["key_id"]) if is_of_key else Owner("team", row["team_id"])
+        for budget, state in desk.books.budgets.states(owner, desk.now_us):
+            if budget.is_prepaid:
+                balance = {"amount": shown(state.amount), **amounts_of(budget, state)}
+    return replace(answer, content={**content, "balance": balance})
+
+
 def amounts_of(budget: Budget, state: BudgetState) -> dict[str, Any]:
     """What is used and left, in the budget's unit."""
     show: Callable[[int], str] = shown if budget.unit == "money" else str
@@ -314,6 +336,7 @@ def _of_top_ups(kind: Literal["key", "team"]) -> tuple[Operation, ...]:
             query=PageQuery,
             answer=TopUpList,
             run=partial(_top_ups, kind),
+            finish=with_balance,
         ),
     )
 

@@ -47,7 +47,9 @@ def one(desk: Desk, call: Call) -> AdminAnswer:
         for each in tries
     ]
     record = usage_answers.shown_row(row, Record, desk.currency)
-    return AdminAnswer(content={**msgspec.to_builtins(record), "tries": msgspec.to_builtins(asked)})
+    price = None if row["price_id"] is None else desk.prices.get(row["price_id"])
+    more = msgspec.to_builtins({"tries": asked, "price": price})
+    return AdminAnswer(content={**msgspec.to_builtins(record), **more})
 
 
 def sums(desk: Desk, call: Call) -> AdminAnswer:
@@ -97,7 +99,7 @@ OPERATIONS: Final = (
     Operation(
         method="GET",
         path="/usage/requests/{id}",
-        summary="One request by its id, and every target that was asked for it.",
+        summary="One request by its id: every target that was asked, the price it was charged by.",
         role="read",
         answer=RecordDetail,
         run=one,

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from rerankd.store.prices import PriceRow
 from rerankd.store.usage import By, UsageQuery, Width
 from rerankd.web.admin.asked import MOST_ID, PAGE, PageSize
 
@@ -172,9 +173,10 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordDetail(Record, frozen=True, kw_only=True):
-    """One request, and every target that was asked for it."""
+    """One request, every target that was asked for it, and the price that it was charged by."""
 
     tries: list[Attempted]
+    price: PriceRow | None
 
 
 class RecordList(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,45 @@ from typing import Final
 from starlette.middleware import Middleware
 
 from rerankd.web.admin.app import AdminApp
-from rerankd.web.console import overview
+from rerankd.web.console import (
+    budgets,
+    config,
+    keys,
+    models,
+    overview,
+    own,
+    prices,
+    reliability,
+    requests,
+    teams,
+    upstreams,
+    usage,
+)
 from rerankd.web.console.app import ConsoleApp, ConsolePaths, Do, Show
 from rerankd.web.state import State
 
-PAGES: Final[dict[str, Show]] = {**overview.PAGES}
-FORMS: Final[dict[str, Do]] = {}
+PAGES: Final[dict[str, Show]] = {
+    **overview.PAGES,
+    **own.PAGES,
+    **usage.PAGES,
+    **requests.PAGES,
+    **keys.PAGES,
+    **teams.PAGES,
+    **budgets.PAGES,
+    **prices.PAGES,
+    **models.PAGES,
+    **upstreams.PAGES,
+    **reliability.PAGES,
+    **config.PAGES,
+}
+FORMS: Final[dict[str, Do]] = {
+    **keys.FORMS,
+    **teams.FORMS,
+    **budgets.FORMS,
+    **prices.FORMS,
+    **upstreams.FORMS,
+    **config.FORMS,
+}
 
 
 def console_paths(state: State, admin: AdminApp) -> Middleware:

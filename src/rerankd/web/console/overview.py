@@ -1,20 +1,80 @@
-"""/ui: how the server does now."""
+"""/ui: how the server does now, the last day, and what needs somebody."""
 
 from __future__ import annotations
 
-from starlette.responses import Response
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from rerankd.web.console.render import page
+from starlette.responses import RedirectResponse, Response
+
+from rerankd.web.console import own
+from rerankd.web.console.budgets import Owners, share, with_bars
+from rerankd.web.console.charts import stacked
+from rerankd.web.console.render import HEADERS, moment, money, page, whole
 from rerankd.web.console.visit import Visit
+
+_NEARLY: Final = 0.8  # of a budget
 
 
 async def overview(visit: Visit) -> Response:
-    """Upstreams and routes now."""
+    """The first page of whoever is signed in."""
     if not visit.may("admin"):
-        return page("own", visit)
-    upstreams = await visit.ask("GET", "/upstreams")
-    routes = await visit.ask("GET", "/routes")
-    return page("overview", visit, upstreams=upstreams["data"], routes=routes["data"])
+        if visit.may("read"):
+            return RedirectResponse("/ui/usage", 303, HEADERS)
+        return await own.own_usage(visit)
+    now = await visit.ask("GET", "/overview")
+    budgets = await visit.ask("GET", "/budgets", query=[("limit", "1000")])
+    used_up = [each for each in budgets["data"] if share(each) >= _NEARLY]
+    bars = with_bars(used_up, await Owners.of(visit, used_up), now["currency"])
+    return page(
+        "overview",
+        visit,
+        now=now,
+        alerts=alerts(now, bars),
+        charts=_charts(now["hours"], now["currency"]),
+    )
+
+
+def alerts(
+    now: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str, str]]:
+    """What needs somebody: how bad, a sentence, the page about it.
+
+    Args:
+        now: what /overview answered.
+        budgets: those that are nearly spent.
+    """
+    found: list[tuple[str, str, str]] = []
+    if now["is_draining"]:
+        found.append(("bad", "The server is shutting down.", "/ui/reliability"))
+    if away_s := now["ledger"]["away_s"]:
+        said = f"The database has been away for {away_s:.0f} s: usage waits in the journal."
+        found.append(("bad", said, "/ui/reliability"))
+    for each in now["upstreams"]:
+        if each["state"] != "closed":
+            is_off = each["state"] == "off"
+            why = "none of its keys is good" if is_off else f"its breaker is {each['state']}"
+            css = "warn" if each["state"] == "probing" else "bad"
+            found.append((css, f"Upstream {each['name']}: {why}.", "/ui/upstreams"))
+    for each in now["models"]:
+        if each["state"] != "ready":
+            found.append(("warn", f"Model {each['name']} is being loaded.", "/ui/models"))
+        found += [("warn", f"{each['name']}: {said}", "/ui/models") for said in each["warnings"]]
+    for each in budgets:
+        css = "bad" if each["share"] >= 1 else "warn"
+        said = f"{each['owner']}: {each['share']:.0%} of {each['said']} is used."
+        found.append((css, said, "/ui/budgets"))
+    return found
+
+
+def _charts(hours: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
+    labels = [moment(each["start"])[11:16] for each in hours]
+    requests = {"requests": [float(each["requests"]) for each in hours]}
+    charges = {"charge": [float(each["charge"]) for each in hours]}
+    return {
+        "requests": stacked(labels, requests, whole),
+        "charge": stacked(labels, charges, lambda value: money(f"{value:.6g}", currency)),
+    }
 
 
 PAGES = {"/": overview}

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from rerankd import __version__
-from rerankd.web.console.nav import MENU
+from rerankd.web.console.nav import menu_of
 from rerankd.web.console.visit import Visit
 from rerankd.web.static_files import PAGE_HEADERS
 
@@ -27,9 +27,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["whole"] = whole
-    found.filters["when"] = when
+    for show in (whole, when, moment, millis, span, size, money, number, part):
+        found.filters[show.__name__] = show
     return found
+
+
+def fragment(name: str, visit: Visit, **values: Any) -> str:
+    """A part of a page, for a script to put in its place."""
+    return environment().get_template(f"{name}.html").render(visit=visit, **values)
 
 
 def page(name: str, visit: Visit | None, status: int = 200, **values: Any) -> HTMLResponse:
@@ -43,13 +48,72 @@ def page(name: str, visit: Visit | None, status: int = 200, **values: Any) -> HT
     """
     template = environment().get_template(f"{name}.html")
     notes = () if visit is None else visit.taken_notes()
-    text = template.render(visit=visit, notes=notes, menu=MENU, version=__version__, **values)
+    text = template.render(
+        visit=visit,
+        notes=notes,
+        menu=() if visit is None else menu_of(visit.key),
+        version=__version__,
+        **values,
+    )
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 
 def whole(value: float) -> str:
     """A number to read: 12 345 678 with thin spaces."""
     return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def number(value: float) -> str:
+    """A figure to read, with as many digits as say something."""
+    if abs(value) >= 100 or value == int(value):
+        return whole(value)
+    return f"{value:.3g}"
+
+
+def moment(written: str | None) -> str:
+    """A time of the API to read, in UTC, to the second; None is a dash."""
+    if not written:
+        return "\N{EN DASH}"
+    return datetime.fromisoformat(written).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def millis(value: float) -> str:
+    """Milliseconds to read."""
+    if value >= 10_000:
+        return f"{value / 1e3:.1f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
+def span(seconds: float) -> str:
+    """A stretch of time to read: its two largest units."""
+    left, found = int(seconds), list[str]()
+    for name, unit in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, unit)
+        if count or (name == "s" and not found):
+            found.append(f"{count} {name}")
+    return " ".join(found[:2])
+
+
+def size(count: float) -> str:
+    """Bytes to read."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1_000:
+            return f"{count:.3g} {unit}"
+        count /= 1_000
+    return f"{count:.3g} GB"
+
+
+def money(amount: str, currency: str = "") -> str:
+    """An amount to read: at least two digits behind the point, all that are not nothing."""
+    whole_part, _, rest = amount.partition(".")
+    sign, digits = ("\N{MINUS SIGN}", whole_part[1:]) if whole_part[:1] == "-" else ("", whole_part)
+    text = f"{sign}{whole(int(digits or '0'))}.{rest.ljust(2, '0')}"
+    return f"{text} {currency}".strip()
+
+
+def part(share: float) -> str:
+    """A share to read."""
+    return f"{share * 100:.3g} %"
 
 
 def when(seconds: float) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,7 @@ COOKIE: Final = "rerankd_session"
 SECONDS: Final = 12 * 3600
 MOST: Final = 1_000  # at once; the oldest one ends
 _BYTES: Final = 32
+_DONE: Final = 100
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,6 +31,8 @@ class Session:
     ends: float  # seconds, by the clock of Sessions
     csrf: str  # what its forms carry
     notes: list[str] = field(default_factory=list[str])  # to be shown once, on the next page
+    # Marks of forms that were carried out, so that none is twice.
+    done: deque[str] = field(default_factory=lambda: deque[str](maxlen=_DONE))
 
     def is_form_of(self, token: str) -> bool:
         """Whether a form was made for this session."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -41,9 +41,25 @@ class Visit:
         """Of the page."""
         return self.request.url.path
 
+    @property
+    def request_id(self) -> str:
+        """Of the page, as the log has it."""
+        return self.request.scope["state"]["request_id"]
+
+    @property
+    def address(self) -> str:
+        """Of this server as the browser knows it, which was checked; with a slash at its end."""
+        return str(self.request.base_url)
+
     def asked(self, name: str, default: str = "") -> str:
         """A parameter of the page; without one, or an empty one, the default."""
         return self.request.query_params.get(name) or default
+
+    def link(self, **other: str) -> str:
+        """This page with other parameters; an empty one is left out."""
+        wanted = {**dict(self.request.query_params), **other}
+        query = urlencode({name: value for name, value in wanted.items() if value})
+        return f"{self.path}?{query}" if query else self.path
 
     def note(self, text: str) -> None:
         """To be shown once, on the next page."""
