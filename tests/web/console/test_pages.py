@@ -45,8 +45,7 @@ async def test_only_administrators_change_anything(
 
 async def test_who_may_read_sees_usage_and_requests_of_the_ledger(server: Administered) -> None:
     browser = await Browser.of(server, "read")
-    answer = await server.client.get("/ui")
-    assert answer.headers["location"] == "/ui/usage"
+    assert "Usage &amp; spend</h1>" in await browser.get("/ui")
     page = await browser.get("/ui/usage")
     assert "/ui/requests" in page
     assert "/ui/keys" not in page

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from rerankd.web.console import own
+from rerankd.web.console import own, usage
 from rerankd.web.console.budgets import Owners, share, with_bars
 from rerankd.web.console.charts import stacked
-from rerankd.web.console.render import HEADERS, moment, money, page, whole
+from rerankd.web.console.render import moment, money, page, whole
 from rerankd.web.console.visit import Visit
 
 _NEARLY: Final = 0.8  # of a budget
@@ -20,7 +20,7 @@ async def overview(visit: Visit) -> Response:
     """The first page of whoever is signed in."""
     if not visit.may("admin"):
         if visit.may("read"):
-            return RedirectResponse("/ui/usage", 303, HEADERS)
+            return await usage.usage(visit)
         return await own.own_usage(visit)
     now = await visit.ask("GET", "/overview")
     budgets = await visit.ask("GET", "/budgets", query=[("limit", "1000")])
