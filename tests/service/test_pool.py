@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,44 @@ def test_a_folder_may_be_served_under_another_name(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_given_says_why(written: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(StartError, match=says):
         plan((written.replace("FOLDER", str(tmp_path)),), {}, {})
+
+
+def test_a_floor_is_found_by_the_model_however_it_is_written(tmp_path: Path) -> None:
+    made = plan((str(tmp_path), "rerankd-lexical"), {}, {}, {}, {str(tmp_path): 0.3})
+    assert made.floors == {tmp_path.name: 0.3}
+    beside = plan((), {}, {}, {}, {"rerankd-lexical": 0.2})
+    assert beside.floors == {"rerankd-lexical": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("floors", "says"),
+    [
+        ({"other": 0.3}, 'model."other".floor: a floor is of a model, not of another name'),
+        ({"nobody": 0.3}, "served are rerankd-lexical"),
+        ({"rerankd-lexical": float("nan")}, "nan is no score"),
+        ({"rerankd-lexical": float("inf")}, "inf is no score"),
+    ],
+    ids=str,
+)
+def test_a_floor_of_no_model_is_refused(floors: dict[str, float], says: str) -> None:
+    with pytest.raises(StartError, match=says):
+        plan(("rerankd-lexical",), {"other": "rerankd-lexical"}, {}, {}, floors)
+
+
+async def test_a_floor_that_no_score_can_be_at_is_refused_at_the_start_and_at_a_reload() -> None:
+    pool = pool_of()
+    wanted = ServingPlan(specs=(spec("a"),), aliases={}, floors={"a": 1.5})
+    with pytest.raises(StartError, match=r'"a".floor: 1\.5; scores of a are from 0 to 1'):
+        await pool.start(wanted)
+    assert pool.loaded == {}
+    good = replace(wanted, floors={"a": 0.25})
+    await pool.start(good)
+    first = pool.get("a")
+    for refused in (wanted, ServingPlan(specs=(spec("b"),), aliases={}, floors={"b": -0.1})):
+        with pytest.raises(StartError, match="floor"):
+            await pool.replace(refused)
+        assert (pool.floors, list(pool.loaded)) == ({"a": 0.25}, ["a"])
+    assert await pool.replace(replace(wanted, floors={"a": 0.5})) == ()
+    assert pool.floors == {"a": 0.5}
+    assert pool.get("a") is first, "another floor loads nothing"
+    await pool.close()

@@ -42,6 +42,11 @@ app.command(
     "Needs the extra: pip install 'rerankd[eval]'.",
 )
 app.command(
+    "rerankd.cli.calibrate:calibrate",
+    help="Find a floor for relevance_score: from which on a document is worth keeping.\n\n"
+    "Status 3 when a model has none, for its scores part relevant from other documents badly.",
+)
+app.command(
     "rerankd.cli.config:config",
     help="Show the settings in force and where each one comes from. Keys are never shown.\n\n"
     "Then what running servers of this user have otherwise: a change needs SIGHUP or a restart. "

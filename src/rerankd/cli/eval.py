@@ -18,7 +18,7 @@ from rerankd.cli.terminal import Bar, console
 from rerankd.core.errors import StartError
 from rerankd.extras import library
 from rerankd.measure.baselines import FEATURE_NOTES, NOTES, Baseline, feature_labels
-from rerankd.measure.collection import Collection, read_collection
+from rerankd.measure.collection import Collection, collections_in, no_twins
 from rerankd.measure.evaluation import (
     Keep,
     Report,
@@ -32,8 +32,6 @@ from rerankd.measure.evaluation import evaluate as evaluate_systems
 from rerankd.measure.floors import Floor, check_systems, read_floors, verdicts
 from rerankd.measure.trec import read_trec_qrels, read_trec_run
 from rerankd.models import catalog
-
-_QUERIES = "queries.jsonl"  # a folder with it is a collection
 
 
 def evaluate(  # noqa: PLR0913 - a parameter is a flag
@@ -150,7 +148,7 @@ class _Chosen:
         """What is measured, the reference first. Raises StartError."""
         if self.features and not any(_encoders(written) for written in self.models):
             raise StartError("--features: no --model is a late-interaction model.")
-        _no_twins([*self.models, *self.baselines], "--model or --baseline")
+        no_twins([*self.models, *self.baselines], "--model or --baseline")
         return [
             *(model_system(n, model_spec(n), with_features=self.features) for n in self.models),
             *(baseline_system(name) for name in self.baselines),
@@ -238,33 +236,19 @@ def _encoders(written: str) -> Sequence[str]:
 
 
 def _collections(folders: tuple[Path, ...]) -> list[Collection]:
-    """Each folder that is a collection, or the collections in it. Raises StartError."""
+    """Raises StartError."""
     if not folders:
         raise StartError(
             "rerankd eval needs a folder with a test collection, or --run and --qrels."
         )
-    found: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise StartError(f"{folder}: no such folder.")
-        inside = sorted(path.parent for path in folder.glob(f"*/{_QUERIES}"))
-        found += [folder] if (folder / _QUERIES).exists() or not inside else inside
-    collections = [read_collection(folder) for folder in found]
-    _no_twins([collection.name for collection in collections], "collection")
-    return collections
+    return collections_in(folders)
 
 
 def _of_runs(runs: list[Path], qrels: Path | None, k: int, say: Say, keep: Keep) -> _Measured:
     if not runs or qrels is None:
         raise StartError("--run and --qrels go together.")
-    _no_twins([path.name for path in runs], "run")
+    no_twins([path.name for path in runs], "run")
     judgements = read_trec_qrels(qrels)
     read = {path.name: read_trec_run(path) for path in runs}
     made = evaluate_runs(qrels.name, judgements, read, k, say, keep=keep)
     return _Measured(made, [*(("run", "RUN") for _ in runs), ("qrels", "QRELS")], RUN_TIES)
-
-
-def _no_twins(names: list[str], what: str) -> None:
-    twin = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twin is not None:
-        raise StartError(f"{what} {twin}: given twice; results are told apart by name.")

@@ -29,6 +29,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     precision: str = ""  # "fp32", "int8"
     precision_trials: tuple[PrecisionTrial, ...] = ()  # of precision = "auto"
     space: str = ""  # scores of one space may be compared
+    floor: float | None = None  # relevance_score that the operator keeps from; filters nothing
     warnings: tuple[str, ...] = ()  # of loading it
     waiting_tokens: int = 0  # of admitted requests
     backlog_s: float = 0.0  # that all waiting work will take

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from rerankd.core.errors import StartError
 from rerankd.measure.lines import fields, grade_of, read_jsonl, read_lines, text_of
+
+_QUERIES: Final = "queries.jsonl"  # a folder with it is a collection
 
 Grades = Mapping[str, int]  # document id -> relevance grade; absent or <= 0 = not relevant
 Qrels = Mapping[str, Grades]  # by query id
@@ -36,13 +39,37 @@ class Candidates(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A test collection. `candidates` holds only queries with at least one relevant document."""
+    """A test collection. `candidates` holds only queries with at least one relevant document.
+
+    `unanswered` holds those of queries that are judged and have none.
+    """
 
     name: str
     queries: Mapping[str, str]
     documents: Mapping[str, str]
     qrels: Mapping[str, Grades]
     candidates: Mapping[str, Sequence[str]]
+    unanswered: Mapping[str, Sequence[str]]
+
+
+def collections_in(folders: Sequence[Path]) -> list[Collection]:
+    """Each folder that is a collection, or the collections in it. Raises StartError."""
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise StartError(f"{folder}: no such folder.")
+        inside = sorted(path.parent for path in folder.glob(f"*/{_QUERIES}"))
+        found += [folder] if (folder / _QUERIES).exists() or not inside else inside
+    collections = [read_collection(folder) for folder in found]
+    no_twins([collection.name for collection in collections], "collection")
+    return collections
+
+
+def no_twins(names: Sequence[str], what: str) -> None:
+    """Refuse two of one name. Raises StartError."""
+    twin = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twin is not None:
+        raise StartError(f"{what} {twin}: given twice; results are told apart by name.")
 
 
 def read_collection(folder: Path) -> Collection:
@@ -52,9 +79,7 @@ def read_collection(folder: Path) -> Collection:
         StartError: a file is missing, or a line of it is not what it should be: the file and the
             line are named. Also a candidate that is no document of the collection.
     """
-    queries = {
-        line.id: line.text for _, line in read_jsonl(folder / "queries.jsonl", CollectionText)
-    }
+    queries = {line.id: line.text for _, line in read_jsonl(folder / _QUERIES, CollectionText)}
     documents = read_documents(folder)
     qrels: dict[str, dict[str, int]] = {}
     path = folder / "qrels.tsv"
@@ -79,6 +104,9 @@ def read_collection(folder: Path) -> Collection:
         documents=documents,
         qrels=qrels,
         candidates={qid: docs for qid, docs in found.items() if answerable(qrels.get(qid, {}))},
+        unanswered={
+            q: docs for q, docs in found.items() if q in qrels and not answerable(qrels[q])
+        },
     )
 
 

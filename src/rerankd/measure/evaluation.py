@@ -23,7 +23,7 @@ from rerankd.service.reranker import Reranker
 
 # A set's queries share candidates. With the server's bytes, 800 long documents would push one
 # another out of the cache before they come again, and be encoded once per query.
-_VECTOR_CACHE_BYTES: Final = 1 << 30
+VECTOR_CACHE_BYTES: Final = 1 << 30
 
 Values = dict[str, Vector]  # measure -> one value per query
 Say = Callable[[str], None]  # told what is being measured
@@ -102,7 +102,7 @@ def model_system(label: str, spec: Spec, *, with_features: bool = False) -> Syst
         spec: the model.
         with_features: also each feature of a late-interaction model alone, as `label feature`.
     """
-    remembering = replace(spec, vector_cache_bytes=_VECTOR_CACHE_BYTES)
+    remembering = replace(spec, vector_cache_bytes=VECTOR_CACHE_BYTES)
 
     @contextmanager
     def open_model() -> Generator[Mapping[str, Sequence[Ranker]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rerankd.core.answer import Ranking
 from rerankd.core.embedding import Embedded
@@ -39,7 +39,9 @@ class LocalBackend:
         pool, media = self.pool, self.pipeline.media
         held = {} if media is None else {"encoded": media.encoded, "decoded": media.decoded}
         return BackendFacts(
-            models=tuple(_facts(name, pool.loaded.get(name)) for name in pool.names.models),
+            models=tuple(
+                _facts(name, pool.loaded.get(name), pool.floors) for name in pool.names.models
+            ),
             names=pool.names,
             request_tokens=pool.limits.request_tokens,
             queue_tokens=pool.limits.queue_tokens,
@@ -112,9 +114,10 @@ class LocalBackend:
             log_failed_task(task.get_name(), error)
 
 
-def _facts(name: str, loaded: LoadedModel | None) -> ModelFacts:
+def _facts(name: str, loaded: LoadedModel | None, floors: Mapping[str, float]) -> ModelFacts:
+    floor = floors.get(name)
     if loaded is None:
-        return ModelFacts(name=name, root=name)
+        return ModelFacts(name=name, root=name, floor=floor)
     card, info, scheduler = loaded.model.card, loaded.model.engine.info, loaded.scheduler
     return ModelFacts(
         name=name,
@@ -129,6 +132,7 @@ def _facts(name: str, loaded: LoadedModel | None) -> ModelFacts:
         precision=info.precision,
         precision_trials=loaded.trials,
         space=loaded.space,
+        floor=floor,
         warnings=loaded.warnings,
         waiting_tokens=scheduler.waiting_tokens,
         backlog_s=scheduler.admission.backlog_s,

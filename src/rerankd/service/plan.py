@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 from rerankd.core.cascade import Cascade, parse_stages
 from rerankd.core.errors import StartError
@@ -22,6 +23,7 @@ class ServingPlan:
     aliases: Mapping[str, str]  # served name -> name of a spec
     # served name -> what stands before its model; None = nothing, whatever the model has
     cascades: Mapping[str, Cascade | None] = field(default_factory=dict[str, Cascade | None])
+    floors: Mapping[str, float] = field(default_factory=dict[str, float])  # name of a spec -> score
 
     def names(self) -> Names:
         """Who will answer what."""
@@ -38,6 +40,7 @@ def plan(
     aliases: Mapping[str, str],
     options: Mapping[str, LoadOptions],
     stages: Mapping[str, Sequence[str]] | None = None,
+    floors: Mapping[str, float] | None = None,
 ) -> ServingPlan:
     """Resolve what the operator wrote.
 
@@ -49,10 +52,11 @@ def plan(
         options: model name, as written or as served -> what the operator chose for it.
         stages: model name, as written or as served, or alias -> its stages; a first stage is
             served as well.
+        floors: model name, as written or as served -> relevance_score to keep from.
 
     Raises:
-        StartError: a model cannot be found, two have one name, an alias points nowhere, or stages
-            do not end with the model that answers their name.
+        StartError: a model cannot be found, two have one name, an alias points nowhere, stages
+            do not end with the model that answers their name, or a floor is of no model.
     """
     specs: dict[str, Spec] = {}
     as_written: dict[str, str] = {}
@@ -96,7 +100,27 @@ def plan(
         specs=tuple(specs.values()),
         aliases={name: spec for name, spec in served_names.items() if name not in specs},
         cascades=cascades,
+        floors=_floors(floors or {}, specs, as_written),
     )
+
+
+def _floors(
+    floors: Mapping[str, float], specs: Mapping[str, Spec], as_written: Mapping[str, str]
+) -> dict[str, float]:
+    """Floors by the names of models. Raises StartError."""
+    found: dict[str, float] = {}
+    for written, floor in floors.items():
+        name = as_written.get(written, written)
+        if name not in specs:
+            raise StartError(
+                f'model."{written}".floor: a floor is of a model, not of another name for it; '
+                f"served are {', '.join(specs)}."
+            )
+        if not isfinite(floor):
+            raise StartError(f'model."{written}".floor: {floor} is no score.')
+        if found.setdefault(name, floor) != floor:
+            raise StartError(f'model."{written}".floor: {name} has another floor already.')
+    return found
 
 
 def _cascades(

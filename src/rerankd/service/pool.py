@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from rerankd.core.errors import Overloaded
+from rerankd.core.errors import Overloaded, StartError
 from rerankd.core.facts import Task
 from rerankd.core.graph_cache import GraphCache
 from rerankd.core.names import Names
@@ -70,6 +70,11 @@ class Pool:
         """The models that are loaded, by name."""
         return self._loaded
 
+    @property
+    def floors(self) -> Mapping[str, float]:
+        """The operator's, by name of a model."""
+        return self._plan.floors
+
     async def start(self, wanted: ServingPlan) -> None:
         """Announce a plan and load what ships inside; load() brings the checkpoints."""
         self._announce(wanted)
@@ -87,12 +92,15 @@ class Pool:
         """Serve another plan from here on; returns what is gone, for `retire`.
 
         Raises:
-            StartError: a new model cannot be loaded; what was served stays.
+            StartError: a new model cannot be loaded, or a floor is no score of its model; what was
+                served stays.
         """
         known = {spec.name: spec for spec in self._plan.specs}
         fresh = [spec for spec in wanted.specs if known.get(spec.name) != spec]
-        loaded = await self._all_opened(fresh)
         kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
+        for name in kept & self._loaded.keys():
+            _check_floor(self._loaded[name].model, wanted.floors.get(name))
+        loaded = await self._all_opened(fresh, wanted.floors)
         gone = tuple(old for name, old in self._loaded.items() if name not in kept)
         self._loaded = {n: s for n, s in self._loaded.items() if n in kept}
         self._loaded |= {name: self._serve(*opened) for name, opened in loaded}
@@ -125,28 +133,36 @@ class Pool:
         self.names = wanted.names()
 
     async def _load(self, spec: Spec) -> None:
-        self._loaded[spec.name] = self._serve(*await self._opened(spec))
+        self._loaded[spec.name] = self._serve(*await self._opened(spec, self.floors.get(spec.name)))
 
-    async def _opened(self, spec: Spec) -> _Opened:
+    async def _opened(self, spec: Spec, floor: float | None) -> _Opened:
         limited = replace(
             spec,
             vector_cache_bytes=self.limits.vector_cache_bytes,
             graph_cache=self._graph_cache,
         )
-        return await asyncio.to_thread(self._load_explained, limited)
+        return await asyncio.to_thread(self._load_explained, limited, floor)
 
-    def _load_explained(self, spec: Spec) -> _Opened:
+    def _load_explained(self, spec: Spec, floor: float | None) -> _Opened:
         """On the thread: there are exceptions that no future brings back from there."""
         with explained(f"Model {spec.name}"):
             loaded = self._load_spec(spec)
+            try:
+                _check_floor(loaded.model, floor)
+            except StartError:
+                loaded.model.engine.close()
+                raise
             return loaded, space_of(loaded.model, spec.folder, spec.options.prompt)
 
-    async def _all_opened(self, specs: Sequence[Spec]) -> list[tuple[str, _Opened]]:
+    async def _all_opened(
+        self, specs: Sequence[Spec], floors: Mapping[str, float]
+    ) -> list[tuple[str, _Opened]]:
         """Every one, or none: those before one that fails are freed again."""
         loaded: list[tuple[str, _Opened]] = []
         try:
             for spec in specs:
-                loaded.append((spec.name, await self._opened(spec)))  # noqa: PERF401 - kept if it fails
+                opened = await self._opened(spec, floors.get(spec.name))
+                loaded.append((spec.name, opened))
         except BaseException:
             for _, (opened, _) in loaded:
                 await asyncio.to_thread(opened.model.engine.close)
@@ -168,6 +184,16 @@ class Pool:
                 "precision chosen", model=loaded.model.card.name, tried=summary(loaded.trials)
             )
         return LoadedModel(loaded.model, scheduler, loaded.warnings, space, loaded.trials)
+
+
+def _check_floor(model: AnyModel, floor: float | None) -> None:
+    """Raises StartError when no score of the model could be at a floor."""
+    low, high = model.card.activation.low, model.card.activation.high
+    if floor is not None and not low <= floor <= high:
+        name = model.card.name
+        raise StartError(
+            f'model."{name}".floor: {floor:g}; scores of {name} are from {low:g} to {high:g}.'
+        )
 
 
 async def _retire(scheduler: Scheduler) -> None:

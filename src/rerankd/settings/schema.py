@@ -228,6 +228,13 @@ class ModelSettings(LoadOptions, frozen=True, kw_only=True, forbid_unknown_field
             "below. NAME may be an alias."
         ),
     ] = ()
+    floor: Annotated[
+        float | None,
+        Meta(
+            description="The relevance_score from which on documents are worth keeping, as "
+            "`rerankd calibrate` finds it. Told in /v1/models; no answer is filtered by it."
+        ),
+    ] = None
 
     def load_options(self) -> LoadOptions:
         """The part that the code that loads models reads."""

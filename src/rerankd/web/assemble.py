@@ -56,12 +56,14 @@ def plan_of(settings: Settings) -> ServingPlan:
     options = {
         name: model.load_options()
         for name, model in settings.model.items()
-        if name not in stages or model.load_options() != BY_THE_CARD  # an alias has stages alone
+        # An alias has stages alone, and a model that is served beside others a floor alone.
+        if model.load_options() != BY_THE_CARD or not (model.stages or model.floor is not None)
     }
     models = settings.models
     if needs_lexical(settings) and LEXICAL not in models:
         models = (*(models or (catalog.DEFAULT,)), LEXICAL)
-    return plan(models, settings.aliases, options, stages)
+    floors = {n: model.floor for n, model in settings.model.items() if model.floor is not None}
+    return plan(models, settings.aliases, options, stages, floors)
 
 
 def gateway_of(settings: Settings, served: ServingPlan, *, needs_keys: bool = True) -> GatewayPlan:

@@ -127,6 +127,7 @@ class ModelLists:
                 dimensions=model.dimensions,
                 precision=model.precision or None,
                 precision_trials=model.precision_trials,
+                floor=model.floor,
             )
             for model in _allowed(self._shown(), key)
         ]

@@ -26,6 +26,7 @@ class ModelInfo(msgspec.Struct):
     dimensions: int | None  # of its vectors; None = it does not embed
     precision: str | None  # that it runs in; None while it loads
     precision_trials: tuple[PrecisionTrial, ...]  # of precision = "auto", fp32 first; else none
+    floor: float | None  # relevance_score from which on the operator keeps documents; filters none
     model_type: str = "rerank"  # what Xinference's client asks before it ranks
 
 
