@@ -35,8 +35,9 @@ export class Editor {
     for (const note of this.list.querySelectorAll("[data-reads]")) this.#tellReads(note);
   }
 
-  focus(at, what = "textarea, .grip") {
-    this.list.children[Math.max(0, Math.min(at, this.list.children.length - 1))]?.querySelector(what)?.focus();
+  focus(at, what = "textarea") {
+    const item = this.list.children[Math.max(0, Math.min(at, this.list.children.length - 1))];
+    (item?.querySelector(what) ?? item?.querySelector(".grip"))?.focus();
   }
 
   draw() {
@@ -148,20 +149,19 @@ export class Editor {
     note.className = note.textContent ? "unreadable" : "hint";
   }
 
-  // The item follows the pointer; the list is put in that order when it is let go.
+  // The others make room for the pointer (the item itself stays where it is in the tree, or it would
+  // lose the pointer); the list is put in that order when it is let go.
   #drag(event, item) {
     if (event.button !== 0) return;
     const grip = event.currentTarget;
     grip.setPointerCapture(event.pointerId);
     item.classList.add("dragged");
     const move = ({ clientY }) => {
-      const over = [...this.list.children].find((each) => {
-        const { top, bottom } = each.getBoundingClientRect();
-        return each !== item && clientY >= top && clientY < bottom;
-      });
-      if (!over) return;
-      const { top, height } = over.getBoundingClientRect();
-      over[clientY < top + height / 2 ? "before" : "after"](item);
+      const all = [...this.list.children];
+      const at = all.indexOf(item);
+      const middle = (each) => { const { top, height } = each.getBoundingClientRect(); return top + height / 2; };
+      item.before(...all.slice(at + 1).filter((each) => middle(each) < clientY));
+      item.after(...all.slice(0, at).filter((each) => middle(each) > clientY));
     };
     const end = () => {
       grip.removeEventListener("pointermove", move);

@@ -80,6 +80,19 @@ function chips(hit) {
   return list;
 }
 
+// Matches of the same words as one, loudest first.
+function together(matches, asked, found) {
+  const cut = (points, [start, end]) => points.slice(start, end).join("");
+  const pairs = new Map();
+  for (const match of matches) {
+    const pair = { asked: cut(asked, match.query), found: cut(found, match.document), kind: match.kind, score: match.score, count: 0 };
+    const name = [pair.asked, pair.found, pair.kind].join("\n").toLowerCase();
+    if (!pairs.has(name)) pairs.set(name, pair);
+    pairs.get(name).count++;
+  }
+  return [...pairs.values()];
+}
+
 // Partial scores, and words that speak for each other: as numbers, for all who do not point.
 function details(hit, doc, query) {
   const scores = Object.entries(hit.parts ?? {});
@@ -90,15 +103,14 @@ function details(hit, doc, query) {
     if (!box.open || box.children.length > 1) return;
     if (scores.length) box.append(element("dl", {}, ...scores.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, number(value))])));
     if (!matches.length) return;
-    const asked = Array.from(query), found = Array.from(doc.value);
-    const cut = (points, [start, end]) => points.slice(start, end).join("");
+    const pairs = together(matches, Array.from(query), Array.from(doc.value));
     box.append(element("table", {},
       element("thead", {}, element("tr", {}, ...["Query", "Document", "By", "Score"].map((name, i) => element("th", { scope: "col", class: i === 3 ? "n" : "" }, name)))),
-      element("tbody", {}, ...matches.slice(0, MOST_MATCHES).map((match) => element("tr", {},
-        element("td", {}, cut(asked, match.query)), element("td", {}, cut(found, match.document)),
-        element("td", {}, match.kind), element("td", { class: "n" }, number(match.score, 2)))))));
-    if (matches.length > MOST_MATCHES) box.append(element("p", { class: "hint" }, `and ${matches.length - MOST_MATCHES} more`));
-  }, { once: false });
+      element("tbody", {}, ...pairs.slice(0, MOST_MATCHES).map((pair) => element("tr", {},
+        element("td", {}, pair.asked), element("td", {}, pair.count > 1 ? `${pair.found} × ${pair.count}` : pair.found),
+        element("td", {}, pair.kind), element("td", { class: "n" }, number(pair.score, 2)))))));
+    if (pairs.length > MOST_MATCHES) box.append(element("p", { class: "hint" }, `and ${pairs.length - MOST_MATCHES} more`));
+  });
   return box;
 }
 
