@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import Scores
 from rerankd.engines import graph_files
 from rerankd.engines.openvino import stored_graphs
-from rerankd.engines.openvino.runtime import ov
+from rerankd.engines.openvino.runtime import core, ov
 from rerankd.models.base import Model
 from rerankd.models.load import load, resolve
 from tests.checkpoints.bert import GOLDEN_SHAPES, write
@@ -36,7 +36,7 @@ def cache(tmp_path: Path) -> GraphCache:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> Generator[list[str]]:
     """What OpenVINO was asked: to compile a graph of a model, or to read one."""
     seen: list[str] = []
 
@@ -58,7 +58,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return self._core.get_property(*args)
 
     monkeypatch.setattr(ov, "Core", Core)
-    return seen
+    core.cache_clear()
+    yield seen
+    core.cache_clear()
 
 
 def scores(folder: Path, cache: GraphCache | None, **options: Any) -> Scores:
@@ -152,6 +154,21 @@ def test_a_file_that_cannot_be_trusted_is_made_anew(
     assert file.stat().st_mode & 0o777 == 0o600
     calls.clear()
     scores(folder, cache)
+    assert calls == ["read"]
+
+
+def test_a_whole_file_that_openvino_refuses_is_made_anew(
+    folder: Path, cache: GraphCache, calls: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    first = scores(folder, cache)
+    [file] = files(cache)
+    graph_files.write(cache, file.stem, b"of another library")
+    calls.clear()
+    assert (scores(folder, cache) == first).all()
+    assert calls == ["read", "compiled"]
+    assert f"{file} is not used (OpenVINO cannot read it" in caplog.text
+    calls.clear()
+    assert (scores(folder, cache) == first).all()
     assert calls == ["read"]
 
 

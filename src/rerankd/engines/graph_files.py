@@ -45,6 +45,11 @@ def read(cache: GraphCache, key: str) -> bytes | None:
     return graph
 
 
+def refuse(cache: GraphCache, key: str, why: str) -> None:
+    """Log that a graph that read() gave cannot be used; write() will replace it."""
+    _refused(_path(cache, key), why)
+
+
 def write(cache: GraphCache, key: str, graph: bytes) -> None:
     """Keep a graph, in the place of those that nobody used for longest. A failure is logged."""
     size = _HEAD_BYTES + len(graph)

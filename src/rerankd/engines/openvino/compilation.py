@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from rerankd.core.errors import PrecisionUnavailable, StartError
 from rerankd.core.options import Precision
 from rerankd.engines.openvino.arithmetic import bf16_is_right
-from rerankd.engines.openvino.runtime import Model, ov
+from rerankd.engines.openvino.runtime import Model, core
 from rerankd.engines.openvino.shared_graphs import shared
 from rerankd.engines.openvino.stored_graphs import stored
 
@@ -77,9 +77,7 @@ def compile_graph(  # noqa: PLR0913 - what a graph may be compiled for
 def _checked(model: Model, options: Mapping[str, Any]) -> Any:
     """The graph with all options as they were set. Raises StartError."""
     try:
-        compiled = stored(
-            model, options, lambda: ov.Core().compile_model(model, "CPU", dict(options))
-        )
+        compiled = stored(model, options, lambda: core().compile_model(model, "CPU", dict(options)))
     except RuntimeError as error:
         raise StartError(f"OpenVINO could not compile the model for this CPU: {error}") from error
     hint, group = options["INFERENCE_PRECISION_HINT"], options["DYNAMIC_QUANTIZATION_GROUP_SIZE"]

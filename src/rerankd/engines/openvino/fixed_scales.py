@@ -19,7 +19,6 @@ Shapes: T tokens, B rows, S slots, h hidden size, a heads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.engines.encoder import EncoderConfig, InputRanges, Int8Rows, Ranges, Weights
-from rerankd.engines.openvino.arithmetic import LEVELS, bf16_is_right, rounded
-from rerankd.engines.openvino.blocks import Packing, constant, layer_norm, take
+from rerankd.engines.openvino.arithmetic import LEVELS, bf16_is_right
+from rerankd.engines.openvino.blocks import Packing, constant, layer_norm
 from rerankd.engines.openvino.runtime import Node, ops, ov
 
 Bytes = npt.NDArray[np.int8]
@@ -36,6 +35,7 @@ Floats = npt.NDArray[np.float32]
 
 SMOOTHING: Final = 0.75  # of a reach: 1 = an input's own range, 0 = the largest of all inputs
 FLOAT_INPUTS: Final = 32  # of the last product in a layer, at most
+_ROWS: Final = 256  # of a matrix that are folded at once: they stay near the core
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,19 +54,18 @@ class Reach:
         middle = (ranges.low + ranges.high) / np.float32(2)
         return cls(middle, reach.astype(np.float32), ranges.mean)
 
-    def round(self, x: Node) -> Node:
+    def round(self, x: Node, ends: Ends) -> Node:
         """Inputs of the layer, rounded. Values beyond the reach are its ends."""
         scaled = ops.multiply(x, _constant(np.float32(1) / self.reach))
         # The maximum changes nothing. Without it the plugin makes of all this one operation on
         # channels, which takes several times as long.
         moved = ops.add(scaled, _constant(-self.middle / self.reach))
-        return rounded(ops.maximum(moved, constant(-1, np.float32)))
+        return ends.rounded(ops.maximum(moved, ends.low))
 
-    def round_activated(self, x: Node) -> Node:
+    def round_activated(self, x: Node, ends: Ends) -> Node:
         """As round(), of what an activation function gives: done as it is computed."""
         low, high = _constant(self.middle - self.reach), _constant(self.middle + self.reach)
-        lowest, highest = (constant(bound, np.float32) for bound in (-1, 1))
-        return ops.fake_quantize(x, low, high, lowest, highest, LEVELS)
+        return ops.fake_quantize(x, low, high, ends.low, ends.high, LEVELS)
 
     def product(self, x: Node, matrix: Int8Rows, bias: Floats) -> Node:
         """W x + b of rounded inputs."""
@@ -83,26 +82,70 @@ class Reach:
             added = matrix.scales * _times(matrix.values.astype(np.float32), self.middle)
             whole: Floats = np.multiply(matrix.scales, self.reach[0], dtype=np.float32)
             return matrix.values, whole, (bias + added).astype(np.float32)
-        # Without the rows' scales.
-        columns: Floats = np.multiply(matrix.values, self.reach, dtype=np.float32)
-        added = _times(columns, self.mean / self.reach)
-        largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
-        steps = np.maximum(largest / np.float32(127), np.finfo(np.float32).tiny)
-        columns /= steps[:, None]
-        np.rint(columns, out=columns)
-        added -= steps * _times(columns, (self.mean - self.middle) / self.reach)
-        return columns.astype(np.int8), matrix.scales * steps, bias + matrix.scales * added
+        values = np.empty_like(matrix.values)
+        steps: Floats = np.empty(len(values), np.float32)
+        moved: Floats = np.empty(len(values), np.float32)
+        at_mean, from_middle = self.mean / self.reach, (self.mean - self.middle) / self.reach
+        for start in range(0, len(values), _ROWS):
+            rows = slice(start, start + _ROWS)
+            # Without the rows' scales.
+            columns: Floats = np.multiply(matrix.values[rows], self.reach, dtype=np.float32)
+            meant = _times(columns, at_mean)
+            largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
+            step = np.maximum(largest / np.float32(127), np.finfo(np.float32).tiny)
+            columns /= step[:, None]
+            np.rint(columns, out=columns)
+            values[rows], steps[rows] = columns, step
+            moved[rows] = meant - step * _times(columns, from_middle)
+        return values, matrix.scales * steps, bias + matrix.scales * moved
+
+
+class Ends:
+    """-1 and 1, once for a graph: the time of its compilation goes by operations and constants."""
+
+    def __init__(self) -> None:
+        """Make the constants."""
+        self.low, self.high = (constant(bound, np.float32) for bound in (-1, 1))
+
+    def rounded(self, x: Node) -> Node:
+        """As arithmetic.rounded()."""
+        return ops.fake_quantize(x, self.low, self.high, self.low, self.high, LEVELS)
+
+
+class _Attention:
+    """Scaled dot-product attention of all layers, with the constants that they share."""
+
+    def __init__(self, packing: Packing, config: EncoderConfig) -> None:
+        self._slots, self._tokens = packing.slots, packing.tokens
+        self._precision = "bf16" if bf16_is_right() else "f32"
+        self._mask = ops.convert(packing.mask(), self._precision)
+        self._first = constant(0, np.int32)
+        size = config.hidden // config.heads
+        self._split = constant([0, 0, 3, config.heads, size], np.int64)
+        self._swap, self._back = (
+            constant(order, np.int64) for order in ([2, 0, 3, 1, 4], [0, 1, 3, 2, 4])
+        )
+        self._flat = constant([-1, config.hidden], np.int64)
+
+    def __call__(self, projected: Node) -> Node:
+        """Of queries, keys and values beside one another, (T, 3 h) -> (T, h)."""
+        slots = ops.gather(ops.convert(projected, self._precision), self._slots, self._first)
+        parts = ops.transpose(ops.reshape(slots, self._split, True), self._swap)
+        q, k, v = ops.split(parts, self._first, 3).outputs()  # (1, B, a, S, h / a)
+        shares = ops.softmax(ops.add(ops.matmul(q, k, False, True), self._mask), -1)
+        mixed = ops.transpose(ops.matmul(shares, v, False, False), self._back)
+        flat = ops.reshape(mixed, self._flat, False)
+        return ops.convert(ops.gather(flat, self._tokens, self._first), "f32")
 
 
 def encoder(
     x: Node, packing: Packing, weights: Weights, ranges: Ranges, config: EncoderConfig
 ) -> Node:
     """As blocks.encoder() of every token, (T, h) -> (T, h), of layers whose matrices are int8."""
-    precision = "bf16" if bf16_is_right() else "f32"
-    mask = ops.convert(packing.mask(), precision)
+    attention, ends = _Attention(packing, config), Ends()
     for layer in range(config.layers):
-        made = _Layer(weights, ranges, config, f"encoder.layer.{layer}")
-        mixed = made.attention(x, packing, mask, precision)
+        made = _Layer(weights, ranges, config, f"encoder.layer.{layer}", ends)
+        mixed = attention(made.projected(x))
         x = made.normalised(ops.add(made.output(mixed), x), "attention.output.LayerNorm")
         x = made.normalised(ops.add(made.feed_forward(x), x), "output.LayerNorm")
     return x
@@ -116,41 +159,32 @@ class _Layer:
     ranges: Ranges
     config: EncoderConfig
     block: str
+    ends: Ends
 
-    def attention(self, x: Node, packing: Packing, mask: Node, precision: str) -> Node:
-        """Scaled dot-product attention, (T, h) -> (T, h)."""
+    def projected(self, x: Node) -> Node:
+        """Queries, already scaled, keys and values by one product, (T, h) -> (T, 3 h)."""
         name = f"{self.block}.attention.self"
+        parts = [self._linear(f"{name}.{part}") for part in ("query", "key", "value")]
+        scales = [matrix.scales for matrix, _ in parts]
+        biases = [bias for _, bias in parts]
+        factor = np.float32((self.config.hidden // self.config.heads) ** -0.5)
+        scales[0], biases[0] = scales[0] * factor, biases[0] * factor
+        values = np.concatenate([matrix.values for matrix, _ in parts])
         reach = Reach.of(self.ranges(name), SMOOTHING)
-        inputs = reach.round(x)
-        size = self.config.hidden // self.config.heads
-        split = constant([0, 0, self.config.heads, size], np.int64)
-        swap = constant([0, 2, 1, 3], np.int64)
-
-        def heads(part: str, scale: float = 1.0) -> Node:
-            matrix, bias = self._linear(f"{name}.{part}")
-            scaled = replace(matrix, scales=matrix.scales * np.float32(scale))
-            made = reach.product(inputs, scaled, bias * np.float32(scale))
-            slots = take(ops.convert(made, precision), packing.slots)
-            return ops.transpose(ops.reshape(slots, split, True), swap)
-
-        q, k, v = heads("query", size**-0.5), heads("key"), heads("value")
-        shares = ops.softmax(ops.add(ops.matmul(q, k, False, True), mask), -1)
-        mixed = ops.transpose(ops.matmul(shares, v, False, False), swap)
-        flat = constant([-1, self.config.hidden], np.int64)
-        joined = ops.reshape(mixed, constant([0, 0, self.config.hidden], np.int64), True)
-        return ops.convert(take(ops.reshape(joined, flat, False), packing.tokens), "f32")
+        matrix = Int8Rows(values, np.concatenate(scales))
+        return reach.product(reach.round(x, self.ends), matrix, np.concatenate(biases))
 
     def output(self, mixed: Node) -> Node:
         """What attention adds, (T, h)."""
         name = f"{self.block}.attention.output.dense"
         reach = Reach.of(self.ranges(name), SMOOTHING)
-        return reach.product(reach.round(mixed), *self._linear(name))
+        return reach.product(reach.round(mixed, self.ends), *self._linear(name))
 
     def feed_forward(self, x: Node) -> Node:
         """Two linear layers with GELU between them, (T, h) -> (T, h)."""
         name, last = f"{self.block}.intermediate.dense", f"{self.block}.output.dense"
         reach, ranges = Reach.of(self.ranges(name), SMOOTHING), self.ranges(last)
-        inputs = reach.round(x)
+        inputs = reach.round(x, self.ends)
         (first, first_bias), (second, bias) = self._linear(name), self._linear(last)
 
         def inner(neurons: Any) -> Node:
@@ -161,7 +195,7 @@ class _Layer:
         kept = InputRanges(ranges.low[others], ranges.high[others], ranges.mean[others])
         own = Reach.of(kept, 0.0)
         columns = replace(second, values=np.ascontiguousarray(second.values[:, others]))
-        added = own.product(own.round_activated(inner(others)), columns, bias)
+        added = own.product(own.round_activated(inner(others), self.ends), columns, bias)
         if not large.size:
             return added
         floats = _constant(
@@ -193,5 +227,5 @@ def _times(matrix: Floats, vector: Floats) -> Floats:
     return np.einsum("ij,j->i", matrix, vector)
 
 
-def _constant(values: Floats | Sequence[float]) -> Node:
-    return ops.constant(np.ascontiguousarray(values, np.float32))
+def _constant(values: Floats) -> Node:
+    return ov.op.Constant(np.ascontiguousarray(values, np.float32))

@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from functools import cache
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -50,3 +51,9 @@ def _import_quietly() -> tuple[ModuleType, ModuleType]:
 
 
 ov, ops = _import_quietly()
+
+
+@cache
+def core() -> Any:
+    """The one Core of the process: another would load the plugin for the CPU again, 15 ms."""
+    return ov.Core()

@@ -15,7 +15,7 @@ from rerankd.core.graph_cache import GraphCache
 from rerankd.engines import graph_files
 from rerankd.engines.graph_source import current_cache
 from rerankd.engines.openvino.graph_digest import graph_digest
-from rerankd.engines.openvino.runtime import Model, ov
+from rerankd.engines.openvino.runtime import Model, core, ov
 
 # Constants of a graph that is kept. To read and check one takes 0.7 of the time of its compilation
 # for small encoders, and several times that time for 500 MB and more.
@@ -36,7 +36,10 @@ def stored(model: Model, options: Mapping[str, Any], compiled: Callable[[], Any]
     key = _key(cache, model, options)
     found = graph_files.read(cache, key)
     if found is not None:
-        return ov.Core().import_model(BytesIO(found), "CPU", dict(options))
+        try:
+            return core().import_model(BytesIO(found), "CPU", dict(options))
+        except RuntimeError as error:
+            graph_files.refuse(cache, key, f"OpenVINO cannot read it: {error}")
     made = compiled()
     graph_files.write(cache, key, made.export_model().getvalue())
     return made
@@ -53,8 +56,8 @@ def _key(cache: GraphCache, model: Model, options: Mapping[str, Any]) -> str:
 @once
 def _processor() -> str:
     """The processor, its features, and the switch that hides some of them from the library."""
-    core = ov.Core()
-    said = [core.get_property("CPU", n) for n in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    said = [core().get_property("CPU", name) for name in names]
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:  # not Linux
