@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.engines.precisions import OPENVINO
 from rerankd.settings.reference import reference
 

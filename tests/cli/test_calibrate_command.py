@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.core.errors import StartError
 
 DATA = Path(__file__).parent.parent / "data"

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from cyclopts import App
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from tests.checkpoints import bert as checkpoints
 from tests.kit.processes import PATIENCE_S, serving
 

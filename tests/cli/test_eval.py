@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.core.errors import StartError
 from rerankd.measure.baselines import first_stage
 from rerankd.measure.collection import read_collection

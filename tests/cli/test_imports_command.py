@@ -12,7 +12,7 @@ import pytest
 
 from rerankd.access.ring import KeyRing
 from rerankd.accounts.budget import Owner
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.core.errors import StartError
 from rerankd.store.budgets import BudgetRepo
 from rerankd.store.database import Database

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rerankd.access.token import is_mistyped
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.core.errors import InvalidRequest, StartError
 from tests.kit.processes import PATIENCE_S
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.core.errors import StartError
 from rerankd.measure import estimate
 from rerankd.measure.catalog_facts import FACTS, RECOMMENDED

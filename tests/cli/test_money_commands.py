@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.core.errors import InvalidRequest, StartError
 
 Run = Callable[..., str]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.cli.flags import effective
 from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import one_line

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.extras import library
 from rerankd.store.database import Database
 from rerankd.store.export import safe_cell

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from reading import DOCS, Block, blocks
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 
 PAGE = DOCS / "quickstart.md"
 ROOT = Path(__file__).parents[2]

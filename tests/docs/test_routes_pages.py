@@ -14,7 +14,7 @@ from reading import DOCS, Block, all_blocks, blocks
 from shell_tools import curl_of
 from test_snippets import MARKED, ROUTED, commands, without_variables
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.dialects.registry import callable_dialects
 from rerankd.gateway.failover import RULES
 from rerankd.gateway.plan import gateway_plan

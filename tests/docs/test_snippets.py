@@ -22,7 +22,7 @@ from cyclopts import CycloptsError
 from reading import DOCS, PAGES, ROOT, Block, all_blocks, blocks
 from shell_tools import curl_of
 
-from rerankd.cli import app
+from rerankd.cli.commands import app
 from rerankd.settings.declared import by_variable
 from rerankd.settings.load import load
 from tests.kit.processes import PATIENCE_S, Server, serving

@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from rerankd.cli.flags import Read, parameter, reads_settings
+from rerankd.cli.flags import Read
+from rerankd.cli.parameters import parameter, reads_settings
 from rerankd.cli.terminal import console
 from rerankd.settings.load import load
 from rerankd.settings.reference import dotted

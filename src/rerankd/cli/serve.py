@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rerankd import __version__
-from rerankd.cli.flags import Read, flag_help, reads_settings
+from rerankd.cli.flags import Read
 from rerankd.cli.lean import hidden
 from rerankd.core.trial import summary
 from rerankd.models import catalog
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from rerankd.web.state import State
 
 
-@reads_settings(
-    config="TOML file, see `rerankd config`. SIGHUP reads it again: keys and models change.",
-    says=flag_help,
-)
 def serve(read: Read) -> None:
     """Serve POST /v1/rerank until SIGTERM or Ctrl-C."""
     begun = _begun(read().settings)
