@@ -97,7 +97,8 @@ class Reach:
             np.rint(columns, out=columns)
             values[rows], steps[rows] = columns, step
             moved[rows] = meant - step * _times(columns, from_middle)
-        return values, matrix.scales * steps, bias + matrix.scales * moved
+        scales: Floats = np.multiply(matrix.scales, steps, dtype=np.float32)
+        return values, scales, np.add(bias, matrix.scales * moved, dtype=np.float32)
 
 
 class Ends:
