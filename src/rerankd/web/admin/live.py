@@ -134,11 +134,12 @@ async def overview(desk: Desk, _: Call) -> AdminAnswer:
     ended = state.recent.since(WINDOW_S)
     seconds = _stretch(ended)
     answered = [each.record for each in ended if each.record.status == 200]
-    hours = await desk.run(_hours, desk)
+    now_us = desk.now_us
+    hours = await desk.run(_hours, desk, now_us)
     facts = state.backend.facts()
     backlog, away_s = desk.ledger_facts()
     page = OverviewPage(
-        at=_time(desk.now_us),
+        at=_time(now_us),
         version=__version__,
         uptime_s=round(time.monotonic() - state.started, 1),
         currency=desk.currency,
@@ -155,8 +156,8 @@ async def overview(desk: Desk, _: Call) -> AdminAnswer:
         is_draining=state.drain.draining,
         models=list(facts.models),
         upstreams=list(state.fleet.facts()),
-        today=_today(desk, hours),
-        hours=_last_day(desk, hours),
+        today=_today(now_us, hours),
+        hours=_last_day(now_us, hours),
         ledger=LedgerState(backlog_bytes=backlog, away_s=round(away_s, 1)),
     )
     return AdminAnswer(content=msgspec.to_builtins(page))
@@ -207,21 +208,20 @@ def _live(ended: Ended) -> LiveRequest:
     )
 
 
-def _hours(desk: Desk) -> list[dict[str, Any]]:
+def _hours(desk: Desk, now_us: int) -> list[dict[str, Any]]:
     """Sums of the hours since yesterday's same one, and of today, from the hourly sums."""
-    now_us = desk.now_us
     begin = min(now_us - now_us % _DAY_US, now_us - now_us % _HOUR_US - 23 * _HOUR_US)
     with desk.database.read() as connection:
         return sums(connection, UsageQuery(since_us=begin), (), width_us=_HOUR_US)
 
 
-def _today(desk: Desk, hours: Sequence[dict[str, Any]]) -> Spent:
-    begin = desk.now_us - desk.now_us % _DAY_US
+def _today(now_us: int, hours: Sequence[dict[str, Any]]) -> Spent:
+    begin = now_us - now_us % _DAY_US
     return _spent(begin, [hour for hour in hours if hour["bucket_us"] >= begin])
 
 
-def _last_day(desk: Desk, hours: Sequence[dict[str, Any]]) -> list[Spent]:
-    last = desk.now_us - desk.now_us % _HOUR_US
+def _last_day(now_us: int, hours: Sequence[dict[str, Any]]) -> list[Spent]:
+    last = now_us - now_us % _HOUR_US
     by_hour = {hour["bucket_us"]: hour for hour in hours}
     return [
         _spent(at, [by_hour[at]] if at in by_hour else [])
