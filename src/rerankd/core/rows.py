@@ -73,8 +73,10 @@ class Prepared:
     owners: tuple[int, ...]
     truncated: frozenset[int] = frozenset()  # indexes of documents of which something was cut off
     warnings: tuple[str, ...] = ()
-    # Which characters of its document each row has; None = all. () = nobody asked.
+    # Which characters of its document each row has; None = all. () = all, or nobody asked.
     spans: tuple[tuple[int, int] | None, ...] = ()
+    # Character of a query behind which nothing was read, of models that can tell; None = all was.
+    query_end: int | None = None
     # Sum of the lengths of all rows: exact, equal pairs each counted.
     input_tokens: int = field(init=False)
     # Of them, placeholders of images and video frames.

@@ -18,6 +18,7 @@ import numpy as np
 
 from rerankd.core.rows import Logits, Row, SoleText, TokenIds
 from rerankd.engines import lexical, token_vectors
+from rerankd.engines.alignment import Alignment
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.cores import usable_cores
 from rerankd.engines.freed import give_back
@@ -208,6 +209,25 @@ class LateInteractionEngine:
         The query's own pieces are not counted: they are encoded once, however many rows ask.
         """
         return [self._remembered(row) if isinstance(row, TextRow) else 0 for row in batch]
+
+    def alignment(self, row: Row) -> Alignment | None:
+        """Which pieces of a row's texts are most alike, to the encoder of single texts or another.
+
+        Safe on any thread. None: no encoder that sees both has kept them.
+        """
+        if not isinstance(row, TextRow):
+            return None
+        order = sorted(
+            enumerate(self.encoders.values()), key=lambda each: each[1] is not self._embedder
+        )
+        for number, encoder in order:
+            pieces = row.pieces(number)
+            if pieces is None:
+                continue
+            found = encoder.alignment((row.query.key, pieces[0]), (row.document.key, pieces[1]))
+            if found is not None:
+                return Alignment(number, found)
+        return None
 
     def close(self) -> None:
         """Free the encoders and the vectors."""

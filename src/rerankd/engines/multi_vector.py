@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row, TokenIds
+from rerankd.engines.alignment import Numbers, Pair, Told, nearest
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.dense import Floats, unit
 from rerankd.engines.max_sim import products
@@ -37,6 +39,8 @@ class TokenText:
     attended: int  # tokens, from the first, that others look at; behind them a query's expansion
     key: bytes  # equal for equal texts of one scope only
     skipped: TokenIds  # ids whose vectors are left out
+    own: tuple[int, int]  # [start, end) in ids: the text's own tokens, without what is around them
+    begins: int = 0  # index, in the whole text, of the first of them: a chunk's begin within it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +132,20 @@ class MultiVectorEngine:
             for row in batch
         ]
 
+    def alignment(self, row: Row) -> tuple[Pair, ...]:
+        """Which tokens of a row's texts, by their index in the whole text, are most alike.
+
+        Safe on any thread. None of texts whose vectors are not kept.
+        """
+        pair = _pair(row)
+        query, document = self._queries.peek(pair.query.key), self.documents.peek(pair.document.key)
+        if query is None or document is None:
+            return ()
+        return nearest(
+            Told(query, _numbers(pair.query)),
+            Told(document, _numbers(pair.document)),
+        )
+
     def close(self) -> None:
         """Free the encoder and the vectors."""
         self._encoder.close()
@@ -153,7 +171,7 @@ class MultiVectorEngine:
     def _kept(self, text: TokenText, states: Floats) -> Floats:
         """A text's vectors, an array of their own: a view would hold its whole batch."""
         if text.skipped.size:
-            states = states[~np.isin(text.ids, text.skipped)]
+            states = states[_is_kept(text)]
         return unit(states) if self._is_normalised else states.copy()
 
 
@@ -170,6 +188,19 @@ def max_sim(query: Floats, document: Floats) -> float:
         part = products(query, document[start : start + _STEP_ROWS])
         np.maximum(best, part.max(axis=1), out=best)
     return float(best.sum(dtype=np.float64))
+
+
+def _is_kept(text: TokenText) -> npt.NDArray[np.bool_]:
+    """Of which ids of a text a vector is kept, (L,)."""
+    return ~np.isin(text.ids, text.skipped)
+
+
+def _numbers(text: TokenText) -> Numbers:
+    """Which token of the whole text each of its vectors is of; -1: none."""
+    start, end = text.own
+    numbers = np.full(text.ids.size, -1, np.int64)
+    numbers[start:end] = np.arange(text.begins, text.begins + end - start)
+    return numbers[_is_kept(text)]
 
 
 def _pair(row: Row) -> MultiVectorRow:

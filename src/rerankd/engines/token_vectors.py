@@ -22,8 +22,10 @@ from itertools import islice, pairwise
 from typing import Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from rerankd.core.rows import TokenIds
+from rerankd.engines.alignment import DOCUMENT_ROWS, Numbers, Pair, Told, nearest
 from rerankd.engines.max_sim import (
     Best,
     EncodedText,
@@ -46,6 +48,8 @@ _STEP_ROWS: Final = 65_536
 # A long document whose vectors take more than this part of the cache is not kept: it would drive
 # out everything else.
 _CACHE_SHARE: Final = 4
+# Pieces in more than one of eight passages, as "the" and "?": alike everywhere, and of no interest.
+_COMMON_IDF: Final = 2.0
 
 
 class Encoder(Protocol):
@@ -75,12 +79,19 @@ class Window:
 
     def cut(self, pieces: TokenIds) -> list[TokenIds]:
         """Windows of like size, none overlapping, each between the ids around it; at least one."""
-        count = max(1, -(-pieces.size // self.pieces))
-        bounds = [i * pieces.size // count for i in range(count + 1)]
         return [
             np.concatenate((self.before, pieces[a:z], self.after)).astype(np.int32)
-            for a, z in pairwise(bounds)
+            for a, z in self._bounds(pieces.size)
         ]
+
+    def numbers(self, size: int) -> list[Numbers]:
+        """As cut(), of `size` pieces: each token's index among them, -1 of the ids around them."""
+        before, after = np.full(len(self.before), -1), np.full(len(self.after), -1)
+        return [np.concatenate((before, np.arange(a, z), after)) for a, z in self._bounds(size)]
+
+    def _bounds(self, size: int) -> Iterator[tuple[int, int]]:
+        count = max(1, -(-size // self.pieces))
+        return pairwise([i * size // count for i in range(count + 1)])
 
     def idf(self, windows: Sequence[TokenIds], table: Floats) -> Floats:
         """What each token of windows weighs, (L,): the ids around the text nothing."""
@@ -186,6 +197,44 @@ class TokenVectors:
         """One document of any length, to be encoded and compared step by step."""
         return LongComparison(self, query, key, pieces)
 
+    def alignment(
+        self, query: tuple[bytes, TokenIds], document: tuple[bytes, TokenIds]
+    ) -> tuple[Pair, ...] | None:
+        """Pieces of two texts, by key, that are most alike; None = they are not both kept.
+
+        Safe on any thread. Pieces of the query as common as those that no vector is kept of, or
+        than _COMMON_IDF, are left out.
+        """
+        asked, read = self._queries.peek(query[0]), self.documents.peek(document[0])
+        if asked is None or read is None:
+            return None
+        window = self._query_window
+        numbers = np.concatenate(window.numbers(query[1].size))
+        common = _COMMON_IDF if self._common_idf is None else max(self._common_idf, _COMMON_IDF)
+        numbers[window.idf(window.cut(query[1]), self._idf) <= common] = -1
+        kept = self._kept_numbers(document[1])
+        return nearest(Told(asked.tokens, numbers), Told(read.tokens[: kept.size], kept))
+
+    def _kept_numbers(self, pieces: TokenIds) -> Numbers:
+        """Which piece of a document each of its first vectors is of, -1 of the ids around them.
+
+        Of all of them, but for those that nearest() would not look at.
+        """
+        window, found, size = self._document_window, list[Numbers](), 0
+        for numbers, cut in zip(window.numbers(pieces.size), window.cut(pieces), strict=True):
+            found.append(numbers[self._is_kept(cut)])
+            size += found[-1].size
+            if size >= 2 * DOCUMENT_ROWS:
+                break
+        return np.concatenate(found)
+
+    def _is_kept(self, window: TokenIds) -> npt.NDArray[np.bool_]:
+        """Of which tokens of a document's window a vector is kept, (L,)."""
+        if self._common_idf is None:
+            return np.ones(window.size, np.bool_)
+        rare = self._document_window.idf([window], self._idf) > self._common_idf
+        return rare if rare.any() else np.ones(window.size, np.bool_)
+
     def encode_in_steps(self, pieces: TokenIds, steps: int) -> Iterator[Vectors]:
         """A document's vectors in so many parts at most, none of them kept."""
         windows = self._document_window.cut(pieces)
@@ -211,9 +260,7 @@ class TokenVectors:
             return encoded
         found: list[EncodedText] = []
         for window, whole in zip(windows, encoded, strict=True):
-            rare = self._document_window.idf([window], self._idf) > self._common_idf
-            kept = whole.tokens[rare] if rare.any() else whole.tokens
-            found.append(_Kept(kept, whole.mean))
+            found.append(_Kept(whole.tokens[self._is_kept(window)], whole.mean))
         return found
 
     def _vectors(

@@ -1,4 +1,7 @@
-"""Least recently used values by content, within a number of bytes. One thread or a lock outside."""
+"""Least recently used values by content, within a number of bytes.
+
+One thread or a lock outside, but for `peek`.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,11 @@ class ByteCache(Generic[V]):
         self.hits += 1
         self._held.move_to_end(key)
         return found[0]
+
+    def peek(self, key: bytes) -> V | None:
+        """The value; counts nothing, changes no order, and may be asked by any thread."""
+        found = self._held.get(key)
+        return None if found is None else found[0]
 
     def put(self, key: bytes, value: V, size: int) -> None:
         """Keep a value of `size` bytes; one larger than the whole cache is not kept."""

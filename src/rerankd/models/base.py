@@ -5,7 +5,7 @@ The engine below knows ids and logits only; the ranking above (core.rank) knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -130,8 +130,20 @@ class Explaining(Protocol):
         """The named scores that one row's is made of, from what the engine gave of it, (K,)."""
         ...
 
-    def matches(self, query: str, document: str) -> Sequence[Match]:
-        """What of both texts speaks for each other, best first; a few dozen at most. Blocks."""
+    def matches(
+        self, row: Row, query: str, document: str, read: Span, check: Callable[[], None]
+    ) -> Sequence[Match]:
+        """What of both texts speaks for each other, by kind, best first; a few dozen at most.
+
+        Blocks, for bounded time.
+
+        Args:
+            row: that the document scores as.
+            query: what was read of it.
+            document: as it was sent.
+            read: the characters of it that the row has.
+            check: called between steps; what it raises ends the reading.
+        """
         ...
 
 
@@ -232,12 +244,13 @@ class RowCollector:
         if is_cut:
             self.truncated.add(index)
 
-    def prepared(self, warnings: tuple[str, ...]) -> Prepared:
-        """The request as rows."""
+    def prepared(self, warnings: tuple[str, ...], *, query_end: int | None = None) -> Prepared:
+        """The request as rows; query_end as Prepared's."""
         return Prepared(
             rows=tuple(self._rows),
             owners=tuple(self._owners),
             truncated=frozenset(self.truncated),
             warnings=warnings,
             spans=tuple(self._spans) if any(self._spans) else (),
+            query_end=query_end,
         )

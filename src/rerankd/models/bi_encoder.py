@@ -144,7 +144,9 @@ class BiEncoder:
             prompt, ids = encoded.ids[: encoded.first], encoded.ids[encoded.first :]
             cut = cut_document(ids, room - prompt.size, request, index)
             made = [self._recipe.row(np.concatenate([prompt, each])) for each in cut.chunks]
-            spans = chunk_places(request, self._encoder, texts[index], cut, before)
+            spans = chunk_places(
+                request, self._encoder, texts[index], cut, rows.check, before=before
+            )
             pairs = [text_pair(query, each) for each in made]
             rows.add(index, pairs, is_cut=cut.is_cut, spans=spans)
         if request.instruction is not None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rerankd.core.errors import QueryTooLong
-from rerankd.core.explanation import Span
 from rerankd.core.meter import Meter
 from rerankd.core.options import BY_THE_CARD, LoadOptions, asked_precision
 from rerankd.core.request import Content, RerankRequest
@@ -27,7 +26,6 @@ from rerankd.models.activation import SIGMOID, Activation
 from rerankd.models.base import ModelCard, RowCollector, query_warnings
 from rerankd.models.decoder_prompt import NOTHING_SAID, PromptWord, decoder_prompt
 from rerankd.models.documents import (
-    CutDocument,
     check_text,
     check_texts,
     chunk_places,
@@ -134,19 +132,20 @@ class CausalYesNo:
             if self._joins and len(cut.chunks) == 1 and not cut.is_cut:
                 whole = self._whole(prompt, texts[index], index)
             made = [prompt.row(head, chunk) for chunk in cut.chunks] if whole is None else [whole]
-            spans = self._places(request, index, texts[index], cut, prompt.body)
+            blanks = self._stripped(request.documents[index].value)
+            spans = [
+                (start + blanks, end + blanks)
+                for start, end in chunk_places(
+                    request, self._encoder, texts[index], cut, rows.check, before=prompt.body
+                )
+            ]
             rows.add(index, made, is_cut=cut.is_cut, spans=spans)
         said = (*said, *self._ignored(request))
         return rows.prepared((*said, *cut_warnings(request, rows.truncated)))
 
-    def _places(
-        self, request: RerankRequest, index: int, text: str, cut: CutDocument, before: str
-    ) -> Sequence[Span]:
-        """As chunk_places(), in the document as it was sent: blanks at its ends were left out."""
-        sent = request.documents[index].value
-        blanks = len(sent) - len(sent.lstrip()) if self._recipe.strips else 0
-        found = chunk_places(request, self._encoder, text, cut, before)
-        return [(start + blanks, end + blanks) for start, end in found]
+    def _stripped(self, sent: str) -> int:
+        """How many blanks before a document were left out."""
+        return len(sent) - len(sent.lstrip()) if self._recipe.strips else 0
 
     def _ignored(self, request: RerankRequest) -> tuple[str, ...]:
         """What the caller is told of an instruction that the prompt has no place for."""

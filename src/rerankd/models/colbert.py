@@ -7,16 +7,18 @@ model; with max_chunks_per_doc = 1 it is cut there, as the references do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from rerankd.core.chunk import ChunkRule
 from rerankd.core.errors import QueryTooLong, StartError
+from rerankd.core.explanation import Match, Span
 from rerankd.core.meter import Meter
 from rerankd.core.options import Precision
 from rerankd.core.request import RerankRequest
-from rerankd.core.rows import Logits, Prepared, Scores, TokenIds
+from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
 from rerankd.engines.base import Engine
 from rerankd.engines.dense import Dense
 from rerankd.engines.multi_vector import MultiVectorEngine, TokenText, pair_row
@@ -37,6 +39,7 @@ from rerankd.models.documents import (
 )
 from rerankd.models.families import COLBERT
 from rerankd.models.loaders import Opening
+from rerankd.models.meaning_matches import ReadText, meaning_matches
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
 
@@ -95,10 +98,17 @@ class ColbertModel:
             room = side.room - prompt.size
             cut = cut_document(ids, room, request, index, rule=self._chunk_rule)
             made = [
-                self._recipe.document_row(np.concatenate([prompt, each]), request.scope)
-                for each in cut.chunks
+                self._recipe.document_row(
+                    np.concatenate([prompt, each]),
+                    request.scope,
+                    prompt=prompt.size,
+                    begins=begins,
+                )
+                for each, (begins, _) in zip(cut.chunks, cut.spans, strict=True)
             ]
-            spans = chunk_places(request, self._encoder, texts[index], cut, side.prompt)
+            spans = chunk_places(
+                request, self._encoder, texts[index], cut, rows.check, before=side.prompt
+            )
             pairs = [pair_row(query, document) for document in made]
             rows.add(index, pairs, is_cut=cut.is_cut, spans=spans)
         return rows.prepared((*warnings, *self._warnings(request, rows.truncated)))
@@ -112,6 +122,22 @@ class ColbertModel:
     def relevance(self, logit: float) -> float:
         """The logit itself."""
         return self.card.activation(logit)
+
+    def parts(self, output: Logits) -> Mapping[str, float]:
+        """MaxSim, and the number of the query's vectors that it is the sum over."""
+        return {"maxsim": float(output[0]), "query_vectors": float(output[1])}
+
+    def matches(
+        self, row: Row, query: str, document: str, read: Span, check: Check
+    ) -> Sequence[Match]:
+        """What the encoder finds alike of the query and of the document's best chunk."""
+        del read  # the row knows
+        return meaning_matches(
+            self._engine.alignment(row),
+            ReadText(self._encoder, query, self._recipe.query.prompt),
+            ReadText(self._encoder, document, self._recipe.document.prompt),
+            check,
+        )
 
     def _query(self, request: RerankRequest, check: Check) -> tuple[TokenText, tuple[str, ...]]:
         """The query's row, and what the caller is told if it was cut."""
@@ -133,7 +159,7 @@ class ColbertModel:
             told = f"query: cut to its first {room} tokens; {self.card.name} reads no more."
             warnings = (*warnings, told)
         ids: TokenIds = np.concatenate([prompt, asked[:room]])
-        return self._recipe.query_row(ids, request.scope), warnings
+        return self._recipe.query_row(ids, request.scope, prompt=prompt.size), warnings
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []

@@ -73,8 +73,8 @@ class ColbertRecipe:
     document: Side
     expansion: Expansion | None
 
-    def query_row(self, ids: TokenIds, scope: bytes) -> TokenText:
-        """A query's row; ids with its prompt, at most query.room of them."""
+    def query_row(self, ids: TokenIds, scope: bytes, *, prompt: int) -> TokenText:
+        """A query's row; ids with its prompt of so many, at most query.room of them."""
         side = self.query
         row = np.concatenate([side.head, ids, side.tail])
         attended, grown = row.size, self.expansion
@@ -82,13 +82,20 @@ class ColbertRecipe:
             fill = np.full(grown.length - row.size, grown.token, np.int32)
             row = np.concatenate([row, fill])
             attended = row.size if grown.is_attended else attended
-        return TokenText(row, attended, _key(row, scope, attended), side.skipped)
+        own = side.head.size + prompt, side.head.size + ids.size
+        return TokenText(row, attended, _key(row, scope, attended), side.skipped, own)
 
-    def document_row(self, ids: TokenIds, scope: bytes) -> TokenText:
-        """The row of a document, or of a chunk; ids with its prompt, at most document.room."""
+    def document_row(
+        self, ids: TokenIds, scope: bytes, *, prompt: int, begins: int = 0
+    ) -> TokenText:
+        """The row of a document, or of a chunk that begins with its token of that index.
+
+        The ids with a prompt of so many, at most document.room.
+        """
         side = self.document
         row = np.concatenate([side.head, ids, side.tail])
-        return TokenText(row, row.size, _key(row, scope, 0), side.skipped)
+        own = side.head.size + prompt, side.head.size + ids.size
+        return TokenText(row, row.size, _key(row, scope, 0), side.skipped, own, begins)
 
 
 def colbert_recipe(

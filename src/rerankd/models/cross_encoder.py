@@ -124,7 +124,7 @@ class CrossEncoder:
         for index, encoded in enumerate(found):
             cut = cut_document(encoded.ids, room, request, index, rule=self._chunk_rule)
             made = [self._template.row(head, second, ids) for ids in cut.chunks]
-            spans = chunk_places(request, self._encoder, texts[index], cut)
+            spans = chunk_places(request, self._encoder, texts[index], cut, rows.check)
             rows.add(index, made, is_cut=cut.is_cut, spans=spans)
         said = query_warnings(request, is_cut=query.size < whole.size)
         return rows.prepared((*said, *self._warnings(request, rows.truncated)))

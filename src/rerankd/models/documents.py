@@ -12,6 +12,7 @@ from rerankd.core.request import Content, RerankRequest
 from rerankd.core.rows import TokenIds
 from rerankd.models.base import ModelCard
 from rerankd.models.text_encoder import TextEncoder
+from rerankd.models.text_parts import Check
 
 
 def check_texts(request: RerankRequest, card: ModelCard) -> None:
@@ -92,7 +93,13 @@ def cut_document(
 
 
 def chunk_places(
-    request: RerankRequest, encoder: TextEncoder, text: str, cut: CutDocument, before: str = ""
+    request: RerankRequest,
+    encoder: TextEncoder,
+    text: str,
+    cut: CutDocument,
+    check: Check,
+    *,
+    before: str = "",
 ) -> Sequence[Span]:
     """Which characters of a document each of its chunks has, if the request asks how it scored.
 
@@ -103,11 +110,12 @@ def chunk_places(
         encoder: that made its tokens.
         text: of the document, as the encoder got it.
         cut: the document as chunks.
+        check: called between parts of a long text.
         before: what the encoder got before it.
     """
     if not request.explain or (len(cut.chunks) == 1 and not cut.is_cut):
         return ()
-    return encoder.places(text, cut.spans, before=before)
+    return encoder.places(text, cut.spans, check, before=before)
 
 
 def cut_warnings(request: RerankRequest, truncated: Collection[int]) -> tuple[str, ...]:

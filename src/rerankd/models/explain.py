@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from rerankd.core.explanation import Explanation, ScoredChunk, Span
+from rerankd.core.explanation import Explanation, Match, ScoredChunk, Span
 from rerankd.core.request import RerankRequest
-from rerankd.core.rows import Logits, Prepared
+from rerankd.core.rows import Logits, Prepared, Row
+from rerankd.engines.kinds import is_a
 from rerankd.models.base import AnyModel, Explaining, ListwiseModel
+from rerankd.models.text_parts import Check
+
+
+class _Winner(NamedTuple):
+    """The chunk that a document scores as."""
+
+    document: int
+    chunk: int  # of the document's
+    row: Row
+    output: Logits
 
 
 def explanations(
-    model: AnyModel, request: RerankRequest, prepared: Prepared, outputs: Sequence[Logits]
+    model: AnyModel,
+    request: RerankRequest,
+    prepared: Prepared,
+    outputs: Sequence[Logits],
+    check: Check,
 ) -> list[Explanation]:
     """One for each document of a request, in its order. Blocks: a text is looked at again.
 
@@ -22,8 +38,9 @@ def explanations(
         request: with texts, images and videos as they were sent.
         prepared: the request as rows.
         outputs: what the model's engine gave of each row.
+        check: called between steps; what it raises ends the reading.
     """
-    if isinstance(model, ListwiseModel):
+    if is_a(model, ListwiseModel):
         return [
             Explanation(chunks=(_whole(request, i, logit),))
             for i, logit in enumerate(model.document_scores(outputs))
@@ -44,7 +61,9 @@ def explanations(
             )
             for row in own
         )
-        found.append(_explained(model, request, prepared, index, chunks, outputs[best]))
+        check()
+        winner = _Winner(index, own.index(best), prepared.rows[best], outputs[best])
+        found.append(_explained(model, request, prepared, chunks, winner, check))
     return found
 
 
@@ -52,21 +71,22 @@ def _explained(
     model: AnyModel,
     request: RerankRequest,
     prepared: Prepared,
-    index: int,
     chunks: tuple[ScoredChunk, ...],
-    output: Logits,
+    winner: _Winner,
+    check: Check,
 ) -> Explanation:
-    document, query = request.documents[index], request.query
     ends = [chunk.span[1] for chunk in chunks if chunk.span is not None]
-    cut_at = max(ends) if index in prepared.truncated and ends else None
-    if not isinstance(model, Explaining):
+    cut_at = max(ends) if winner.document in prepared.truncated and ends else None
+    if not is_a(model, Explaining):
         return Explanation(chunks=chunks, cut_at=cut_at)
-    is_text = document.modality == query.modality == "text"
+    query, document = request.query, request.documents[winner.document]
+    read = chunks[winner.chunk].span
+    matches: Sequence[Match] = ()
+    if read is not None and query.modality == "text":
+        asked = query.value[: prepared.query_end]
+        matches = model.matches(winner.row, asked, document.value, read, check)
     return Explanation(
-        chunks=chunks,
-        cut_at=cut_at,
-        parts=model.parts(output),
-        matches=tuple(model.matches(query.value, document.value[:cut_at])) if is_text else (),
+        chunks=chunks, cut_at=cut_at, parts=model.parts(winner.output), matches=tuple(matches)
     )
 
 

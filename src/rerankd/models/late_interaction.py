@@ -14,10 +14,10 @@ from typing import Final
 
 from rerankd.core.embedding import EmbedRequest
 from rerankd.core.errors import InvalidRequest, QueryTooLong
-from rerankd.core.explanation import Match
+from rerankd.core.explanation import Match, Span
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
-from rerankd.core.rows import Logits, Prepared, PreparedTexts, Scores
+from rerankd.core.rows import Logits, Prepared, PreparedTexts, Row, Scores
 from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
@@ -29,12 +29,13 @@ from rerankd.models.documents import (
     cut_warnings,
     document_names,
 )
+from rerankd.models.meaning_matches import ReadText, meaning_matches
 from rerankd.models.mixture import Head
 from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
 from rerankd.models.text_windows import TextWindows
-from rerankd.models.word_matches import word_matches
+from rerankd.models.word_matches import joined, word_matches
 
 MAX_QUERY_PIECES: Final = 1024  # every one of them is compared with every document token
 
@@ -118,9 +119,12 @@ class LateInteractionModel:
         rows = RowCollector(meter)
         check_texts(request, self.card)
         asked = self._texts_of([request.query.value], ["query"], rows.check, request.scope)[0]
-        query, most = asked, request.max_tokens_per_query
+        query, query_end, most = asked, None, request.max_tokens_per_query
         if most is not None and asked.longest > most:
-            query = self._beginning(request.query.value, asked, most, request.scope, rows.check)
+            query, left = self._beginning(
+                request.query.value, asked, most, request.scope, rows.check
+            )
+            query_end = len(left)
         if query.longest > MAX_QUERY_PIECES:
             raise QueryTooLong(
                 f"query has {query.longest} tokens; {self.card.name} takes at most "
@@ -136,19 +140,19 @@ class LateInteractionModel:
             whole_texts = self._texts_of(part, part_names, rows.check, request.scope)
             views = self._head.views(query, whole_texts)
             for value, whole, view in zip(part, whole_texts, views, strict=True):
-                document, is_cut = whole, False
+                document, is_cut, spans = whole, False, list[Span]()
                 if whole.longest > limit:
                     document = whole.seen_by(view.sees)
                     is_cut = document.longest > limit
                 if is_cut:
-                    document = self._cut(value, document, limit, request, index, rows.check)
+                    document, left = self._cut(value, document, limit, request, index, rows.check)
+                    spans = [(0, len(left))]
                 made = text_row(query, document, view.given, view.sees)
-                looks = is_cut and request.explain
-                spans = [(0, len(self._left(value, whole, limit, rows.check)))] if looks else []
                 rows.add(index, [made], is_cut=is_cut, spans=spans)
                 index += 1
         cut = query_warnings(request, is_cut=query is not asked)
-        return rows.prepared((*cut, *self._warnings(request, rows.truncated)))
+        warnings = (*cut, *self._warnings(request, rows.truncated))
+        return rows.prepared(warnings, query_end=query_end)
 
     def prepare_known(self, request: RerankRequest, meter: Meter) -> Prepared | None:
         """See models.base.RemembersTexts; None as well where a text is cut, or refused."""
@@ -184,9 +188,19 @@ class LateInteractionModel:
         """The features that the head weighs, by name."""
         return dict(zip(self._engine.layout, output.tolist(), strict=True))
 
-    def matches(self, query: str, document: str) -> Sequence[Match]:
-        """Words that both texts have."""
-        return word_matches(self._segmenter, IdfTable.shipped(), query, document)
+    def matches(
+        self, row: Row, query: str, document: str, read: Span, check: Check
+    ) -> Sequence[Match]:
+        """Words that both texts have, then others that an encoder finds alike."""
+        words = word_matches(self._segmenter, IdfTable.shipped(), query, document[: read[1]], check)
+        found = self._engine.alignment(row)
+        if found is None:
+            return words
+        encoder = self._encoders[found.encoder]
+        alike = meaning_matches(
+            found.pairs, ReadText(encoder, query), ReadText(encoder, document[: read[1]]), check
+        )
+        return joined(words, alike)
 
     def _limit(self, request: RerankRequest) -> int:
         """Word pieces of a document that are read."""
@@ -231,8 +245,8 @@ class LateInteractionModel:
         request: RerankRequest,
         index: int,
         check: Check,
-    ) -> Text:
-        """A document's beginning.
+    ) -> tuple[Text, str]:
+        """A document's beginning, as _beginning().
 
         Raises:
             InvalidRequest: truncation is off.
@@ -246,23 +260,21 @@ class LateInteractionModel:
             )
         return self._beginning(value, whole, limit, request.scope, check)
 
-    def _beginning(self, value: str, whole: Text, limit: int, scope: bytes, check: Check) -> Text:
+    def _beginning(
+        self, value: str, whole: Text, limit: int, scope: bytes, check: Check
+    ) -> tuple[Text, str]:
         """A text's beginning: what its first `limit` pieces cover, where it has the most of them.
 
         With its terms and, for other encoders that see it, its pieces.
         """
         most = _longest(whole)
-        left = self._left(value, whole, limit, check)
+        left = self._encoders[most].covered(value, limit, check)
         pieces = [
             None if one is None else one[:limit] if i == most else each.encode(left, "text", check)
             for i, (one, each) in enumerate(zip(whole.pieces, self._encoders, strict=True))
         ]
         terms = self._segmenter.ids(left, check)
-        return Text(tuple(pieces), terms, _key(value, scope, limit), whole.measured)
-
-    def _left(self, value: str, whole: Text, limit: int, check: Check) -> str:
-        """What is left of a text that is cut."""
-        return self._encoders[_longest(whole)].covered(value, limit, check)
+        return Text(tuple(pieces), terms, _key(value, scope, limit), whole.measured), left
 
     def _warnings(self, request: RerankRequest, truncated: set[int]) -> tuple[str, ...]:
         warnings: list[str] = []

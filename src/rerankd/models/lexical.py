@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from rerankd.core.errors import InvalidRequest, QueryTooLong
-from rerankd.core.explanation import Match
+from rerankd.core.explanation import Match, Span
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
@@ -17,7 +17,8 @@ from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, IdfTable, LexicalEngine
 from rerankd.models.base import ModelCard, query_warnings
 from rerankd.models.families import LEXICAL
-from rerankd.models.segment import Segmenter
+from rerankd.models.segment import Segmenter, terms_end
+from rerankd.models.text_parts import Check
 from rerankd.models.word_matches import word_matches
 
 MAX_QUERY_TERMS: Final = 8192  # every row repeats the query: bounds rows x query in memory
@@ -85,9 +86,11 @@ class LexicalModel:
             )
         rows: list[Row] = []
         truncated: set[int] = set()
+        spans: list[Span | None] = []
         limit = request.max_tokens_per_doc
         for i, document in enumerate(request.documents):
             terms = self._segmenter.ids(document.value, meter.check)
+            span = None
             if limit is not None and terms.size > limit:
                 if not request.truncation:
                     raise InvalidRequest(
@@ -97,6 +100,9 @@ class LexicalModel:
                     )
                 terms = terms[:limit]
                 truncated.add(i)
+                if request.explain:
+                    span = 0, terms_end(self._segmenter, document.value, limit, meter.check)
+            spans.append(span)
             rows.append(_row(query, terms))
             meter.add(rows[-1].tokens)
         return Prepared(
@@ -104,7 +110,16 @@ class LexicalModel:
             owners=tuple(range(len(rows))),
             truncated=frozenset(truncated),
             warnings=tuple(warnings),
+            spans=tuple(spans) if any(spans) else (),
+            query_end=self._query_end(request, meter.check) if query.size < asked.size else None,
         )
+
+    def _query_end(self, request: RerankRequest, check: Check) -> int | None:
+        """As Prepared.query_end, of a query that is cut, if the request asks for explanations."""
+        most = request.max_tokens_per_query
+        if most is None or not request.explain:
+            return None
+        return terms_end(self._segmenter, request.query.value, most, check)
 
     def logit(self, logits: Logits) -> Scores:
         """Log-odds of the card's probability, shape (B, 1) -> (B,); INTERCEPT: nothing shared."""
@@ -118,9 +133,12 @@ class LexicalModel:
         """The one number that the engine gives, before it is calibrated."""
         return {"bm25": float(output[0])}
 
-    def matches(self, query: str, document: str) -> Sequence[Match]:
+    def matches(
+        self, row: Row, query: str, document: str, read: Span, check: Check
+    ) -> Sequence[Match]:
         """Words that both texts have."""
-        return word_matches(self._segmenter, IdfTable.shipped(), query, document)
+        del row  # its terms have no places
+        return word_matches(self._segmenter, IdfTable.shipped(), query, document[: read[1]], check)
 
 
 def _row(query: TokenIds, document: TokenIds) -> Row:

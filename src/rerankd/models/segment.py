@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import chain, pairwise
@@ -135,6 +136,10 @@ class Segmenter:
         """Ids of tokens as _TOKEN finds them."""
         found = list(chain.from_iterable(map(self._memos()[0].__getitem__, tokens)))
         return np.array(found, dtype=np.int64).astype(np.int32)
+
+    def token_ids(self, token: str) -> tuple[int, ...]:
+        """As word_ids(), remembered."""
+        return self._memos()[0][token]
 
     def stem(self, word: str) -> str:
         """The stem of a folded word, at most 6 characters, by its script alone.
@@ -273,8 +278,32 @@ def token_places(segmenter: Segmenter, text: str) -> Iterator[tuple[tuple[int, i
                 for term in _gram_id(normal(a + b)):
                     yield (at, at + 2), term
         else:
-            for term in segmenter.word_ids(normal(token)):
+            for term in segmenter.token_ids(normal(token)):
                 yield (start, found.end()), term
+
+
+def terms_end(segmenter: Segmenter, text: str, limit: int, check: Callable[[], None]) -> int:
+    """The character behind the first `limit` terms of a text; to the token, as token_places()."""
+    left = limit
+    for found in _TOKEN.finditer(text):
+        check()
+        token = found.group()
+        if _UNSPACED_START.match(token):
+            terms = 2 * len(normal(token)) - 1
+            if terms >= left:  # of abc: a, ab, b, bc, c
+                return (
+                    found.start()
+                    + bisect_left(
+                        range(len(token)), left, key=lambda at: 2 * len(normal(token[: at + 1])) - 1
+                    )
+                    + 1
+                )
+        else:
+            terms = len(segmenter.token_ids(normal(token)))
+        left -= terms
+        if left <= 0:
+            return found.end()
+    return len(text)
 
 
 def _tokens(text: str) -> list[str]:

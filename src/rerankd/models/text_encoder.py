@@ -144,21 +144,28 @@ class TextEncoder:
             [start, end) in characters, for each span; where a tokenizer leaves characters out, as
             spaces, they belong to no token.
         """
-        found: list[tuple[int, int]] = []
-        own = 0
+        wanted, reaches = max((end for _, end in spans), default=0), len(before)
+        found: list[tuple[int, int]] = []  # of all tokens, in what is tokenised
+        first = None if reaches else 0  # as Encoded.first
         for part in self.cutter.parts(before + text, check or _nothing):
             encoding, skipped = self._encode(part, offsets=True)
+            joined = _joined_end(part, encoding, skipped)
+            if found and joined:
+                found[-1] = (found[-1][0], joined)
+                first = len(found) - 1 if first is None and joined > reaches else first
             for start, end in encoding.offsets[skipped:]:
-                place = part.place(end) - len(before)
-                if place > 0 or own:
-                    found.append((max(part.place(start) - len(before), 0), place))
-                    own += 1
-        last = len(found) - 1
-        if last < 0:
+                if first is None and part.place(end) > reaches:
+                    first = len(found)
+                found.append(part.span(start, end))
+            if first is not None and len(found) - first > wanted:
+                break
+        own = found[first:] if first is not None else []
+        if not own:
             return [(0, len(text)) for _ in spans]
+        last = len(own) - 1  # of the same text, tokenised with less behind it, there may be fewer
+        asked = [(own[min(start, last)][0], own[min(end - 1, last)][1]) for start, end in spans]
         return [
-            (found[min(start, last)][0], max(found[min(end - 1, last)][1], 0))
-            for start, end in spans
+            (max(start - reaches, 0), max(end, start, reaches) - reaches) for start, end in asked
         ]
 
     def _short(self, texts: list[str], reaches: int) -> Iterator[Encoded]:

@@ -33,6 +33,10 @@ class Part:
         left_out = sum(count for at, count in self.shortened.left_out if at <= end)
         return self.start + end + left_out
 
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where a token of this part stands in the text, without what was left out beside it."""
+        return self.place(start), self.place(end - 1) + 1 if end > start else self.place(start)
+
 
 class Uncut(Exception):
     """There is no place to cut for too long."""

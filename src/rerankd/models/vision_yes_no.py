@@ -107,7 +107,9 @@ class VisionYesNo:
         for index, document in enumerate(request.documents):
             if document.modality == "text":
                 made, cut = self._text_rows(request, index, head, next(texts))
-                spans = chunk_places(request, self._encoder, document.value, cut, head.pending)
+                spans = chunk_places(
+                    request, self._encoder, document.value, cut, rows.check, before=head.pending
+                )
                 rows.add(index, made, is_cut=cut.is_cut, spans=spans)
             else:
                 rows.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import nlargest
 from typing import Final
 
@@ -12,13 +12,14 @@ from rerankd.core.explanation import Match, Span
 from rerankd.core.rows import TokenIds
 from rerankd.engines.lexical import CHANNEL_BITS, CHARACTER, IdfTable
 from rerankd.models.segment import Segmenter, token_places
+from rerankd.models.text_parts import Check
 
 MOST: Final = 50  # of a document, those of the rarest terms
-_READ: Final = 200_000  # characters of a document that are looked through
+_READ: Final = 50_000  # characters of a document that are looked through
 
 
 def word_matches(
-    segmenter: Segmenter, table: IdfTable, query: str, document: str
+    segmenter: Segmenter, table: IdfTable, query: str, document: str, check: Check
 ) -> tuple[Match, ...]:
     """Places of equal terms, the rarest first; the score is the term's IDF in nats.
 
@@ -26,10 +27,11 @@ def word_matches(
     a row do.
     """
     asked: dict[int, Span] = {}
-    for span, term in _terms(segmenter, query):
+    for span, term in _terms(segmenter, query[:_READ]):
         asked.setdefault(term, span)
     found: dict[Span, tuple[int, Span]] = {}
     for span, term in _terms(segmenter, document[:_READ]):
+        check()
         if term in asked:
             found.setdefault(span, (term, asked[term]))
     if not found:
@@ -41,6 +43,23 @@ def word_matches(
         for (span, (_, of_query)), weight in zip(found.items(), weights, strict=True)
     )
     return tuple(nlargest(MOST, matches, key=lambda match: (match.score, -match.document[0])))
+
+
+def joined(words: Sequence[Match], alike: Sequence[Match]) -> tuple[Match, ...]:
+    """Both kinds, MOST at most; what is alike within equal words is told once, as these."""
+    other = [
+        match
+        for match in alike
+        if not any(
+            _within(match.query, word.query) and _within(match.document, word.document)
+            for word in words
+        )
+    ]
+    return (*words[: MOST - len(other)], *other)
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _terms(segmenter: Segmenter, text: str) -> Iterator[tuple[Span, int]]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from typing import TypeVar
 
 from rerankd.core.answer import Ranking
 from rerankd.core.cost import Cost
@@ -29,6 +30,7 @@ from rerankd.service.tokenise import Lanes, Tokenised, tokenise, tokenise_known
 from rerankd.service.work import Scored
 from rerankd.settings.schema import Limits
 
+T = TypeVar("T")
 _Unread = list[tuple[int, str]]  # (place of the request, name of the field)
 
 
@@ -88,10 +90,11 @@ class Pipeline:
                     meter = Meter(most)
                     found = await self._tokenised(read, loaded.model, meter, limits, lane)
             scored = await self._schedule(found, read[0], loaded, call, held, started)
-            work = partial(rank_all, read, found, scored, loaded.model)
+            meter = Meter()
+            work = partial(rank_all, read, found, scored, loaded.model, meter.check)
             if any(request.explain for request in read):  # texts are looked at again
-                loop = asyncio.get_running_loop()
-                rankings = await loop.run_in_executor(self.lanes.small, work)
+                lane = self.lanes.lane(size, has_media=bool(unread))
+                rankings = await _stopping(meter, lane, work)
             else:
                 rankings = work()
         cached_tokens = sum(ranking.cached_tokens for ranking in rankings)
@@ -143,11 +146,7 @@ class Pipeline:
         lane: ThreadPoolExecutor,
     ) -> Tokenised:
         """As tokenise(), on a thread of the lane."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(lane, tokenise, requests, model, meter, limits)
-        finally:
-            meter.cancel()  # whoever is cancelled stops it at its next document
+        return await _stopping(meter, lane, partial(tokenise, requests, model, meter, limits))
 
     async def _schedule(
         self,
@@ -188,6 +187,14 @@ class Pipeline:
         self.lanes.close()
         if self.media is not None:
             self.media.close()
+
+
+async def _stopping(meter: Meter, lane: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """What comes of work on a thread; whoever is cancelled stops it where it asks the meter."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(lane, work)
+    finally:
+        meter.cancel()
 
 
 def _media_bytes(request: RerankRequest) -> int:

@@ -10,14 +10,19 @@ from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared
 from rerankd.models.base import AnyModel, document_logits, is_listwise
 from rerankd.models.explain import explanations
+from rerankd.models.text_parts import Check
 from rerankd.service.tokenise import Tokenised
 from rerankd.service.work import Scored
 
 
 def rank_all(
-    requests: Sequence[RerankRequest], found: Tokenised, scored: Scored, model: AnyModel
+    requests: Sequence[RerankRequest],
+    found: Tokenised,
+    scored: Scored,
+    model: AnyModel,
+    check: Check,
 ) -> Sequence[Ranking]:
-    """The rankings of requests that were tokenised, and scored, together."""
+    """The rankings of requests that were tokenised, and scored, together; `check` as in rank()."""
     rankings: list[Ranking] = []
     start = 0
     for request, prepared in zip(requests, found.prepared, strict=True):
@@ -25,7 +30,7 @@ def rank_all(
         start += len(prepared.rows)
         cached_tokens = sum(scored.cached_tokens[place] for place in own)
         outputs = [scored.outputs[place] for place in own]
-        rankings.append(rank(request, prepared, outputs, model, cached_tokens))
+        rankings.append(rank(request, prepared, outputs, model, check, cached_tokens))
     return rankings
 
 
@@ -34,12 +39,16 @@ def rank(
     prepared: Prepared,
     outputs: Sequence[Logits],
     model: AnyModel,
+    check: Check,
     cached_tokens: int = 0,
 ) -> Ranking:
-    """What came of each of a request's rows as its ranking: best document first."""
+    """What came of each of a request's rows as its ranking: best document first.
+
+    `check` is called while scores are explained: what it raises ends that.
+    """
     documents = len(request.documents)
     found = document_logits(model, prepared, outputs, documents)
-    told = explanations(model, request, prepared, outputs) if request.explain else ()
+    told = explanations(model, request, prepared, outputs, check) if request.explain else ()
     hits = [
         Hit(
             index,

@@ -109,7 +109,8 @@ class Reranker:
             outputs = checked(_listwise(rows, engine, step))
         else:
             outputs = checked(_batched(rows, engine, step))
-        return rank(request, prepared, [outputs[place] for place in inverse], self.model)
+        own = [outputs[place] for place in inverse]
+        return rank(request, prepared, own, self.model, lambda: None)
 
     def close(self) -> None:
         """Free the engine."""
