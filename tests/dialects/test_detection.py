@@ -93,6 +93,7 @@ TABLE: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
     ("/v1/rerank", {}, BASE | {"top_k": 3, "kwargs": "{}"}, "superset"),
     ("/rerank", {}, BASE | {"return_len": True}, "superset"),
     ("/v1/rerank", {"x-pinecone-api-version": "2026-07"}, BASE, "superset"),
+    ("/v1/rerank/explain", {}, BASE, "explain"),
 ]
 
 
