@@ -53,6 +53,28 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "rerankd", "rank", "--model", "rerankd-lexical", *arguments]
 
 
+def test_explain_shows_chunks_and_words(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("Kyoto was the seat of the emperor.\n" + HOSTILE + "\nNothing\n")
+    shown = piped("the emperor of Kyoto, 308 points", str(path), "--explain", "--top-n", "2")
+    assert shown.returncode == 0, shown.stderr
+    assert "#1, line 1: logit " in shown.stdout
+    winner = r"(?m)^  \* 0-34 .* Kyoto was the seat of the emperor\.$"
+    assert re.search(winner, shown.stdout)
+    assert "words: Kyoto" in shown.stdout or ", Kyoto " in shown.stdout
+    assert "bm25 0." in shown.stdout
+    assert "\x1b[31m" not in shown.stdout
+    lines = piped("the emperor of Kyoto", str(path), "--explain", "--json", "-n", "1").stdout
+    (found,) = [json.loads(line) for line in lines.splitlines()]
+    told = found["explained"]
+    (chunk,) = told["chunks"]
+    assert (chunk["start"], chunk["end"], chunk["won"]) == (0, 34, True)
+    assert chunk["logit"] == told["logit"]
+    assert {match["kind"] for match in told["matches"]} == {"word"}
+    plain = piped("the emperor of Kyoto", str(path), "--json", "-n", "1").stdout
+    assert json.loads(plain) == {k: v for k, v in found.items() if k != "explained"}
+
+
 def piped(*arguments: str, columns: int | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*arguments),

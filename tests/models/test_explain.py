@@ -42,7 +42,8 @@ def asked(query: str, *documents: str, **options: Any) -> RerankRequest:
 def explained(model: AnyModel, request: RerankRequest) -> list[Explanation]:
     prepared = model.prepare(request)
     outputs = outputs_of(model, prepared.rows)
-    found = explanations(model, request, prepared, outputs, lambda: None)
+    wanted = range(len(request.documents))
+    found = list(explanations(model, request, prepared, outputs, wanted, lambda: None).values())
     logits = document_logits(model, prepared, outputs, len(request.documents))
     for each, logit in zip(found, logits, strict=True):
         won = [chunk for chunk in each.chunks if chunk.won]

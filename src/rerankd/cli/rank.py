@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -12,10 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rerankd.cli.explained import Told, explained_lines, told_of
 from rerankd.cli.options import model_spec
 from rerankd.cli.terminal import Bar, console, one_line
 from rerankd.core.answer import Hit
 from rerankd.core.errors import StartError
+from rerankd.core.request import Content, RerankRequest
 from rerankd.measure.trec import trec_run
 from rerankd.models import catalog
 from rerankd.models.load import load
@@ -42,6 +45,7 @@ class _Ranked(msgspec.Struct, omit_defaults=True):
     relevance_score: float
     document: str
     id: str = ""  # when the file has one
+    explained: Told | None = None  # with --explain
 
 
 def rank(  # noqa: PLR0913 - a parameter is a flag
@@ -52,6 +56,7 @@ def rank(  # noqa: PLR0913 - a parameter is a flag
     model: str | None = None,
     top_n: Annotated[int | None, Parameter(name=["--top-n", "-n"])] = None,
     raw_scores: Annotated[bool, Parameter(negative=())] = False,
+    explain: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     run_out: Path | None = None,
     query_id: str = "1",
@@ -71,6 +76,8 @@ def rank(  # noqa: PLR0913 - a parameter is a flag
         How many to show; default all.
     raw_scores
         Show logits instead of scores.
+    explain
+        Show how each score came about: the chunks of a document, which one won, matched words.
     json
         Print JSON lines instead of a table.
     run_out
@@ -86,28 +93,37 @@ def rank(  # noqa: PLR0913 - a parameter is a flag
     with Bar() as bar:
         bar.step(f"loading {spec.name}", 0, None)
         with Reranker.of(load(spec)) as reranker:
-            texts = [line.text for line in lines]
-            bar.step("reading", 0, None)
-            hits = reranker.rank(
-                query,
-                texts,
+            request = RerankRequest(
+                query=Content(value=query),
+                documents=tuple(Content(value=line.text) for line in lines),
                 top_n=top_n,
                 raw_scores=raw_scores,
-                step=lambda done, of: bar.step("ranking", done, of),
+                explain=explain,
             )
+            bar.step("reading", 0, None)
+            hits = reranker.rerank(request, lambda done, of: bar.step("ranking", done, of)).hits
     if run_out is not None:
         ranked = [(lines[hit.index].id, hit.score) for hit in hits]
         _write(run_out, trec_run(query_id, ranked, spec.name))
     elif json:
-        for hit in hits:
-            line = lines[hit.index]
-            own = "" if line.id == str(line.number) else line.id
-            shown = _Ranked(hit.index, line.number, hit.score, line.text, own)
-            sys.stdout.buffer.write(msgspec.json.encode(shown) + b"\n")
-        sys.stdout.flush()
+        _print_lines(hits, lines)
     else:
         out = console()
         out.print(_table(hits, lines, columns=out.width, bars=not raw_scores))
+        for place, hit in enumerate(hits, 1):
+            line = lines[hit.index]
+            head = f"#{place}, line {line.number}"
+            for text in explained_lines(head, hit, query, line.text, columns=out.width):
+                out.print(text, no_wrap=True, overflow="ellipsis")
+
+
+def _print_lines(hits: Sequence[Hit], lines: Sequence[_Numbered]) -> None:
+    for hit in hits:
+        line = lines[hit.index]
+        own = "" if line.id == str(line.number) else line.id
+        shown = _Ranked(hit.index, line.number, hit.score, line.text, own, told_of(hit))
+        sys.stdout.buffer.write(msgspec.json.encode(shown) + b"\n")
+    sys.stdout.flush()
 
 
 def _write(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ MOST: Final = 50  # documents
 NOT_HERE: Final = (
     "explain: an upstream answered, which tells its scores only; name a model of this server."
 )
+UNSCORED: Final = "explain: nobody scored the documents; they are in the order of the request."
 Place = Annotated[
     list[int], Meta(description="[start, end) in characters, as Unicode code points are counted.")
 ]
@@ -140,8 +141,10 @@ def _explained(result: Result, hit: Hit) -> ExplainedResult:
 
 
 def _missing(ranking: Ranking) -> tuple[str, ...]:
-    """What is said of a provider's answer."""
-    return (NOT_HERE,) if all(hit.explained is None for hit in ranking.hits) else ()
+    """What is said of scores that were not made here."""
+    if any(hit.explained is not None for hit in ranking.hits):
+        return ()
+    return (UNSCORED,) if ranking.route is not None and ranking.route.degraded else (NOT_HERE,)
 
 
 def _timings(envelope: Envelope) -> Timings:

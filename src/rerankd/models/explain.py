@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,28 +29,29 @@ def explanations(
     request: RerankRequest,
     prepared: Prepared,
     outputs: Sequence[Logits],
+    wanted: Collection[int],
     check: Check,
-) -> list[Explanation]:
-    """One for each document of a request, in its order. Blocks: a text is looked at again.
+) -> dict[int, Explanation]:
+    """By index, of documents of a request. Blocks: a text is looked at again.
 
     Args:
         model: that made the rows.
         request: with texts, images and videos as they were sent.
         prepared: the request as rows.
         outputs: what the model's engine gave of each row.
+        wanted: indexes of the documents.
         check: called between steps; what it raises ends the reading.
     """
     if is_a(model, ListwiseModel):
-        return [
-            Explanation(chunks=(_whole(request, i, logit),))
-            for i, logit in enumerate(model.document_scores(outputs))
-        ]
+        scores = model.document_scores(outputs)
+        return {i: Explanation(chunks=(_whole(request, i, scores[i]),)) for i in wanted}
     logits: list[float] = model.logit(np.stack(outputs)).tolist()
     rows: dict[int, list[int]] = {}
     for row, owner in enumerate(prepared.owners):
         rows.setdefault(owner, []).append(row)
-    found: list[Explanation] = []
-    for index, own in sorted(rows.items()):
+    found: dict[int, Explanation] = {}
+    for index in wanted:
+        own = rows[index]
         best = max(own, key=lambda row: (logits[row], -row))
         chunks = tuple(
             ScoredChunk(
@@ -63,7 +64,7 @@ def explanations(
         )
         check()
         winner = _Winner(index, own.index(best), prepared.rows[best], outputs[best])
-        found.append(_explained(model, request, prepared, chunks, winner, check))
+        found[index] = _explained(model, request, prepared, chunks, winner, check)
     return found
 
 

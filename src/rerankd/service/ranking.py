@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.rank import top_hits
@@ -48,20 +49,23 @@ def rank(
     """
     documents = len(request.documents)
     found = document_logits(model, prepared, outputs, documents)
-    told = explanations(model, request, prepared, outputs, check) if request.explain else ()
     hits = [
         Hit(
             index,
             logit if request.raw_scores else model.relevance(logit),
             logit,
             index in prepared.truncated,
-            explained=told[index] if told else None,
         )
         for index, logit in enumerate(found)
     ]
+    best = top_hits(hits, request.top_n)
+    if request.explain:
+        wanted = [hit.index for hit in best]
+        told = explanations(model, request, prepared, outputs, wanted, check)
+        best = tuple(replace(hit, explained=told[hit.index]) for hit in best)
     return Ranking(
         model=model.card.name,
-        hits=top_hits(hits, request.top_n),
+        hits=best,
         documents=documents,
         input_tokens=prepared.input_tokens,
         cached_tokens=cached_tokens,
