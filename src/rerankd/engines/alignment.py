@@ -40,7 +40,7 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
+class KeptVectors:
     """Vectors, and which of a text's own tokens each is of."""
 
     vectors: Floats | Bytes  # (L, p); any length
@@ -52,7 +52,7 @@ class Told:
         return unit(self.vectors[at].astype(np.float32)), self.numbers[at]
 
 
-def nearest(query: Told, document: Told) -> tuple[Pair, ...]:
+def nearest(query: KeptVectors, document: KeptVectors) -> tuple[Pair, ...]:
     """Of each own token of a query the document's most alike, in the query's order."""
     asked, of_query = query.own(QUERY_ROWS)
     read, of_document = document.own(DOCUMENT_ROWS)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row, TokenIds
-from rerankd.engines.alignment import Numbers, Pair, Told, nearest
+from rerankd.engines.alignment import KeptVectors, Numbers, Pair, nearest
 from rerankd.engines.base import EngineInfo
 from rerankd.engines.dense import Floats, unit
 from rerankd.engines.max_sim import products
@@ -142,8 +142,8 @@ class MultiVectorEngine:
         if query is None or document is None:
             return ()
         return nearest(
-            Told(query, _numbers(pair.query)),
-            Told(document, _numbers(pair.document)),
+            KeptVectors(query, _numbers(pair.query)),
+            KeptVectors(document, _numbers(pair.document)),
         )
 
     def close(self) -> None:

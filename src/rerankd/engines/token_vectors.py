@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerankd.core.rows import TokenIds
-from rerankd.engines.alignment import DOCUMENT_ROWS, Numbers, Pair, Told, nearest
+from rerankd.engines.alignment import DOCUMENT_ROWS, KeptVectors, Numbers, Pair, nearest
 from rerankd.engines.max_sim import (
     Best,
     EncodedText,
@@ -213,7 +213,9 @@ class TokenVectors:
         common = _COMMON_IDF if self._common_idf is None else max(self._common_idf, _COMMON_IDF)
         numbers[window.idf(window.cut(query[1]), self._idf) <= common] = -1
         kept = self._kept_numbers(document[1])
-        return nearest(Told(asked.tokens, numbers), Told(read.tokens[: kept.size], kept))
+        return nearest(
+            KeptVectors(asked.tokens, numbers), KeptVectors(read.tokens[: kept.size], kept)
+        )
 
     def _kept_numbers(self, pieces: TokenIds) -> Numbers:
         """Which piece of a document each of its first vectors is of, -1 of the ids around them.
