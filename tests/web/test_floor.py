@@ -26,9 +26,11 @@ async def test_a_floor_is_told_for_every_name_of_its_model_and_filters_nothing()
     ):
         await state.backend.load()
         listed = (await client.get("/v1/models")).json()["data"]
+        facts = state.backend.facts().models  # what /admin/v1/models answers
         body = {"query": "cat", "documents": ["a cat", "dogs", "cat cat cat"]}
         results = (await client.post("/v1/rerank", json=body)).json()["results"]
     assert {each["id"]: each["floor"] for each in listed} == {"rerankd-lexical": 0.9, "other": 0.9}
+    assert [model.floor for model in facts] == [0.9]
     assert len(results) == 3
     assert min(each["relevance_score"] for each in results) < 0.9
 

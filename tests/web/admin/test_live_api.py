@@ -63,6 +63,7 @@ async def test_models_and_their_other_names(server: Administered) -> None:
     found = await server.good("GET", "/models")
     assert found["data"][0]["name"] in (await server.good("GET", "/overview"))["models"][0]["name"]
     assert all(root in {m["name"] for m in found["data"]} for root in found["aliases"].values())
+    assert found["data"][0]["floor"] is None
 
 
 async def test_a_test_of_an_upstream_that_is_not_there(server: Administered) -> None:
