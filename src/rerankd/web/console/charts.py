@@ -88,7 +88,7 @@ def stacked(
         middle=show((top + bottom) / 2),
         zero=round(zero, 2),
         bottom=show(bottom) if bottom else None,
-        legend=[(css[name], name) for name in series],
+        legend=[(css[name], name) for name, values in series.items() if any(values)],
         first=columns[0] if columns else "",
         last=columns[-1] if columns else "",
     )

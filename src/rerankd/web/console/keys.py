@@ -209,7 +209,7 @@ def _to(key: Mapping[str, Any]) -> Response:
 ROTATION: Final = (
     Field(
         name="grace",
-        label="The old text is good for",
+        label="The old key stays good for",
         hint="0, 30m, 24h, 7d: so long both are.",
         needed=True,
     ),

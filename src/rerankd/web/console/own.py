@@ -23,8 +23,8 @@ _MEASURES: Final = ("charge", "requests", "documents", "tokens")
 _GROUPS: Final = {"none": "", "model": "model", "dialect": "dialect", "status": "status"}
 FIELDS: Final = (
     Field(name="range", label="Range", kind="choice", choices=RANGES),
-    Field(name="from", label="From", hint="Of the range “dates”.", example="2026-11-01"),
-    Field(name="to", label="To, with that day", example="2026-11-30"),
+    Field(name="from", label="Dates: from", example="2026-11-01"),
+    Field(name="to", label="Dates: to", example="2026-11-30"),
     Field(name="bucket", label="Per", kind="choice", choices=BUCKETS),
     Field(name="by", label="Told apart by", kind="choice", choices=tuple(_GROUPS)),
     Field(name="measure", label="Chart of", kind="choice", choices=_MEASURES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for show in (whole, when, moment, millis, span, size, money, number, part):
+    for show in (whole, when, moment, millis, span, size, money, number, part, brief):
         found.filters[show.__name__] = show
     return found
 
@@ -109,6 +110,12 @@ def money(amount: str, currency: str = "") -> str:
     sign, digits = ("\N{MINUS SIGN}", whole_part[1:]) if whole_part[:1] == "-" else ("", whole_part)
     text = f"{sign}{whole(int(digits or '0'))}.{rest.ljust(2, '0')}"
     return f"{text} {currency}".strip()
+
+
+def brief(amount: str) -> str:
+    """An amount as a figure: two digits behind the point, four below one."""
+    value = Decimal(amount)
+    return money(f"{value:.{2 if abs(value) >= 1 or not value else 4}f}")
 
 
 def part(share: float) -> str:

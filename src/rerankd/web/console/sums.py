@@ -11,6 +11,7 @@ from rerankd.web.console.render import money, number
 
 Measure = Literal["charge", "cost", "margin", "requests", "documents", "tokens"]
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
+_MUCH: Final = 100
 MONEY: Final = ("charge", "cost", "margin")
 
 
@@ -42,10 +43,16 @@ class Sum:
         """For a chart."""
         return float(getattr(self, measure))
 
-    def said(self, measure: Measure) -> str:
-        """To read, exact."""
+    def said(self, measure: Measure, places: int) -> str:
+        """To read; money with so many digits behind the point."""
         value = getattr(self, measure)
-        return money(format(value, "f")) if measure in MONEY else number(value)
+        return money(f"{value:.{places}f}") if measure in MONEY else number(value)
+
+    @property
+    def places(self) -> int:
+        """Digits that amounts of this size are read with; the export has them all."""
+        largest = max(abs(self.charge), abs(self.cost))
+        return 2 if largest >= _MUCH else 4 if largest >= 1 else 6
 
 
 def sum_of(result: Mapping[str, Any]) -> Sum:

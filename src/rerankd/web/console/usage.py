@@ -32,8 +32,8 @@ GROUPS: Final = {
 OF: Final = ("api_key_id", "team_id", "model", "route", "upstream", "dialect")
 FIELDS: Final = (
     Field(name="range", label="Range", kind="choice", choices=RANGES),
-    Field(name="from", label="From", hint="Of the range “dates”.", example="2026-11-01"),
-    Field(name="to", label="To, with that day", example="2026-11-30"),
+    Field(name="from", label="Dates: from", example="2026-11-01"),
+    Field(name="to", label="Dates: to", example="2026-11-30"),
     Field(name="bucket", label="Per", kind="choice", choices=BUCKETS),
     Field(name="by", label="Told apart by", kind="choice", choices=tuple(GROUPS)),
     Field(name="measure", label="Chart of", kind="choice", choices=MEASURES),
