@@ -56,6 +56,13 @@ def test_queries_and_documents_have_prompts_of_their_own() -> None:
     assert Window(pieces=4, before=(1, 10, 11), after=(2,)).tokens == 8
 
 
+def test_a_query_that_comes_again_is_kept_whole() -> None:
+    made = drawn_vectors()
+    [first] = made.encode_queries({b"q": ids(9, 40)}).values()
+    assert made.encode_queries({b"q": ids(9, 40), b"r": ids(7)})[b"q"] is first
+    assert first.nbytes == first.vectors.nbytes + first.idf.nbytes
+
+
 def test_common_tokens_of_documents_are_not_kept_unless_there_are_no_others() -> None:
     window = Window(pieces=6, before=(1,), after=(2,))
     common = float(IDF[50])
@@ -116,7 +123,7 @@ def test_the_encoder_may_count_positions_as_bert_or_as_xlm_r() -> None:
         assert np.ptp(ours) > 0.1
 
 
-@pytest.mark.parametrize("asked", [1, 40, 130])
+@pytest.mark.parametrize("asked", [1, 5, 7, 13, 40, 130])
 @pytest.mark.parametrize("rows", [1, 64, 200])
 def test_products_in_pieces_are_the_whole_product(asked: int, rows: int) -> None:
     draw = np.random.default_rng(asked * rows)

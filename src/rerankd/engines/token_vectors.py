@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +119,11 @@ class Query:
     vectors: Vectors
     idf: Floats  # (L,), in nats, of all windows' tokens
 
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return self.vectors.nbytes + self.idf.nbytes
+
     def features(self, best: Best) -> Wide:
         """FEATURES of B documents, (B, 3)."""
         out = np.zeros((best.tokens.shape[1], len(FEATURES)))
@@ -131,6 +136,9 @@ class Query:
             if mass > 0.0:
                 out[:, 2] += best.tokens[i] * (idf[i] / mass)
         return out
+
+
+K = TypeVar("K", Vectors, Query)
 
 
 class TokenVectors:
@@ -164,7 +172,7 @@ class TokenVectors:
         self._encoder = encoder
         self._query_window, self._document_window = query_window, document_window
         self._idf, self._common_idf = idf, common_idf
-        self._queries: ByteCache[Vectors] = ByteCache(min(cache_bytes, _QUERY_CACHE_BYTES))
+        self._queries: ByteCache[Query] = ByteCache(min(cache_bytes, _QUERY_CACHE_BYTES))
         self.documents: ByteCache[Vectors] = ByteCache(cache_bytes)
         self.long_bytes = cache_bytes // _CACHE_SHARE
 
@@ -174,16 +182,22 @@ class TokenVectors:
         Raises:
             EngineFailed: the encoder could not run.
         """
-        window = self._query_window
-        vectors = self._vectors(texts, window, self._queries, self._encoder.encode)
-        return {
-            key: Query(vectors[key], window.idf(window.cut(pieces), self._idf))
-            for key, pieces in texts.items()
-        }
+        window, encode = self._query_window, self._encoder.encode
+
+        def made(vectors: Vectors, windows: Sequence[TokenIds]) -> Query:
+            return Query(vectors, window.idf(windows, self._idf))
+
+        return _remembered(texts, window, self._queries, encode, made)
 
     def encode_documents(self, texts: Mapping[bytes, TokenIds]) -> dict[bytes, Vectors]:
         """As encode_queries, of documents that are encoded at once."""
-        return self._vectors(texts, self._document_window, self.documents, self._encoded_documents)
+
+        def made(vectors: Vectors, _: Sequence[TokenIds]) -> Vectors:
+            return vectors
+
+        return _remembered(
+            texts, self._document_window, self.documents, self._encoded_documents, made
+        )
 
     def means(self, windows: Sequence[TokenIds]) -> Floats:
         """The mean vectors of whole windows, (B, h), rows of length 1; nothing is kept."""
@@ -265,29 +279,30 @@ class TokenVectors:
             found.append(_Kept(whole.tokens[self._is_kept(window)], whole.mean))
         return found
 
-    def _vectors(
-        self,
-        texts: Mapping[bytes, TokenIds],
-        window: Window,
-        cache: ByteCache[Vectors],
-        encode: Callable[[Sequence[TokenIds]], Sequence[EncodedText]],
-    ) -> dict[bytes, Vectors]:
-        """The vectors of all texts by key; those that are not kept are encoded in one call."""
-        found: dict[bytes, Vectors] = {}
-        windows: dict[bytes, list[TokenIds]] = {}
-        for key, pieces in texts.items():
-            vectors = cache.get(key)
-            if vectors is None:
-                windows[key] = window.cut(pieces)
-            else:
-                found[key] = vectors
-        if not windows:
-            return found
-        encoded = iter(encode([w for cut in windows.values() for w in cut]))
-        for key, cut in windows.items():
-            made = found[key] = int8_vectors(list(islice(encoded, len(cut))))
-            cache.put(key, made, made.nbytes)
+
+def _remembered(
+    texts: Mapping[bytes, TokenIds],
+    window: Window,
+    cache: ByteCache[K],
+    encode: Callable[[Sequence[TokenIds]], Sequence[EncodedText]],
+    made: Callable[[Vectors, Sequence[TokenIds]], K],
+) -> dict[bytes, K]:
+    """What is made of all texts' vectors, by key; what is not kept is encoded in one call."""
+    found: dict[bytes, K] = {}
+    windows: dict[bytes, list[TokenIds]] = {}
+    for key, pieces in texts.items():
+        kept = cache.get(key)
+        if kept is None:
+            windows[key] = window.cut(pieces)
+        else:
+            found[key] = kept
+    if not windows:
         return found
+    encoded = iter(encode([w for cut in windows.values() for w in cut]))
+    for key, cut in windows.items():
+        new = found[key] = made(int8_vectors(list(islice(encoded, len(cut)))), cut)
+        cache.put(key, new, new.nbytes)
+    return found
 
 
 class LongComparison:
