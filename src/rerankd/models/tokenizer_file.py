@@ -34,7 +34,7 @@ _PROBES: Final = (
     "столица Франции عاصمة فرنسا दिल्ली",
     "e\u0301\u0323 \u200b\t\r\n\u00a0 \U0001f600 \ue000 \U0010fffd \ufdfa <x> \\ \x00 ' ` \"",
 )
-_BMP: Final = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x10000)]))
+_PLANE: Final = (range(1, 0xD800), range(0xE000, 0x10000))  # the basic plane of Unicode
 _SLOWLY: Final = (
     "its tokenizer.json is of XLM-R's form, but the quick way to read it gave other token ids on "
     "texts that are tried at the start: it is read with the library tokenizers, which takes some "
@@ -143,7 +143,8 @@ def _check_texts(path: Path, tokenizer: AnyTokenizer, parts: PatternParts) -> No
             try_patterns(path, tokenizer, parts.patterns)
         found = [tokenizer.encode(text, add_special_tokens=False).ids for text in _PROBES]
         if parts.has_charsmap and tokenizer.normalizer is not None:
-            tokenizer.normalizer.normalize_str(_BMP)
+            plane = "".join(chr(each) for part in _PLANE for each in part)
+            tokenizer.normalizer.normalize_str(plane)
     if len({each for ids in found for each in ids}) < 2:
         raise StartError(
             f"{path} reads every word of every language as one and the same token: it is not the "

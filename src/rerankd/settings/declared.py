@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin
 
 import msgspec
@@ -108,8 +109,13 @@ def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
         yield from _structs(inner)
 
 
-def declared() -> Iterator[Setting]:
+@cache
+def declared() -> tuple[Setting, ...]:
     """Every setting: those of the top level, then section by section, then those of tables."""
+    return tuple(_declared())
+
+
+def _declared() -> Iterator[Setting]:
     for field in msgspec.structs.fields(Settings):
         if _FORMS[field.name][0] == "plain":
             yield _setting(field, "", (field.name,), f"RERANKD_{field.name}".upper())

@@ -56,7 +56,7 @@ class Documented(NamedTuple):
 
 def reference() -> Iterator[Documented]:
     """Every setting with its default, variable and meaning, section by section."""
-    settings = list(declared())
+    settings = declared()
     for setting, after in zip(settings, [*settings[1:], None], strict=True):
         yield Documented(
             section=setting.section or "top level",
