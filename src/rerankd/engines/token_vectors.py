@@ -225,10 +225,10 @@ class TokenVectors:
         window = self._query_window
         numbers = np.concatenate(window.numbers(query[1].size))
         common = _COMMON_IDF if self._common_idf is None else max(self._common_idf, _COMMON_IDF)
-        numbers[window.idf(window.cut(query[1]), self._idf) <= common] = -1
+        numbers[asked.idf <= common] = -1
         kept = self._kept_numbers(document[1])
         return nearest(
-            KeptVectors(asked.tokens, numbers), KeptVectors(read.tokens[: kept.size], kept)
+            KeptVectors(asked.vectors.tokens, numbers), KeptVectors(read.tokens[: kept.size], kept)
         )
 
     def _kept_numbers(self, pieces: TokenIds) -> Numbers:
