@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rerankd.core.errors import StartError
@@ -19,7 +20,7 @@ from rerankd.measure.calibrate import (
     together,
 )
 from rerankd.measure.collection import Collection, collections_in, read_collection
-from rerankd.measure.threshold import Criterion
+from rerankd.measure.threshold import LEAST_OF_EACH, Criterion, JudgedScores
 from rerankd.models.load import resolve
 from rerankd.service.reranker import Reranker
 
@@ -39,6 +40,18 @@ def written(folder: Path, candidates: Mapping[str, list[str]], qrels: str) -> Co
         (folder / name).write_text("\n".join(map(json.dumps, made)))
     (folder / "qrels.tsv").write_text(qrels)
     return read_collection(folder)
+
+
+def part(folder: Path, qid: str, documents: Sequence[str]) -> None:
+    """One query of xquad-de as a collection."""
+    whole = read_collection(DATA / "xquad-de")
+    texts = [{"id": each, "text": whole.documents[each]} for each in documents]
+    folder.mkdir()
+    (folder / "queries.jsonl").write_text(json.dumps({"id": qid, "text": whole.queries[qid]}))
+    (folder / "docs.jsonl").write_text("\n".join(map(json.dumps, texts)))
+    (folder / "candidates.jsonl").write_text(json.dumps({"qid": qid, "docs": list(documents)}))
+    grades = whole.qrels[qid].items()
+    (folder / "qrels.tsv").write_text("".join(f"{qid}\t{doc}\t{grade}\n" for doc, grade in grades))
 
 
 @pytest.fixture
@@ -77,7 +90,32 @@ def test_scores_stand_beside_who_they_are_of(graded: Collection) -> None:
     assert steps == [(0, 4), (1, 4), (2, 4), (3, 4)]
     both = together(parts)
     assert both.query.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3]
-    assert both.stratum.tolist() == [0, 0, 1, 1]
+    assert both.stratum.tolist() == [0, 0, 0, 0], "small ones are drawn as one"
+
+
+def test_large_collections_are_strata() -> None:
+    sizes = [LEAST_OF_EACH, LEAST_OF_EACH + 1]
+    parts = [
+        JudgedScores(
+            scores=np.zeros(size),
+            relevant=np.zeros(size, dtype=np.bool_),
+            query=np.arange(size),
+            stratum=np.zeros(size, dtype=np.intp),
+        )
+        for size in sizes
+    ]
+    assert together(parts).stratum.tolist() == [0] * sizes[0] + [1] * sizes[1]
+
+
+def test_collections_of_one_query_each_are_no_certainty(tmp_path: Path) -> None:
+    """As the playground exports them: drawn within itself, each would always be there once."""
+    for place, each in enumerate(read_collection(DATA / "xquad-de").candidates.items()):
+        part(tmp_path / f"q{place}", *each)
+    wanted = FloorAsk(criterion=Criterion(), resamples=LEAST_RESAMPLES)
+    lexical = ("rerankd-lexical", resolve("rerankd-lexical"))
+    [model] = calibrate(collections_in([tmp_path]), [lexical], wanted).models
+    assert model.found.auc is not None
+    assert model.found.auc.low < model.found.auc.value < model.found.auc.high
 
 
 @pytest.mark.parametrize("resamples", [0, LEAST_RESAMPLES - 1, 4_000_000_000 // 6 + 1])

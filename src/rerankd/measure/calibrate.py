@@ -13,6 +13,7 @@ from rerankd.core.errors import StartError
 from rerankd.measure.collection import Collection
 from rerankd.measure.evaluation import VECTOR_CACHE_BYTES, Step
 from rerankd.measure.threshold import (
+    LEAST_OF_EACH,
     LEVEL,
     SEED,
     AtFloor,
@@ -132,7 +133,7 @@ def calibrate(
     """A floor for each model.
 
     Args:
-        collections: all together; resamples draw within each.
+        collections: all together; resamples draw within each, if none is small.
         models: as they are called, and what they are.
         wanted: what is looked for.
         step: told of every query.
@@ -180,13 +181,19 @@ def scored(
 
 
 def together(parts: Sequence[JudgedScores]) -> JudgedScores:
-    """Several collections as one, each a stratum."""
+    """Several collections as one, each a stratum.
+
+    If one is small, such as of a single query, which is always drawn, there is one stratum.
+    """
+    is_parted = all(part.stratum.size >= LEAST_OF_EACH for part in parts)
     begins = np.cumsum([0, *(part.stratum.size for part in parts)])
     return JudgedScores(
         scores=np.concatenate([part.scores for part in parts]),
         relevant=np.concatenate([part.relevant for part in parts]),
         query=np.concatenate([p.query + b for p, b in zip(parts, begins, strict=False)]),
-        stratum=np.concatenate([np.full(p.stratum.size, i) for i, p in enumerate(parts)]),
+        stratum=np.concatenate(
+            [np.full(p.stratum.size, i * is_parted) for i, p in enumerate(parts)]
+        ),
     )
 
 
