@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rerankd.core.batch import plan_batches
+from rerankd.core.batch import plan_for_streams
 from rerankd.core.errors import EngineFailed
 from rerankd.core.options import Precision
 from rerankd.core.rows import Logits, Row
@@ -128,9 +128,13 @@ class OpenVinoEngine:
 
     def _plan(self, lengths: Sequence[int]) -> list[list[int]]:
         """Micro-batches; a small batch is cut finer, so that every stream has work."""
-        share = -(-sum(lengths) // self._streams)
-        budget = min(MICRO_BATCH_TOKENS, max(MIN_MICRO_BATCH_TOKENS, share))
-        return plan_batches(lengths, max_tokens=budget, max_rows=MAX_ROWS)
+        return plan_for_streams(
+            lengths,
+            streams=self._streams,
+            least=MIN_MICRO_BATCH_TOKENS,
+            most=MICRO_BATCH_TOKENS,
+            max_rows=MAX_ROWS,
+        )
 
     def close(self) -> None:
         """Drop the compiled graph and its weights."""

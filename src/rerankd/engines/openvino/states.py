@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rerankd.core.batch import plan_batches
+from rerankd.core.batch import plan_for_streams
 from rerankd.core.options import Precision
 from rerankd.core.rows import Row
 from rerankd.engines.cores import usable_cores
@@ -148,9 +148,13 @@ class StateEncoder:
 
     def _plan(self, lengths: Sequence[int]) -> list[list[int]]:
         """Micro-batches of like lengths, fine enough that every stream has work."""
-        share = -(-sum(lengths) // self._count)
-        budget = min(MICRO_BATCH_TOKENS, max(MIN_MICRO_BATCH_TOKENS, share))
-        return plan_batches(lengths, max_tokens=budget, max_rows=MAX_ROWS)
+        return plan_for_streams(
+            lengths,
+            streams=self._count,
+            least=MIN_MICRO_BATCH_TOKENS,
+            most=MICRO_BATCH_TOKENS,
+            max_rows=MAX_ROWS,
+        )
 
     def _inputs(self, members: Sequence[_Member]) -> dict[str, npt.NDArray[Any]]:
         rows = [row for row, _ in members]
