@@ -26,6 +26,7 @@ PAGES = {"/", "/docs", "/openapi.json"}  # about the API, not of it
 OPTIONAL = {
     "UserData": {"balance", "chargeBalance", "totalBalance"},  # where money is limited
     "Result": {"document", "truncated", "stage"},
+    "Chunk": {"image"},
     "ExplainedResult": {"document", "truncated", "stage"},
     "AnswerMeta": {"warnings", "listwise", "route"},
     "CohereMeta": {"warnings"},

@@ -10,6 +10,15 @@ Span = tuple[int, int]  # [start, end) in characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenImage:
+    """An image as a model looked at it."""
+
+    width: int  # pixels, after it was resized
+    height: int
+    tokens: int  # of its row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredChunk:
     """A part of a document that was scored by itself."""
 
@@ -17,6 +26,7 @@ class ScoredChunk:
     tokens: int | None  # of its row, query and template included; None: it shares a row
     logit: float
     won: bool  # the document scores as this one
+    image: SeenImage | None = None  # None: it is no image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rerankd.core.answer import Hit, Ranking
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.explanation import Explanation
+from rerankd.core.explanation import Explanation, SeenImage
 from rerankd.dialects import superset
 from rerankd.dialects.base import ParsedBody, Scoring
 from rerankd.dialects.superset_schema import AnswerMeta, Body, Result, Usage
@@ -27,6 +27,14 @@ Place = Annotated[
 ]
 
 
+class Image(msgspec.Struct):
+    """An image as the model looked at it."""
+
+    width: Annotated[int, Meta(description="Pixels, after it was resized.")]
+    height: int
+    tokens: Annotated[int, Meta(description="Of the chunk's, those that stand for it.")]
+
+
 class Chunk(msgspec.Struct):
     """A part of a document that was scored by itself."""
 
@@ -37,6 +45,9 @@ class Chunk(msgspec.Struct):
     ]
     logit: float
     won: Annotated[bool, Meta(description="Whether the document scores as this chunk.")]
+    image: Annotated[
+        Image | msgspec.UnsetType, Meta(description="Present where the document is an image.")
+    ] = msgspec.UNSET
 
 
 class MatchedPlaces(msgspec.Struct):
@@ -128,7 +139,13 @@ def _explained(result: Result, hit: Hit) -> ExplainedResult:
         **values,
         logit=hit.logit,
         chunks=[
-            Chunk(*(chunk.span or (None, None)), chunk.tokens, chunk.logit, chunk.won)
+            Chunk(
+                *(chunk.span or (None, None)),
+                chunk.tokens,
+                chunk.logit,
+                chunk.won,
+                _image(chunk.image),
+            )
             for chunk in told.chunks
         ],
         cut_at=told.cut_at,
@@ -138,6 +155,10 @@ def _explained(result: Result, hit: Hit) -> ExplainedResult:
             for match in told.matches
         ],
     )
+
+
+def _image(seen: SeenImage | None) -> Image | msgspec.UnsetType:
+    return msgspec.UNSET if seen is None else Image(seen.width, seen.height, seen.tokens)
 
 
 def _missing(ranking: Ranking) -> tuple[str, ...]:

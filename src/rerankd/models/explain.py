@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rerankd.core.explanation import Explanation, Match, ScoredChunk, Span
+from rerankd.core.explanation import Explanation, Match, ScoredChunk, SeenImage, Span
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row
 from rerankd.engines.kinds import is_a
@@ -59,6 +59,7 @@ def explanations(
                 tokens=prepared.rows[row].tokens,
                 logit=logits[row],
                 won=row == best,
+                image=_image(request, index, prepared.rows[row]),
             )
             for row in own
         )
@@ -98,6 +99,15 @@ def _span(request: RerankRequest, prepared: Prepared, index: int, row: int) -> S
         return None
     span = prepared.spans[row] if prepared.spans else None
     return span or (0, len(document.value))
+
+
+def _image(request: RerankRequest, index: int, row: Row) -> SeenImage | None:
+    """What was made of an image; in its row it stands behind those of the query."""
+    if request.documents[index].modality != "image":
+        return None
+    visual = row.visuals[-1].visual
+    _, height, width, _ = visual.frames.shape
+    return SeenImage(width=width, height=height, tokens=visual.tokens)
 
 
 def _whole(request: RerankRequest, index: int, logit: float) -> ScoredChunk:
