@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 
 from rerankd.store.rows import AttemptRow, UsageRow
 from rerankd.store.tables import usage
-from tests.kit.administered import Administered
+from tests.kit.administered import Administered, administered
 from tests.web.console.browsing import Browser, text_of
 
 EVIL = '"><script>alert(1)</script>'
@@ -171,6 +172,29 @@ async def test_models_and_routes_are_shown(server: Administered) -> None:
     assert model["space"] in said
     assert "There are none" in text_of(await browser.get("/ui/upstreams"))
     await browser.send("/ui/upstreams/none/test", {}, 404)
+
+
+async def test_upstreams_are_shown_and_tried(store_url: str, tmp_path: Path) -> None:
+    values = {
+        "upstream": {"away": {"dialect": "cohere", "url": "http://127.0.0.1:1/v2"}},
+        "route": {"smart": {"to": [{"upstream": "away", "name": EVIL}]}},
+    }
+    async with administered(store_url, tmp_path, values) as server:
+        browser = await Browser.of(server)
+        said = text_of(await browser.get("/ui/upstreams"))
+        assert "away closed" in said
+        assert "1 good" in said
+        assert f"smart ({EVIL})" in said
+        form = {"against": "fake-model"}
+        await browser.send("/ui/upstreams/away/test", form, 200)
+        said = text_of(browser.page)
+        assert f"What came of testing away, model {EVIL}" in said
+        assert "No query has scores of both." in said
+        await browser.send("/ui/upstreams/away/test", {"against": EVIL}, 400)
+        assert 'id="u1-against-said" class="problem"' in browser.page
+        assert "<script>alert" not in browser.page
+        for path in ("/ui", "/ui/models", "/ui/reliability"):
+            assert "away" in await browser.get(path)
 
 
 async def test_a_server_of_the_library_says_that_it_reads_no_settings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -18,10 +18,20 @@ from rerankd.web.static_files import PAGE_HEADERS
 HEADERS: Final = {**PAGE_HEADERS, "cache-control": "no-store"}
 
 
+class _Templates(Environment):
+    """`each.keys` is what an answer has by that name, not a method of dicts."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A name behind a point."""
+        if isinstance(obj, dict) and attribute in obj:
+            return cast("dict[str, Any]", obj)[attribute]
+        return super().getattr(obj, attribute)
+
+
 @cache
 def environment() -> Environment:
     """The templates, compiled when they are first used."""
-    found = Environment(
+    found = _Templates(
         loader=PackageLoader("rerankd.web.console"),
         autoescape=True,
         undefined=StrictUndefined,
