@@ -118,6 +118,9 @@ async def test_a_balance_is_what_every_page_says(server: Administered) -> None:
     await follow(server)
     await asyncio.sleep(5.2)  # a price begins 5 s after it is added, here as anywhere
     assert [await rerank(server) for _ in range(5)] == [200, 200, 200, 200, 402]
+    paid = await server.good("GET", "/budgets/keys/call/top-ups")
+    assert paid["balance"] == {"amount": "1.1", "spent": "1", "reserved": "0", "left": "0.1"}
+    assert (await server.good("GET", "/budgets/keys/admin/top-ups"))["balance"] is None
 
     for start in ("", "/siliconflow"):
         data = (await own(server, f"{start}/v1/user/info"))["data"]

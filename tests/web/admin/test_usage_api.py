@@ -71,8 +71,12 @@ async def test_rows_come_by_cursor_newest_or_oldest_first(server: Administered) 
 
 async def test_a_request_by_its_id_with_every_target(server: Administered) -> None:
     tries = (AttemptRow(target="u/m", upstream="u", status=500, error="failed", took_us=7),)
-    await filled(server, row(1, upstream="u", cost_nano=1, tries=tries))
+    price = await server.good("POST", "/prices", {"model": "m", "per_request": "0.0015"})
+    priced = {"price_id": price["id"]}
+    await filled(server, row(1, upstream="u", cost_nano=1, tries=tries, **priced), row(2))
     found = await server.good("GET", "/usage/requests/r1")
+    assert found["price"] == price
+    assert (await server.good("GET", "/usage/requests/r2"))["price"] is None
     assert (found["charge"], found["cost"], found["at"][:4]) == ("0.0015", "0.000000001", "2027")
     assert [(each["n"], each["upstream"], each["status"]) for each in found["tries"]] == [
         (1, "u", 500)
