@@ -7,7 +7,7 @@ import { axis, ndcg } from "./measures.js";
 import { queryPieces, QUIET, touches, weights } from "./pieces.js";
 
 const MANY = 15; // results, of which those out of sight are made and laid out later
-const LATER_MS = 50; // after the first are there
+const LATER_MS = 100; // after the frame that shows the first
 
 export const order = (result) => result.answer.results.map((hit) => hit.index);
 
@@ -94,7 +94,7 @@ function shownHits(result, page) {
   const hits = result.answer.results.map((hit, i) => [hit, i + 1]);
   const made = (some) => some.map(([hit, rank]) => shownHit(hit, rank, result, page));
   const list = element("ol", { class: hits.length > MANY ? "many" : "" }, ...made(hits.slice(0, MANY)));
-  if (hits.length > MANY) setTimeout(() => list.append(...made(hits.slice(MANY))), LATER_MS);
+  if (hits.length > MANY) requestAnimationFrame(() => setTimeout(() => list.append(...made(hits.slice(MANY))), LATER_MS));
   return list;
 }
 
