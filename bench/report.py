@@ -34,8 +34,9 @@ NOTES = """
 - Peers run with their defaults, with these exceptions. The OpenVINO backend of
   sentence-transformers runs twice: told to compute in fp32, and with its default, which is bf16
   on CPUs that have it. Its ONNX backend is version 5.7.0, the newest whose ONNX extra can be
-  installed; int8 is its own dynamic quantisation for VNNI. "torch, sorted" is what a careful user
-  would write: transformers with SDPA, sorted by length, in padded batches of 1024 tokens.
+  installed. Its int8 is its own dynamic quantisation for VNNI.
+- "torch, sorted" is what a careful user would write: transformers with SDPA, sorted by length, in
+  padded batches of 1024 tokens.
 - CPU seconds count all threads of the process (of the server process and its children over HTTP,
   from /proc, to 10 ms).
 - A GEMM peak is the best that plain matrix products reach in that precision: OpenVINO with one

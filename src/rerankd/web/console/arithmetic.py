@@ -12,7 +12,7 @@ _NANO: Final = Decimal("0.000000001")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChargeLine:
     """So many of something at a price each."""
 
     count: int
@@ -26,7 +26,7 @@ class Line:
 class Charged:
     """The lines of a charge."""
 
-    lines: list[Line]
+    lines: list[ChargeLine]
     total: str  # of the lines, rounded to whole nano
     minimum: str | None  # that was charged instead
     is_charge: bool  # whether that is what the ledger has
@@ -47,12 +47,12 @@ def lines_of(record: Mapping[str, Any]) -> Charged | None:
         (record["searches"], "searches", price["per_1k_searches"], "1 000", Decimal(1000)),
         (1, "request", price["per_request"], "request", Decimal(1)),
     ]
-    found, total = list[Line](), Decimal(0)
+    found, total = list[ChargeLine](), Decimal(0)
     for count, what, each, per, unit in asked:
         if count and Decimal(each):
             amount = count * Decimal(each) / unit
             total += amount
-            found.append(Line(count, what, each, per, _text(amount)))
+            found.append(ChargeLine(count, what, each, per, _text(amount)))
     total = total.quantize(_NANO, ROUND_HALF_UP)
     least = Decimal(price["minimum"])
     is_least = total < least

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from rerankd.accounts.budget import UNITS
 from rerankd.accounts.window import WINDOWS
-from rerankd.web.console.forms import Field, Refused, Shown, attempt, body_of, version_of
+from rerankd.web.console.forms import Field, RefusedForm, Shown, attempt, body_of, version_of
 from rerankd.web.console.render import HEADERS, money, page, whole
 from rerankd.web.console.visit import Visit
 
@@ -113,7 +113,7 @@ async def _listed(visit: Visit, form: Shown) -> Response:
 async def set_budget(visit: Visit, form: Mapping[str, str]) -> Response:
     """Of whoever the form names."""
     made = await attempt(visit, "POST", "/budgets", body_of(OWNED, form))
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _listed(visit, Shown(fields=OWNED, values=form, refused=made))
     visit.note("The budget is in force.")
     return back(form, "/ui/budgets")
@@ -123,7 +123,7 @@ async def edit_budget(visit: Visit, form: Mapping[str, str]) -> Response:
     """Another amount."""
     body = {"amount": form.get("amount", "").strip(), "version": version_of(form)}
     made = await attempt(visit, "PATCH", f"/budgets/{visit.ids[0]}", body)
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _listed(visit, Shown(fields=(), refused=made))
     visit.note("The budget has its new amount.")
     return back(form, "/ui/budgets")
@@ -133,7 +133,7 @@ async def end_budget(visit: Visit, form: Mapping[str, str]) -> Response:
     """Nobody is refused by it any more."""
     query = [("version", form.get("version", ""))]
     made = await attempt(visit, "DELETE", f"/budgets/{visit.ids[0]}", query=query)
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _listed(visit, Shown(fields=(), refused=made))
     visit.note("The budget has ended.")
     return back(form, "/ui/budgets")
@@ -153,17 +153,17 @@ async def of_owner(visit: Visit, kind: Kind, owner_id: int) -> dict[str, Any]:
     }
 
 
-async def give(visit: Visit, kind: Kind, form: Mapping[str, str]) -> Refused | None:
+async def give(visit: Visit, kind: Kind, form: Mapping[str, str]) -> RefusedForm | None:
     """A budget to the key or team of the page."""
     body = {**body_of(BUDGET, form), kind: int(visit.ids[0])}
     made = await attempt(visit, "POST", "/budgets", body)
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return made
     visit.note("The budget is in force.")
     return None
 
 
-async def top_up(visit: Visit, kind: Kind, form: Mapping[str, str]) -> Refused | None:
+async def top_up(visit: Visit, kind: Kind, form: Mapping[str, str]) -> RefusedForm | None:
     """Money that was paid in, once for each form that was shown."""
     once = form.get("once", "")
     if once in visit.session.done:
@@ -172,7 +172,7 @@ async def top_up(visit: Visit, kind: Kind, form: Mapping[str, str]) -> Refused |
     path = f"/budgets/{kind}s/{visit.ids[0]}/top-ups"
     visit.session.done.append(once)
     made = await attempt(visit, "POST", path, body_of(TOP_UP, form))
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         visit.session.done.remove(once)
         return made
     visit.note(f"{money(made['amount'], visit.own.currency)} are paid in.")

@@ -14,7 +14,7 @@ REST: Final = "the rest"
 _GAP: Final = 0.18  # of a column
 
 
-class Bar(NamedTuple):
+class ChartBar(NamedTuple):
     """A rectangle, and what it says when pointed at."""
 
     x: float
@@ -29,7 +29,7 @@ class Bar(NamedTuple):
 class Chart:
     """Columns of bars, one upon the other."""
 
-    bars: Sequence[Bar]
+    bars: Sequence[ChartBar]
     top: str  # what the upper edge stands for
     middle: str
     zero: float  # height of the line of nothing, from above
@@ -64,7 +64,7 @@ def stacked(
     scale = HEIGHT / (top - bottom)
     zero = top * scale
     step = WIDTH / max(len(columns), 1)
-    bars: list[Bar] = []
+    bars: list[ChartBar] = []
     up, down = [zero] * len(columns), [zero] * len(columns)
     css = {name: colour(i, name) for i, name in enumerate(series)}
     for name, values in series.items():
@@ -80,7 +80,9 @@ def stacked(
             x, width = (i + _GAP / 2) * step, (1 - _GAP) * step
             title = f"{columns[i]} · {name}: {show(value)}"
             bars.append(
-                Bar(round(x, 2), round(y, 2), round(width, 2), round(height, 2), css[name], title)
+                ChartBar(
+                    round(x, 2), round(y, 2), round(width, 2), round(height, 2), css[name], title
+                )
             )
     return Chart(
         bars=bars,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from rerankd.web.console.forms import Field, Refused, Shown, attempt
+from rerankd.web.console.forms import Field, RefusedForm, Shown, attempt
 from rerankd.web.console.render import page
 from rerankd.web.console.visit import Visit
 
@@ -29,11 +29,11 @@ async def _shown(
     status: int = 200,
     *,
     reloaded: Mapping[str, Any] | None = None,
-    refused: Refused | None = None,
+    refused: RefusedForm | None = None,
 ) -> Response:
     found: Any = await attempt(visit, "GET", "/config")
     form = Shown(fields=_FILTER, values=dict(visit.request.query_params))
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedForm):
         found, refused = {"settings": {}, "origins": {}}, found
     sought, show = visit.asked("text").lower(), visit.asked("show")
     rows: list[dict[str, Any]] = [
@@ -65,7 +65,7 @@ async def _shown(
 async def reload(visit: Visit, _: Mapping[str, str]) -> Response:
     """As SIGHUP does; the answer says what came of it."""
     made = await attempt(visit, "POST", "/reload", {})
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _shown(visit, made.status, refused=made)
     return await _shown(visit, reloaded=made)
 

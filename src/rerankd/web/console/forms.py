@@ -52,7 +52,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class RefusedForm:
     """What the admin API said to a form."""
 
     status: int
@@ -66,7 +66,7 @@ class Shown:
 
     fields: Sequence[Field]
     values: Mapping[str, str] = field(default_factory=dict[str, str])
-    refused: Refused | None = None
+    refused: RefusedForm | None = None
 
     def value(self, name: str) -> str:
         """What stands in a field."""
@@ -120,7 +120,7 @@ async def attempt(
     body: Any = None,
     *,
     query: Sequence[tuple[str, str]] = (),
-) -> Any | Refused:
+) -> Any | RefusedForm:
     """What a call answers, or why whoever filled in the form is refused.
 
     Raises:
@@ -132,7 +132,7 @@ async def attempt(
         status, told, _ = problem(error, visit.request_id)
         if status not in _SAID:
             raise
-        return Refused(status=status, message=told.message, param=told.param)
+        return RefusedForm(status=status, message=told.message, param=told.param)
 
 
 def _field_of(param: str | None) -> str:

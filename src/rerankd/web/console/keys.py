@@ -11,7 +11,7 @@ from rerankd.access.keys import ROLES
 from rerankd.web.console import budgets
 from rerankd.web.console.forms import (
     Field,
-    Refused,
+    RefusedForm,
     Shown,
     attempt,
     body_of,
@@ -100,7 +100,7 @@ async def create(visit: Visit, form: Mapping[str, str]) -> Response:
     """A key, whose text this answer has and no other."""
     fields = key_fields(await team_names(visit))
     made = await attempt(visit, "POST", "/keys", body_of(fields, form))
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         shown = Shown(fields=fields, values=form, refused=made)
         return page("key_new", visit, made.status, form=shown)
     return _told_once(visit, made, "The key is made.")
@@ -137,7 +137,7 @@ async def edit(visit: Visit, form: Mapping[str, str]) -> Response:
         visit.note("Nothing was changed.")
         return _to(key)
     made = await attempt(visit, "PATCH", path, {**changes, "version": version_of(form)})
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         shown = Shown(fields=fields, values=form, refused=made)
         return await _one(visit, made.status, edit=shown)
     _note_warnings(visit, "The key is changed.", made)
@@ -148,7 +148,7 @@ async def rotate(visit: Visit, form: Mapping[str, str]) -> Response:
     """Another text for the key."""
     body = {**body_of(ROTATION, form), "version": version_of(form)}
     made = await attempt(visit, "POST", f"/keys/{visit.ids[0]}/rotate", body)
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         shown = Shown(fields=ROTATION, values=form, refused=made)
         return await _one(visit, made.status, rotate=shown)
     return _told_once(visit, made, "The key has another text.")
@@ -158,7 +158,7 @@ async def revoke(visit: Visit, form: Mapping[str, str]) -> Response:
     """For ever."""
     query = [("version", form.get("version", ""))]
     made = await attempt(visit, "DELETE", f"/keys/{visit.ids[0]}", query=query)
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _one(visit, made.status, revoke=Shown(fields=(), refused=made))
     visit.note(f"{made['name']} is revoked.")
     return _to(made)

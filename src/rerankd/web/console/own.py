@@ -16,7 +16,7 @@ from rerankd.web.console import usage
 from rerankd.web.console.budgets import amount
 from rerankd.web.console.forms import Field, Shown
 from rerankd.web.console.render import page
-from rerankd.web.console.spans import BUCKETS, RANGES, Span, span_of
+from rerankd.web.console.spans import BUCKETS, RANGES, TimeRange, span_of
 from rerankd.web.console.visit import Visit
 
 _MEASURES: Final = ("charge", "requests", "documents", "tokens")
@@ -91,7 +91,7 @@ def _written(unit: str, count: int) -> str:
     return shown(count) if unit == "money" else str(count)
 
 
-async def _buckets(visit: Visit, chosen: Span, group_by: str) -> Sequence[dict[str, Any]]:
+async def _buckets(visit: Visit, chosen: TimeRange, group_by: str) -> Sequence[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     query = [*chosen.asked(), *([("group_by", group_by)] if group_by else [])]
     next_page: str | None = ""

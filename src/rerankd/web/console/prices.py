@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from starlette.responses import RedirectResponse, Response
 
-from rerankd.web.console.forms import Field, Refused, Shown, attempt, body_of
+from rerankd.web.console.forms import Field, RefusedForm, Shown, attempt, body_of
 from rerankd.web.console.render import HEADERS, page
 from rerankd.web.console.visit import Visit
 
@@ -48,7 +48,7 @@ async def _listed(visit: Visit, status: int = 200, **shown: Shown) -> Response:
 async def _add(visit: Visit, form: Mapping[str, str], kind: Kind) -> Response:
     fields = _FIELDS[kind]
     made = await attempt(visit, "POST", f"/{kind}s", body_of(fields, form))
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         shown = Shown(fields=fields, values=form, refused=made)
         return await _listed(visit, made.status, **{kind: shown})
     visit.note(f"The {kind} of {made['model']} is in force from {made['starts']} on.")

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from starlette.responses import JSONResponse, Response
 
 from rerankd.web.console.arithmetic import lines_of
-from rerankd.web.console.forms import Field, Refused, Shown, attempt
+from rerankd.web.console.forms import Field, RefusedForm, Shown, attempt
 from rerankd.web.console.render import HEADERS, fragment, page
 from rerankd.web.console.visit import Visit
 
@@ -24,7 +24,7 @@ _STATUSES: Final = {"answered": (0, 400), "refused": (400, 500), "failed": (500,
 _FIELDS: Final = ("key_name", "model", "model_asked", "path", "dialect", "route", "request_id")
 
 
-class Step(NamedTuple):
+class TimeStep(NamedTuple):
     """A part of a request's time, by shares of the whole."""
 
     name: str
@@ -64,7 +64,7 @@ async def ledger(visit: Visit) -> Response:
 async def one(visit: Visit) -> Response:
     """One request, from the ledger, or from what this server still knows of it."""
     written = await attempt(visit, "GET", f"/usage/requests/{visit.ids[0]}")
-    if not isinstance(written, Refused):
+    if not isinstance(written, RefusedForm):
         return page(
             "request",
             visit,
@@ -101,14 +101,14 @@ def wanted(rows: Sequence[Mapping[str, Any]], text: str, status: str) -> list[Ma
     ]
 
 
-def steps_of(parts: Mapping[str, float], total_ms: float) -> list[Step]:
+def steps_of(parts: Mapping[str, float], total_ms: float) -> list[TimeStep]:
     """One after the other, and what is left of the whole.
 
     Args:
         parts: milliseconds by name, in order.
         total_ms: of the request.
     """
-    found: list[Step] = []
+    found: list[TimeStep] = []
     whole = max(total_ms, sum(parts.values()), 1e-9)
     begin = 0.0
     named = {name: ms for name, ms in parts.items() if ms > 0}
@@ -117,7 +117,7 @@ def steps_of(parts: Mapping[str, float], total_ms: float) -> list[Step]:
         named["the rest"] = rest
     for place, (name, ms) in enumerate(named.items()):
         css = "s0" if name == "the rest" else f"s{place % 6 + 1}"
-        found.append(Step(name, ms, begin / whole, ms / whole, css))
+        found.append(TimeStep(name, ms, begin / whole, ms / whole, css))
         begin += ms
     return found
 

@@ -17,7 +17,7 @@ _DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     """Whole buckets; seconds since 1970, `end` is not among them."""
 
     start: int
@@ -41,7 +41,7 @@ class Span:
         return at.strftime("%Y-%m-%d" if self.bucket == "day" else "%Y-%m-%d %H:00")
 
 
-def span_of(values: Mapping[str, str], now: float) -> Span:
+def span_of(values: Mapping[str, str], now: float) -> TimeRange:
     """The range that was chosen.
 
     Args:
@@ -74,7 +74,7 @@ def span_of(values: Mapping[str, str], now: float) -> Span:
     width = _WIDTHS[bucket][1]
     if (end - start) // width > MOST:
         _refuse("bucket", f"that is over {MOST} {bucket}s: choose fewer days, or one bucket a day.")
-    return Span(start, end, bucket)
+    return TimeRange(start, end, bucket)
 
 
 def _day(written: str, name: str) -> int:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from rerankd.web.console import budgets
 from rerankd.web.console.forms import (
     Field,
-    Refused,
+    RefusedForm,
     Shown,
     attempt,
     body_of,
@@ -45,7 +45,7 @@ async def _listed(visit: Visit, form: Shown) -> Response:
 async def create(visit: Visit, form: Mapping[str, str]) -> Response:
     """A team."""
     made = await attempt(visit, "POST", "/teams", body_of(FIELDS, form))
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _listed(visit, Shown(fields=FIELDS, values=form, refused=made))
     visit.note(" ".join(["The team is made.", *made["warnings"]]))
     return _to(made["id"])
@@ -78,7 +78,7 @@ async def edit(visit: Visit, form: Mapping[str, str]) -> Response:
         visit.note("Nothing was changed.")
         return _to(team["id"])
     made = await attempt(visit, "PATCH", path, {**changes, "version": version_of(form)})
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         shown = Shown(fields=FIELDS, values=form, refused=made)
         return await _one(visit, made.status, edit=shown)
     visit.note(" ".join(["The team is changed.", *made["warnings"]]))
@@ -90,7 +90,7 @@ async def archive(visit: Visit, form: Mapping[str, str]) -> Response:
     is_back = form.get("archived") == "false"
     body = {"archived": not is_back, "version": version_of(form)}
     made = await attempt(visit, "PATCH", f"/teams/{visit.ids[0]}", body)
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         return await _one(visit, made.status, archive=Shown(fields=(), refused=made))
     visit.note("Its keys are let in again." if is_back else "Its keys are refused from now on.")
     return _to(made["id"])

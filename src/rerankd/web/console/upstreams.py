@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from rerankd.web.console.forms import Field, Refused, Shown, attempt, body_of
+from rerankd.web.console.forms import Field, RefusedForm, Shown, attempt, body_of
 from rerankd.web.console.render import page
 from rerankd.web.console.visit import Visit
 
@@ -63,7 +63,7 @@ async def test(visit: Visit, form: Mapping[str, str]) -> Response:
     name = visit.ids[0]
     fields = (Field(name="model", label=""), Field(name="against", label="", kind="choice"))
     made = await attempt(visit, "POST", f"/upstreams/{name}/test", body_of(fields, form))
-    if isinstance(made, Refused):
+    if isinstance(made, RefusedForm):
         shown = Shown(fields=fields, values=form, refused=made)
         return await _listed(visit, made.status, refused=(name, shown))
     return await _listed(visit, tried=made)

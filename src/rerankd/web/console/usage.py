@@ -14,7 +14,7 @@ from rerankd.core.errors import InvalidRequest
 from rerankd.web.console.charts import largest, stacked
 from rerankd.web.console.forms import Field, Shown
 from rerankd.web.console.render import page
-from rerankd.web.console.spans import BUCKETS, RANGES, Span, span_of
+from rerankd.web.console.spans import BUCKETS, RANGES, TimeRange, span_of
 from rerankd.web.console.sums import MEASURES, Measure, Sum, added, shown, totals
 from rerankd.web.console.visit import Visit
 
@@ -74,7 +74,7 @@ async def export(visit: Visit) -> Response:
 
 
 async def buckets_of(
-    visit: Visit, chosen: Span, of: Sequence[tuple[str, str]], group_by: str
+    visit: Visit, chosen: TimeRange, of: Sequence[tuple[str, str]], group_by: str
 ) -> list[dict[str, Any]]:
     """All of a range, however many pages they are."""
     found: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ def view(
     measure: Measure,
     names: Mapping[Any, str],
     currency: str,
-    chosen: Span,
+    chosen: TimeRange,
 ) -> dict[str, Any]:
     """Chart and tables of buckets.
 
