@@ -1,10 +1,10 @@
 # Sourced in the root with $cache: Debian's Chromium, an environment with Playwright, axe-core; exact versions.
 here=$PWD/tests/browser
 command -v uv >/dev/null || pip install -q uv
-if [ ! -x /usr/bin/chromium ]; then
+if [ ! -x /usr/bin/chromium ] || ! command -v curl >/dev/null; then
   as_root=$([ "$(id -u)" = 0 ] || echo sudo)
   $as_root apt-get update -qq
-  $as_root apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core fonts-noto-cjk >/dev/null
+  $as_root apt-get install -y -qq --no-install-recommends chromium curl fonts-dejavu-core fonts-noto-cjk >/dev/null
 fi
 if ! cmp -s "$here/pins.txt" "$cache/pins.txt"; then
   uv venv -q --clear --python 3.11 "$cache/venv"

@@ -190,10 +190,11 @@ def main(kind: str) -> None:
     """Serve one of the kinds."""
     command = ["-m", "rerankd", "serve", "--port", "0"]
     with tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as stack:
+        folder, config, log = Path(made), Path(made) / "rerankd.toml", Path(made) / "log"
         if kind == "open":
-            show(stack.enter_context(serving([*command, *_MODELS])).url, keys={})
+            server = stack.enter_context(serving([*command, *_MODELS], log=log))
+            show(server.url, keys={}, log=str(log))
             return
-        folder, config = Path(made), Path(made) / "rerankd.toml"
 
         def name(plain: str) -> str:
             return plain + MARK if kind == "hostile" else plain
@@ -205,9 +206,9 @@ def main(kind: str) -> None:
         names |= {"there": json.dumps(name("partner-large")), "alias": json.dumps(name("words"))}
         config.write_text(_CONFIG.format(folder=folder, good=good, bad=bad, **names), "utf-8")
         command += ["--config", str(config), *_MODELS]
-        server = stack.enter_context(serving(command, env={"SCENE_KEY": KEY}))
+        server = stack.enter_context(serving(command, env={"SCENE_KEY": KEY}, log=log))
         visit(server.url, texts, name)
-        show(server.url, keys=texts, config=str(config))
+        show(server.url, keys=texts, config=str(config), log=str(log))
 
 
 if __name__ == "__main__":

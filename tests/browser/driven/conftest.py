@@ -38,8 +38,11 @@ def scene(kind: str) -> Generator[Scene]:
         assert run.stdout is not None
         said = run.stdout.readline()
         assert said, f"no scene {kind}"
-        yield Scene(**json.loads(said))
+        found = Scene(**json.loads(said))
+        yield found
+        log = Path(found.log).read_text("utf-8")
         run.communicate("")
+        assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:8000]
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Generator
+import subprocess
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +25,9 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import Request as PageRequest
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 1000 * int(os.environ.get("PATIENCE_S", "60"))
 WIDE = {"width": 1440, "height": 900}
+ASKED = {"query": "Where is it?", "documents": ["It is here.", "Nobody knows."]}
 NARROW = {"width": 360, "height": 740}
 CONTEXT: dict[str, Any] = {"viewport": WIDE, "locale": "en", "timezone_id": "UTC"}
 
@@ -32,6 +38,7 @@ class Scene:
 
     url: str
     keys: dict[str, str]
+    log: str
     config: str = ""
 
 
@@ -46,7 +53,8 @@ class Watch:
     def hear(self, message: ConsoleMessage) -> None:
         """An error or a warning of the page; those of the policy are among them."""
         if message.type in ("error", "warning"):
-            self.wrong.append(f"{message.type}: {message.text}")
+            where = message.location.get("url", "")
+            self.wrong.append(f"{message.type}: {message.text} {where}")
 
     def see(self, request: PageRequest) -> None:
         """Who is asked."""
@@ -97,6 +105,50 @@ def watched(
         context.close()
 
 
+def call(scene: Scene, path: str, body: Any, *, by: str = "operator", key: str = "") -> Any:
+    """POST JSON with somebody's key, or any other; the JSON, with the status of a refusal."""
+    sent = {
+        "authorization": f"Bearer {key or scene.keys[by]}",
+        "content-type": "application/json",
+    }
+    connection = HTTPConnection(urlsplit(scene.url).netloc, timeout=PATIENCE_MS / 1000)
+    try:
+        connection.request("POST", path, json.dumps(body), sent)
+        answer = connection.getresponse()
+        return json.load(answer) if answer.status < 300 else {"status": answer.status}
+    finally:
+        connection.close()
+
+
+def until(found: Callable[[], Any], *, wanted: Callable[[Any], bool] = bool) -> Any:
+    """What is found once it is wanted: servers see a change in the store within two seconds."""
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while not wanted(last := found()):
+        assert time.monotonic() < end, last
+        time.sleep(0.1)
+    return last
+
+
+def answers(scene: Scene, key: str) -> None:
+    """A key is good."""
+    until(lambda: call(scene, "/v1/rerank", ASKED, key=key), wanted=lambda a: "results" in a)
+
+
+def refuses(scene: Scene, key: str) -> None:
+    """A key is good no more."""
+    until(
+        lambda: call(scene, "/v1/rerank", ASKED, key=key), wanted=lambda a: a.get("status") == 401
+    )
+
+
+def run_curl(command: str) -> Any:
+    """What a command for a shell answers, as JSON."""
+    shell = ["bash", "-c", command]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
 class Somebody:
     """Uses a page as people do, by what things are called; every action is a step."""
 
@@ -109,29 +161,29 @@ class Somebody:
         self.steps += 1
         self.page.goto(path)
 
-    def press(self, name: str | re.Pattern[str], *, within: Locator | None = None) -> None:
+    def press(self, name: str, *, within: Locator | None = None) -> None:
         """A button."""
-        self._do((within or self.page).get_by_role("button", name=name)).click()
+        self._do((within or self.page).get_by_role("button", name=name, exact=True)).click()
 
-    def follow(self, name: str | re.Pattern[str], *, within: Locator | None = None) -> None:
+    def follow(self, name: str, *, within: Locator | None = None) -> None:
         """A link."""
-        self._do((within or self.page).get_by_role("link", name=name)).click()
+        self._do((within or self.page).get_by_role("link", name=name, exact=True)).click()
 
-    def unfold(self, name: str | re.Pattern[str]) -> None:
+    def unfold(self, name: str, *, within: Locator | None = None) -> None:
         """A summary."""
-        self._do(self.page.locator("summary", has_text=name)).click()
+        self._do((within or self.page).locator("summary").filter(has_text=name)).click()
 
-    def write(self, label: str | re.Pattern[str], text: str) -> None:
+    def write(self, label: str, text: str) -> None:
         """Into a field."""
-        self._do(self.page.get_by_label(label)).fill(text)
+        self._do(self.page.get_by_label(label, exact=True)).fill(text)
 
-    def choose(self, label: str | re.Pattern[str], option: str) -> None:
+    def choose(self, label: str, option: str) -> None:
         """From a list."""
-        self._do(self.page.get_by_label(label)).select_option(label=option)
+        self._do(self.page.get_by_label(label, exact=True)).select_option(label=option)
 
-    def tick(self, label: str | re.Pattern[str]) -> None:
+    def tick(self, label: str) -> None:
         """A box."""
-        self._do(self.page.get_by_label(label)).check()
+        self._do(self.page.get_by_label(label, exact=True)).check()
 
     def sees(self, text: str | re.Pattern[str]) -> Locator:
         """A text that comes up; not a step."""

@@ -10,6 +10,7 @@ from rerankd.core.errors import InvalidRequest
 from rerankd.web.console.arithmetic import lines_of
 from rerankd.web.console.charts import HEIGHT, REST, ceiling, largest, stacked
 from rerankd.web.console.forms import Field
+from rerankd.web.console.overview import charts
 from rerankd.web.console.render import millis, moment, money, number, size, span, whole
 from rerankd.web.console.requests import steps_of, wanted
 from rerankd.web.console.spans import span_of
@@ -33,6 +34,14 @@ def test_what_is_below_zero_hangs_down() -> None:
     chart = stacked(["a"], {"x": [5], "y": [-5]}, str)
     assert [(bar.y, bar.height) for bar in chart.bars] == [(0.0, 100.0), (100.0, 100.0)]
     assert (chart.zero, chart.bottom) == (100.0, "-5.0")
+
+
+@pytest.mark.parametrize("charge", ["0.0000008", "0.000000001", "12345678.9"])
+def test_an_hour_of_any_charge_is_a_bar(charge: str) -> None:
+    hour = {"start": "2026-11-28T20:00:00Z", "requests": 1, "charge": charge}
+    title = charts([hour], "USD")["charge"].bars[0].title
+    assert title.startswith("20:00 · charge: ")
+    assert "e" not in title.partition("charge: ")[2]
 
 
 @pytest.mark.parametrize("columns", [0, 3])

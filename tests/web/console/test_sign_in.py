@@ -6,6 +6,7 @@ import re
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from rerankd.web.console.sessions import COOKIE, MOST, SECONDS, Sessions
 from tests.kit.administered import Administered
@@ -109,6 +110,21 @@ async def test_a_revoked_key_is_signed_out(server: Administered) -> None:
     assert (await server.client.get("/ui")).status_code == 200
     await server.good("DELETE", "/keys/read")
     assert (await server.client.get("/ui")).status_code == 303
+
+
+async def test_what_fails_in_a_page_is_in_the_log(
+    server: Administered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    await signed_in(server)
+    monkeypatch.setattr("rerankd.web.console.overview.page", fails)
+    with capture_logs() as logs:
+        answer = await server.client.get("/ui")
+    assert answer.status_code == 500
+    (entry,) = [each for each in logs if each["event"] == "request failed"]
+    assert entry["request_id"] in answer.text
 
 
 async def test_the_admin_api_takes_no_cookie(server: Administered) -> None:

@@ -27,6 +27,7 @@ from rerankd.core.errors import (
     Unauthorized,
     UnknownPath,
 )
+from rerankd.telemetry.logs import log_failure
 from rerankd.web.admin.answers import problem
 from rerankd.web.admin.app import AdminApp
 from rerankd.web.admin.gate import AdminGate
@@ -211,7 +212,10 @@ class ConsoleApp:
 
     def _failed(self, request: Request, error: Exception) -> Response:
         """A page that says why, and what to do."""
-        status, told, headers = problem(error, request.scope["state"]["request_id"])
+        request_id = request.scope["state"]["request_id"]
+        status, told, headers = problem(error, request_id)
+        if told.type == "internal_error":
+            log_failure(request_id, error)
         if isinstance(error, RerankError) and status < 500 and not told.message:
             told.message = str(error)
         visit = None

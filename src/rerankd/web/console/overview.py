@@ -10,7 +10,8 @@ from starlette.responses import Response
 from rerankd.web.console import own, usage
 from rerankd.web.console.budgets import Owners, share, with_bars
 from rerankd.web.console.charts import stacked
-from rerankd.web.console.render import moment, money, page, whole
+from rerankd.web.console.render import moment, page, whole
+from rerankd.web.console.sums import shown
 from rerankd.web.console.visit import Visit
 
 _NEARLY: Final = 0.8  # of a budget
@@ -31,7 +32,7 @@ async def overview(visit: Visit) -> Response:
         visit,
         now=now,
         alerts=alerts(now, bars),
-        charts=_charts(now["hours"], now["currency"]),
+        charts=charts(now["hours"], now["currency"]),
     )
 
 
@@ -67,13 +68,14 @@ def alerts(
     return found
 
 
-def _charts(hours: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
+def charts(hours: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
+    """Requests and charges of the hours that the API has."""
     labels = [moment(each["start"])[11:16] for each in hours]
     requests = {"requests": [float(each["requests"]) for each in hours]}
     charges = {"charge": [float(each["charge"]) for each in hours]}
     return {
         "requests": stacked(labels, requests, whole),
-        "charge": stacked(labels, charges, lambda value: money(f"{value:.6g}", currency)),
+        "charge": stacked(labels, charges, lambda value: shown(value, "charge", currency)),
     }
 
 
