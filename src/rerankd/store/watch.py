@@ -39,6 +39,7 @@ class Watch:
         self._poll_s = poll_s
         self._seen = 0
         self._over = threading.Event()
+        self._wake = threading.Event()  # look now
         self._thread: threading.Thread | None = None
         self.failures = 0  # looks that failed, since the start
         self.is_away = False  # whether the last one did
@@ -60,14 +61,23 @@ class Watch:
         )
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look now: something was changed here."""
+        self._wake.set()
+
     def close(self) -> None:
         """Look no more."""
         self._over.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(_LEAVE_S)  # a look at a database that is away takes longer
 
     def _run(self, deliver: Callable[[Apply], object]) -> None:
-        while not self._over.wait(self._poll_s):
+        while True:
+            self._wake.wait(self._poll_s)
+            self._wake.clear()
+            if self._over.is_set():
+                return
             try:
                 found = self.read()
             except StoreAway as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from rerankd.telemetry.recent import KEPT, Recent
 from rerankd.web.admin.live import WINDOW_S
-from tests.kit.administered import Administered
+from tests.kit.administered import Administered, administered
 
 BODY = {"query": "a", "documents": ["b", "c"]}
 
@@ -64,6 +67,24 @@ async def test_models_and_their_other_names(server: Administered) -> None:
     assert found["data"][0]["name"] in (await server.good("GET", "/overview"))["models"][0]["name"]
     assert all(root in {m["name"] for m in found["data"]} for root in found["aliases"].values())
     assert found["data"][0]["floor"] is None
+
+
+async def test_a_new_key_is_good_at_once_however_seldom_the_store_is_looked_at(
+    store_url: str, tmp_path: Path
+) -> None:
+    seldom = {"store": {"url": store_url, "journal": str(tmp_path / "j"), "poll_s": 60}}
+    async with administered(store_url, tmp_path, seldom) as server:
+        made = await server.client.post(
+            "/admin/v1/keys", json={"name": "new"}, headers=server.headers("admin")
+        )
+        new = {"authorization": f"Bearer {made.json()['key']}"}
+        status = 401
+        for _ in range(600):  # the watch is a thread: a moment
+            status = (await server.client.post("/v1/rerank", json=BODY, headers=new)).status_code
+            if status == 200:
+                break
+            await asyncio.sleep(0.05)
+        assert status == 200
 
 
 async def test_a_test_of_an_upstream_that_is_not_there(server: Administered) -> None:
