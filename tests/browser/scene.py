@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the root: this is run by i
 from rerankd.access.fields import KeyFields, TeamFields
 from rerankd.settings.schema_accounts import StoreSettings
 from rerankd.store.accounts import open_store
+from rerankd.store.key_rows import KeyRow
 from rerankd.store.keys import KeyRepo
 from rerankd.store.rows import UsageRow
 from rerankd.store.teams import TeamRepo
@@ -87,7 +88,7 @@ def fill(folder: Path, name: Callable[[str], str]) -> dict[str, str]:
             for back in range(3):  # at the first second of each day: all days are alike
                 day_us = time.time_ns() // 1000 // _DAY_US * _DAY_US - back * _DAY_US
                 for i in range(5):
-                    store.ledger.append(_used(row.id, row.name, row.team_id, day_us, i))
+                    store.ledger.append(_used(row, day_us, i))
     keys.revoke(name("old"))
     store.ledger.start()
     store.ledger.close()
@@ -95,16 +96,17 @@ def fill(folder: Path, name: Callable[[str], str]) -> dict[str, str]:
     return texts
 
 
-def _used(key_id: int, key_name: str, team_id: int, day_us: int, number: int) -> UsageRow:
+def _used(key: KeyRow, day_us: int, number: int) -> UsageRow:
     """One answer that took 80 ms and costs 0.25, of which 0.1 is an upstream's."""
     return UsageRow(
-        request_id=f"seed-{key_id}-{day_us}-{number}",
+        request_id=f"seed-{key.id}-{day_us}-{number}",
         at_us=day_us + number,
         done_us=day_us + number + 80_000,
         status=200,
-        key_id=key_id,
-        key_name=key_name,
-        team_id=team_id,
+        key_id=key.id,
+        key_name=key.name,
+        team_id=key.team_id,
+        team=key.team or "",
         dialect="superset",
         path="/v1/rerank",
         model_asked="search",

@@ -11,7 +11,17 @@ from rerankd.web.console.arithmetic import lines_of
 from rerankd.web.console.charts import HEIGHT, REST, ceiling, largest, stacked
 from rerankd.web.console.forms import Field
 from rerankd.web.console.overview import charts
-from rerankd.web.console.render import millis, moment, money, number, size, span, whole
+from rerankd.web.console.render import (
+    millis,
+    moment,
+    money,
+    number,
+    part,
+    size,
+    span,
+    tail,
+    whole,
+)
 from rerankd.web.console.requests import steps_of, wanted
 from rerankd.web.console.spans import span_of
 
@@ -66,6 +76,8 @@ def test_axes_end_at_round_numbers(value: float, above: float) -> None:
 def test_ranges_are_whole_buckets() -> None:
     day = span_of({"range": "24 hours", "bucket": "day"}, NOW)
     assert (day.end - day.start, day.bucket, day.end - NOW < 3_600) == (DAY, "hour", True)
+    before = span_of({"range": "yesterday", "bucket": "day"}, NOW)
+    assert (before.start, before.end) == (20_000 * DAY - DAY, 20_000 * DAY)
     week = span_of({"range": "7 days", "bucket": "day"}, NOW)
     assert ((week.end - week.start) // DAY, week.start % DAY) == (7, 0)
     dates = {"range": "dates", "from": "2026-11-01", "to": "2026-11-30", "bucket": "day"}
@@ -172,6 +184,16 @@ def test_figures_to_read() -> None:
     )
     assert (millis(1.234), millis(250), millis(12_345)) == ("1.23 ms", "250 ms", "12.3 s")
     assert (span(0), span(61), span(90_061)) == ("0 s", "1 min 1 s", "1 d 1 h")
-    assert (size(999), size(1_500_000)) == ("999 B", "1.5 MB")
+    assert (size(999), size(999_950), size(1_500_000)) == (
+        "999 B",
+        "1\N{NARROW NO-BREAK SPACE}000 kB",
+        "1.5 MB",
+    )
+    assert (part(0.007), part(0.1234), part(12.5)) == (
+        "0.7 %",
+        "12.3 %",
+        "1\N{NARROW NO-BREAK SPACE}250 %",
+    )
+    assert (tail("mine"), tail("rerank-20261128-89ebc4995987e72560d9385c")) == ("mine", "…60d9385c")
     assert moment("2026-12-01T01:00:00+01:00") == "2026-12-01 00:00:00"
     assert moment(None) == "\N{EN DASH}"

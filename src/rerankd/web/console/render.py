@@ -16,6 +16,7 @@ from rerankd.web.console.visit import Visit
 from rerankd.web.static_files import PAGE_HEADERS
 
 HEADERS: Final = {**PAGE_HEADERS, "cache-control": "no-store"}
+_TAIL: Final = 8  # characters of a request's id that tell it from others
 
 
 class _Templates(Environment):
@@ -38,7 +39,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for show in (whole, when, moment, millis, span, size, money, number, part, brief):
+    for show in (whole, when, moment, millis, span, size, money, number, part, brief, tail):
         found.filters[show.__name__] = show
     return found
 
@@ -105,13 +106,23 @@ def span(seconds: float) -> str:
     return " ".join(found[:2])
 
 
+def _short(value: float) -> str:
+    """Three digits, or all before the point: never an exponent of a large one."""
+    return whole(value) if abs(value) >= 100 else f"{value:.3g}"
+
+
+def tail(name: str) -> str:
+    """The end of a request's id: their beginnings are alike."""
+    return name if len(name) <= _TAIL else f"\N{HORIZONTAL ELLIPSIS}{name[-_TAIL:]}"
+
+
 def size(count: float) -> str:
     """Bytes to read."""
     for unit in ("B", "kB", "MB"):
         if count < 1_000:
-            return f"{count:.3g} {unit}"
+            return f"{_short(count)} {unit}"
         count /= 1_000
-    return f"{count:.3g} GB"
+    return f"{_short(count)} GB"
 
 
 def money(amount: str, currency: str = "") -> str:
@@ -130,7 +141,7 @@ def brief(amount: str) -> str:
 
 def part(share: float) -> str:
     """A share to read."""
-    return f"{share * 100:.3g} %"
+    return f"{_short(share * 100)} %"
 
 
 def when(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from rerankd.core.errors import InvalidRequest
 
-RANGES: Final = ("24 hours", "7 days", "31 days", "this month", "dates")
+RANGES: Final = ("24 hours", "yesterday", "7 days", "31 days", "this month", "dates")
 BUCKETS: Final = ("hour", "day")
 MOST: Final = 400  # buckets of one page
 _WIDTHS: Final = {"hour": ("1h", 3_600, 168), "day": ("1d", 86_400, 31)}  # and most of an answer
@@ -59,6 +59,8 @@ def span_of(values: Mapping[str, str], now: float) -> TimeRange:
         case "24 hours":
             hour = int(now) // 3_600 * 3_600
             start, end, bucket = hour - 23 * 3_600, hour + 3_600, "hour"
+        case "yesterday":
+            start, end = today - _DAY, today
         case "31 days":
             start, end = today - 30 * _DAY, today + _DAY
         case "this month":

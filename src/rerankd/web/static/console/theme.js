@@ -25,6 +25,7 @@ if (bar) {
     apply(next);
     label();
   });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", label);
   label();
   bar.append(button);
 }
