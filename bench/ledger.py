@@ -101,6 +101,7 @@ def large(database: Database) -> dict[str, float]:
     """Milliseconds of what a console asks, the slowest of three."""
     begin, end = 480_000 * HOUR_US, (480_000 + HOURS) * HOUR_US
     month = UsageQuery(since_us=end - 30 * 24 * HOUR_US, until_us=end)
+    day = UsageQuery(since_us=end - 24 * HOUR_US)
     middle = (begin + (end - begin) // 2, "")
     asked: dict[str, Callable[[sa.Connection], Any]] = {
         "newest rows": lambda c: rows(c, UsageQuery(), limit=100),
@@ -109,6 +110,7 @@ def large(database: Database) -> dict[str, float]:
         "rows of a team": lambda c: rows(c, UsageQuery(team_id=7), limit=100),
         "rows of a model": lambda c: rows(c, UsageQuery(model="model-3"), limit=100),
         "one request": lambda c: rows(c, UsageQuery(request_id="r77"), limit=100),
+        "24 hours by hour": lambda c: sums(c, day, (), width_us=HOUR_US),  # the overview's
         "30 days by day and model": lambda c: summary(c, month, now_us=end, by=["model"], limit=30),
         "30 days by key": lambda c: sums(c, month, ["key"]),
         "30 days by team": lambda c: sums(c, month, ["team"]),

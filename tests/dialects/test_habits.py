@@ -20,9 +20,9 @@ from tests.kit.support import running
 every = pytest.mark.parametrize("dialect", SERVED.served, ids=lambda found: found.name)
 # Servers that read bodies with pydantic, which takes digits for a number, 1 and "yes" for true.
 AS_PYDANTIC = {"infinity", "xinference", "vllm", "vllm-score", "litellm", "jina", "mixedbread",
-               "zeroentropy", "superset", "gateway", "jina-embeddings"}  # fmt: skip
+               "zeroentropy", "superset", "gateway", "explain", "jina-embeddings"}  # fmt: skip
 
-OURS = {"superset", "gateway"}  # take digits, and true and false alone
+OURS = {"superset", "gateway", "explain"}  # take digits, and true and false alone
 
 
 def integers(dialect: AnyEndpoint) -> list[Leaf]:

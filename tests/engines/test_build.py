@@ -31,7 +31,7 @@ def test_without_torch_its_engine_says_how_to_get_it(
     ("options", "says"),
     [
         (LoadOptions(device="cuda"), 'set engine = "torch"'),
-        (LoadOptions(precision="bf16"), 'set engine = "torch"'),
+        (LoadOptions(precision="fp16"), 'set engine = "torch"'),
         (LoadOptions(engine="torch", streams=2), "streams is for"),
     ],
 )
