@@ -19,7 +19,7 @@ from rerankd.core.errors import InvalidRequest
 from rerankd.core.meter import Meter
 from rerankd.core.request import RerankRequest
 from rerankd.media.loader import MediaLoader
-from rerankd.models.base import AnyModel
+from rerankd.models.base import remembering
 from rerankd.service.admission import Ticket
 from rerankd.service.admit import check, check_ranks, text_bytes
 from rerankd.service.base import RerankCall
@@ -84,19 +84,22 @@ class Pipeline:
             with place as held:
                 limits = None if is_checked or unread else self.limits
                 most = loaded.scheduler.request_tokens
-                found = tokenise_known(read, loaded.model, Meter(most), limits, size)
+                found = None
+                if remembering(loaded.model) is not None:
+                    found = tokenise_known(read, loaded.model, Meter(most), limits, size)
                 if found is None:
                     lane = self.lanes.lane(size, has_media=bool(unread))
                     meter = Meter(most)
-                    found = await self._tokenised(read, loaded.model, meter, limits, lane)
+                    work = partial(tokenise, read, loaded.model, meter, limits)
+                    found = await _stopping(meter, lane, work)
             scored = await self._schedule(found, read[0], loaded, call, held, started)
             meter = Meter()
-            work = partial(rank_all, read, found, scored, loaded.model, meter.check)
+            ranked = partial(rank_all, read, found, scored, loaded.model, meter.check)
             if any(request.explain for request in read):  # texts are looked at again
                 lane = self.lanes.lane(size, has_media=bool(unread))
-                rankings = await _stopping(meter, lane, work)
+                rankings = await _stopping(meter, lane, ranked)
             else:
-                rankings = work()
+                rankings = ranked()
         cached_tokens = sum(ranking.cached_tokens for ranking in rankings)
         call.trace.cost += Cost(cached_tokens=cached_tokens)
         return rankings
@@ -136,17 +139,6 @@ class Pipeline:
             if not is_decoded:
                 call.trace.cost += Cost(media_s=time.perf_counter() - started)
             raise
-
-    @staticmethod
-    async def _tokenised(
-        requests: Sequence[RerankRequest],
-        model: AnyModel,
-        meter: Meter,
-        limits: Limits | None,
-        lane: ThreadPoolExecutor,
-    ) -> Tokenised:
-        """As tokenise(), on a thread of the lane."""
-        return await _stopping(meter, lane, partial(tokenise, requests, model, meter, limits))
 
     async def _schedule(
         self,
