@@ -109,6 +109,10 @@ class MadeUp:
             return made * np.float32(gain * size[-1] ** -0.5)
         return made * np.float32(0.1) + np.float32(name.endswith("weight"))
 
+    def rows(self, name: str, ids: npt.NDArray[np.int32]) -> Floats:
+        """Of a table."""
+        return self(name)[ids]
+
 
 def rows_of(config: Config, pairs: int) -> list[Row]:
     """Rows as requests would bring them."""

@@ -117,6 +117,10 @@ class MadeUp:
             made = made * 0.1 + float(name.endswith("weight"))
         return made.cpu().numpy() if name == EMBEDDINGS else made
 
+    def rows(self, name: str, ids: npt.NDArray[np.int32]) -> Any:
+        """Of a table."""
+        return self(name)[ids]
+
 
 class Maker:
     """Rows as requests would bring them."""

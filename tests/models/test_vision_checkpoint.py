@@ -238,6 +238,6 @@ def test_half_precision_is_widened_without_a_file(
         raise AssertionError("a temporary file was made")
 
     monkeypatch.setattr("tempfile.TemporaryFile", no_file)
-    monkeypatch.setattr("rerankd.models.weights._SMALL_BYTES", 0)
+    monkeypatch.setattr("rerankd.engines.mapped_arrays._SMALL_BYTES", 0)
     checkpoint = open_vision(write(tmp_path, TINY_UNTIED))
     assert checkpoint.weights("norm.weight").dtype == np.float32

@@ -16,12 +16,16 @@ from rerankd.service.tokenise import Tokenised
 from rerankd.service.work import Scored
 
 
+def _nothing() -> None:
+    """No check."""
+
+
 def rank_all(
     requests: Sequence[RerankRequest],
     found: Tokenised,
     scored: Scored,
     model: AnyModel,
-    check: Check,
+    check: Check = _nothing,
 ) -> Sequence[Ranking]:
     """The rankings of requests that were tokenised, and scored, together; `check` as in rank()."""
     rankings: list[Ranking] = []
@@ -40,7 +44,7 @@ def rank(
     prepared: Prepared,
     outputs: Sequence[Logits],
     model: AnyModel,
-    check: Check,
+    check: Check = _nothing,
     cached_tokens: int = 0,
 ) -> Ranking:
     """What came of each of a request's rows as its ranking: best document first.

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Generator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -96,7 +96,7 @@ def run(command: list[str]) -> str:
 def first_of(told: Any) -> int:
     """The index of the best document, in the answer of any dialect."""
     if isinstance(told, list):
-        return told[0]["index"]
+        return cast("list[Any]", told)[0]["index"]
     if "scores" in told:
         return max(range(len(told["scores"])), key=lambda i: told["scores"][i])
     found = told.get("output", told)
