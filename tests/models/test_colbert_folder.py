@@ -214,7 +214,7 @@ def test_a_linear_layer_that_is_missing(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"engine": "torch"}, "openvino"),
-        ({"quantization": "int8"}, "fp32 only"),
+        ({"precision": "fp16"}, "fp32, bf16 and int8"),
         ({"score": "sigmoid"}, 'score = "sigmoid"'),
         ({"window_tokens": 9000}, "9000"),
     ],
