@@ -81,7 +81,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
         ),
     },
     ("web", "media"): {"assemble"},
-    ("web", "models"): {"assemble", "reload", "server"},
+    ("web", "models"): {"assemble", "opening", "reload", "server"},
 }
 # These name what they import in a variable: dialects find each other; extras take any library.
 DYNAMIC = {"dialects/registry.py", "extras.py"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from rerankd.web import middleware
-from rerankd.web.middleware import RequestIds
+from rerankd.web.drain import Drain
+from rerankd.web.middleware import RequestId, RequestIds
 
 
 def test_none_comes_twice_however_many_are_drawn() -> None:
@@ -37,3 +40,29 @@ def test_midnight_is_in_utc() -> None:
     assert make().startswith("rerank-20251231-")
     seconds += 1.0
     assert make().startswith("rerank-20260101-")
+
+
+async def _ids(scope: Scope) -> set[str]:
+    """The id that an app is given, and those that its answer has."""
+    seen: set[str] = set()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.add(scope["state"]["request_id"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        seen.update(value.decode() for _, value in message["headers"])
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    await RequestId(app, Drain())(scope, receive, send)
+    return seen
+
+
+@pytest.mark.anyio
+async def test_whoever_runs_the_app_may_have_made_the_id_and_a_caller_may_not() -> None:
+    scope: dict[str, Any] = {"type": "http", "path": "/", "headers": [(b"x-request-id", b"mine")]}
+    [made] = await _ids(dict(scope))
+    assert made.startswith("rerank-")
+    assert await _ids(scope | {"state": {"request_id": "given"}}) == {"given"}

@@ -44,6 +44,10 @@ def test_sigterm_lets_running_requests_end_and_refuses_new_ones(server: Server) 
     assert server.process.wait(PATIENCE_S) == 0
 
 
+def test_a_running_server_measures_how_late_its_loop_is(server: Server) -> None:
+    until(lambda: metric(server.url, "rerankd_loop_lag_seconds_count") > 1)
+
+
 def test_what_does_not_end_within_drain_s_gets_a_503() -> None:
     with serving([SLOW], env={"RERANKD_LIMITS_DRAIN_S": "0.3"}) as server:
         with ThreadPoolExecutor(1) as pool:

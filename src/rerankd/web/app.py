@@ -56,14 +56,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        state.lag.start()
         try:
             await state.start(plan)
         except StartError as error:
             state.failure = error
             raise
         yield
-        state.lag.stop()
         await state.close()
         state.threads.close()
 

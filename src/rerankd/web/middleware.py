@@ -61,8 +61,8 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = new_request_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        # Whoever runs the app may have made one; a caller cannot: the scope holds no header here.
+        request_id = scope.setdefault("state", {}).setdefault("request_id", new_request_id())
         if "//" in scope["path"]:
             scope["path"] = _SLASHES.sub("/", scope["path"])
 

@@ -22,14 +22,12 @@ from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.load import Effective
-from rerankd.settings.schema import Settings
-from rerankd.telemetry.logs import configure_logging, log_event, log_failed_task, log_refusal
+from rerankd.telemetry.logs import log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app
-from rerankd.web.assemble import gateway_of, make_state, plan_of
 from rerankd.web.control import control_of
-from rerankd.web.exposure import check_exposure
+from rerankd.web.opening import opened
 from rerankd.web.protocol import bounded, close_idle
-from rerankd.web.reload import Reads, Reloader, unserved
+from rerankd.web.reload import Reads, Reloader
 from rerankd.web.state import State
 from rerankd.web.stopping import Meaning, Stopping
 
@@ -61,22 +59,8 @@ def serve(
     """
     started = read_settings()
     settings = started.settings
-    configure_logging(settings.server.log)
-    if settings.store.url is None:  # with a store it is known when its keys are read
-        _check_exposure(settings, has_stored=False)
-    wanted = plan_of(settings)
-    routes = gateway_of(settings, wanted)
-    for sentence in unserved(
-        settings.keys, {*(spec.name for spec in wanted.specs), *wanted.aliases, *routes.routes}
-    ):
-        log_refusal("a key names a model that nobody serves", sentence)
-    for sentence in routes.warnings():
-        log_refusal("a target of another space", sentence)
-    state = make_state(settings, load=load)
-    if settings.store.url is not None:
-        _check_exposure(settings, has_stored=state.keys.has_stored)
+    state, wanted = opened(settings, settings.server.host, load=load)
     listener = bind(settings.server.host, settings.server.port)
-    state.use_routes(routes)
     app = create_app(state, wanted, cors_origins=settings.server.cors_origins, registry=SERVED)
     config = uvicorn.Config(
         app,
@@ -102,12 +86,6 @@ def serve(
     if state.failure is not None:
         raise state.failure
     _leave()
-
-
-def _check_exposure(settings: Settings, *, has_stored: bool) -> None:
-    """Raises StartError."""
-    for sentence in check_exposure(settings.server.host, settings.keys, has_stored=has_stored):
-        log_refusal("short keys", sentence)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -98,6 +98,7 @@ class State:
         Raises:
             StartError: there is no serving with it.
         """
+        self.lag.start()
         if self.accounts is not None:
             await asyncio.to_thread(self.accounts.start)
             self.accounts.watch.start(asyncio.get_running_loop().call_soon_threadsafe)
@@ -107,6 +108,7 @@ class State:
 
     async def close(self) -> None:
         """Bring the last rows into the store, free the models, end connections to upstreams."""
+        self.lag.stop()
         try:
             if self.accounts is not None:
                 await asyncio.to_thread(self.accounts.close)
