@@ -115,10 +115,10 @@ def test_every_probe_of_kubernetes_is_served_and_a_drain_has_time(server: Server
 
 
 def test_the_unit_has_time_for_a_drain() -> None:
-    [block] = blocks(PAGE, "ini")
-    [stop] = re.findall(r"^TimeoutStopSec=(\d+)$", block.text, re.MULTILINE)
+    unit = (ROOT / "deploy" / "systemd" / "rerankd.service").read_text()
+    [stop] = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert int(stop) > DEFAULTS.limits.drain_s + _goodbye_s()
-    [command] = re.findall(r"^ExecStart=(.+)$", block.text, re.MULTILINE)
+    [command] = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
     assert shlex.split(command)[1] == "serve"
 
 

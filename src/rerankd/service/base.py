@@ -77,6 +77,12 @@ class HealthVerdict:
         """Whether every model scored."""
         return bool(self.models) and all(state == "ok" for state in self.models.values())
 
+    @property
+    def ills(self) -> str:
+        """What a restart may mend, model by model; "" = nothing. A model that loads is not ill."""
+        fine = ("ok", "loading")
+        return "; ".join(f"{m}: {state}" for m, state in self.models.items() if state not in fine)
+
 
 class Backend(Protocol):
     """Serves the models of a plan.

@@ -21,6 +21,7 @@ from rerankd.dialects.registry import SERVED
 from rerankd.models.cause import explained
 from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.plan import ServingPlan
+from rerankd.service.watch import watched
 from rerankd.settings.load import Effective
 from rerankd.telemetry.logs import log_event, log_failed_task, log_refusal
 from rerankd.web.app import create_app
@@ -30,6 +31,7 @@ from rerankd.web.protocol import bounded, close_idle
 from rerankd.web.reload import Reads, Reloader
 from rerankd.web.state import State
 from rerankd.web.stopping import Meaning, Stopping
+from rerankd.web.systemd import Systemd
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _GOODBYE_S: Final = 5.0  # for clients to take their last bytes, then for models to be freed
@@ -130,6 +132,8 @@ class _Server(uvicorn.Server):
         self._announce = announce
         self._tasks: set[asyncio.Task[None]] = set()
         self._signals = Stopping()
+        self._url = url
+        self._systemd = Systemd()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hangups = 0  # SIGHUPs before the loop could take them
@@ -155,6 +159,7 @@ class _Server(uvicorn.Server):
                 await self._state.start(self._wanted)
         except StartError as error:
             self._state.failure = error
+            self._systemd.stopping(str(error))
             self.should_exit = True
         if self.should_exit:  # it failed, or a signal came; no connection was accepted yet
             return
@@ -162,6 +167,8 @@ class _Server(uvicorn.Server):
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         self._open_control()
+        if self._systemd.pulse_s is not None:
+            self._spawn("watchdog", watched("watchdog", self._give_signs, lambda _: None))
         self._spawn("load", self._load())
         if self._hangups:
             self._reload()
@@ -234,7 +241,14 @@ class _Server(uvicorn.Server):
         self._spawn("reload", self._reload_now())
 
     async def _reload_now(self) -> None:
-        await self._reloader.reload()
+        with self._systemd.reloading():
+            await self._reloader.reload()
+
+    async def _give_signs(self) -> None:
+        async def ills() -> str:
+            return (await self._state.backend.check()).ills
+
+        await self._systemd.pulse(ills)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -261,6 +275,7 @@ class _Server(uvicorn.Server):
                 self._stop()  # what was accepted for a model that is there is still answered
                 return
         self._announce()
+        self._systemd.ready(f"serving on {self._url}")
 
     def _open_control(self) -> None:
         try:
@@ -270,6 +285,7 @@ class _Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         log_event("draining", running=self._state.drain.running)
+        self._systemd.stopping(str(self._state.failure or "requests in progress get answers"))
         close_idle(self.server_state.connections)
         await self._state.drain.wait(self._state.limits.drain_s)
         self.should_exit = True
