@@ -31,8 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
-        *("access", "accounts", "core", "dialects", "gateway", "media", "models", "service"),
-        *("settings", "store", "telemetry", "rerankd"),
+        *("access", "accounts", "core", "dialects", "extras", "gateway", "media", "models"),
+        *("service", "settings", "store", "telemetry", "rerankd"),
     },
     "cli": {
         *("access", "accounts", "core", "dialects", "engines", "gateway", "imports"),
@@ -51,7 +51,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("cli", "web"): {"config", "serve", "upstream"},
     ("gateway", "access"): {"bill", "router", "upstream"},
     ("gateway", "accounts"): {"bill", "doors", "plan", "router"},
-    ("gateway", "media"): {"address", "fleet", "webhook", "transport"},
+    ("gateway", "media"): {"address", "fleet", "peer", "webhook", "transport"},
     ("gateway", "models"): {"routes"},
     ("gateway", "service"): {"bill", "doors", "plan", "router", "stages", "standin", "switch"},
     ("gateway", "settings"): {"doors", "plan", "switch", "webhook"},
@@ -68,6 +68,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
         # all but assemble and state: web/admin
         *("live", "own_usage", "server", "usage", "usage_answers", "usage_forms"),
     },
+    ("web", "extras"): {"__init__"},  # of web/console/oidc
     ("web", "gateway"): {
         *(
             "alerts",
@@ -79,6 +80,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
             "server",
             "state",
         ),
+        *("configured", "issuer"),  # web/console/oidc
     },
     ("web", "media"): {"assemble"},
     ("web", "models"): {"assemble", "opening", "reload", "server"},

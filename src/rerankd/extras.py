@@ -12,10 +12,11 @@ TORCH = "pip install 'rerankd[torch]'"
 STORE = "pip install 'rerankd[store]'"
 POSTGRESQL = "pip install 'rerankd[postgresql]'"
 EXPORT = "pip install 'rerankd[export]'"
+OIDC = "pip install 'rerankd[oidc]'"
 
 
 def library(name: str, command: str = EVAL) -> Any:
-    """A module of an extra: ir_measures, scipy.stats, matplotlib; PIL, av; sqlalchemy, psycopg.
+    """A module of an extra: ir_measures, scipy.stats, matplotlib; PIL, av; sqlalchemy, joserfc.
 
     Args:
         name: the module.

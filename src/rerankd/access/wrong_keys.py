@@ -33,6 +33,22 @@ class WrongKeys:
         Raises:
             RateLimited: the network sent more than it may this minute.
         """
+        began, count = self.check(network)
+        if not count:
+            self._seen.pop(network, None)  # to the end, by when its minute began
+            if len(self._seen) >= NETWORKS:
+                self._seen.popitem(last=False)
+        self._seen[network] = (began, count + 1)
+
+    def check(self, network: str) -> tuple[float, int]:
+        """Before what costs more than a look at a table.
+
+        Returns:
+            When the network's minute began, and how many it sent since.
+
+        Raises:
+            RateLimited: the network sent as many as it may this minute.
+        """
         now = self._clock()
         began, count = self._seen.get(network, (now, 0))
         if now - began >= _MINUTE_S:
@@ -40,11 +56,7 @@ class WrongKeys:
         if count >= self._per_minute:
             wait_s = math.ceil(began + _MINUTE_S - now)
             raise RateLimited("wrong_keys", retry_after_s=wait_s)
-        if not count:
-            self._seen.pop(network, None)  # to the end, by when its minute began
-            if len(self._seen) >= NETWORKS:
-                self._seen.popitem(last=False)
-        self._seen[network] = (began, count + 1)
+        return began, count
 
     def __len__(self) -> int:
         return len(self._seen)

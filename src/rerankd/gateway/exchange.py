@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import httptools
 
 from rerankd.dialects.wire import WireAnswer
 from rerankd.gateway.failover import AttemptFailed
 from rerankd.gateway.line import Line
+
+Method = Literal["POST", "GET"]
 
 _HEAD_BYTES: Final = 65_536
 _PIECES: Final = 1024  # of a body; and one more for each 256 bytes
@@ -31,13 +33,16 @@ class Exchanged:
     is_kept: bool
 
 
-def request_bytes(target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """A POST.
+def request_bytes(
+    target: str, headers: Mapping[str, str], body: bytes, *, method: Method = "POST"
+) -> bytes:
+    """A request.
 
     Args:
         target: path, percent-encoded.
         headers: host among them; lengths are added.
-        body: whole.
+        body: whole; of a GET empty.
+        method: POST or GET.
 
     Raises:
         AttemptFailed: "refused": a header that cannot be sent, such as a key with a line break.
@@ -45,7 +50,7 @@ def request_bytes(target: str, headers: Mapping[str, str], body: bytes) -> bytes
     said = {**headers, "accept-encoding": "identity", "content-length": str(len(body))}
     if any(_UNSENDABLE.search(value) for value in said.values()):
         raise AttemptFailed("refused")
-    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
     return "\r\n".join((*lines, "", "")).encode() + body
 
 

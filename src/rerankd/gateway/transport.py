@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from rerankd.dialects.wire import WireAnswer
 from rerankd.gateway.address import Guard, Origin
-from rerankd.gateway.exchange import Unanswered, exchange, request_bytes
+from rerankd.gateway.exchange import Method, Unanswered, exchange, request_bytes
 from rerankd.gateway.failover import AttemptFailed
 from rerankd.gateway.line import Line, dial
 from rerankd.media import address
@@ -25,11 +25,12 @@ _KEPT_S: Final = 30.0  # that a connection without a request is kept: less than 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """One POST."""
+    """One request."""
 
     target: str  # path, percent-encoded
     headers: Mapping[str, str]
     body: bytes
+    method: Method = "POST"
 
 
 class Transport(Protocol):
@@ -79,7 +80,7 @@ class Kept:
         a request finds it closed: that request is sent again on a new one.
         """
         headers = {"host": self._origin.authority, **sent.headers}
-        request = request_bytes(sent.target, headers, sent.body)
+        request = request_bytes(sent.target, headers, sent.body, method=sent.method)
         try:
             async with asyncio.timeout(timeout_s):
                 kept = self._take()

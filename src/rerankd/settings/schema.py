@@ -15,7 +15,12 @@ from msgspec import Meta
 
 from rerankd.core.graph_cache import GraphCache
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
-from rerankd.settings.schema_accounts import AdminSettings, AlertSettings, StoreSettings
+from rerankd.settings.schema_accounts import (
+    AdminSettings,
+    AlertSettings,
+    OidcSettings,
+    StoreSettings,
+)
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
 
 
@@ -365,6 +370,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media: MediaSettings = MediaSettings()
     store: StoreSettings = StoreSettings()
     admin: AdminSettings = AdminSettings()
+    oidc: OidcSettings = OidcSettings()
     alerts: AlertSettings = AlertSettings()
     graphs: GraphSettings = GraphSettings()
     models: Annotated[

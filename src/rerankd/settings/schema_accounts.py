@@ -72,6 +72,58 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sign-in to the console by an OpenID Connect issuer, beside that by keys."""
+
+    issuer: Annotated[
+        str | None,
+        Meta(
+            description="Its URL, exactly as its discovery document says it: "
+            "https://login.example.com/realms/main. Unset: sign-in by keys only. "
+            "Needs [store] and the extra `oidc`."
+        ),
+    ] = None
+    client_id: Annotated[str, Meta(description="Under which it knows this server.")] = ""
+    secret_env: Annotated[
+        str | None,
+        Meta(description="Variable with the client's secret; unset = a public client."),
+    ] = None
+    url: Annotated[
+        str | None,
+        Meta(
+            description="This server as browsers reach it: https://rerank.example.com. The issuer "
+            "sends them back to /ui/sign-in/oidc/back there."
+        ),
+    ] = None
+    admin: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='Who administers: CLAIM=VALUE, such as "groups=ops"; one that fits is '
+            "enough."
+        ),
+    ] = ()
+    read: Annotated[
+        tuple[str, ...],
+        Meta(description="Who sees usage and requests, in the same form. Nobody else gets in."),
+    ] = ()
+    scopes: Annotated[tuple[str, ...], Meta(description="What is asked for; openid always is.")] = (
+        "openid",
+        "profile",
+        "email",
+    )
+    name: Annotated[
+        str | None,
+        Meta(description="`Sign in with NAME` on the button; unset = its host."),
+    ] = None
+    allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts, addresses and networks on a private network that it may be at. "
+            "Loopback needs none when `issuer` names it."
+        ),
+    ] = ()
+
+
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who is told when a budget is spent to 80 and to 100 percent."""
 

@@ -14,6 +14,7 @@ from rerankd.access.keys import Key, key_of
 from rerankd.access.rates import RateLimits
 from rerankd.access.ring import KeyRing
 from rerankd.access.wrong_keys import WrongKeys
+from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
 from rerankd.dialects.wire import Options
 from rerankd.gateway.fleet import Fleet
@@ -44,6 +45,7 @@ from rerankd.web.state import State
 
 if TYPE_CHECKING:
     from rerankd.store.accounts import AccountStore
+    from rerankd.web.console.oidc.sign_in import OidcSignIn
 
 
 def plan_of(settings: Settings) -> ServingPlan:
@@ -96,6 +98,22 @@ def store_of(settings: Settings) -> AccountStore | None:
     return open_store(settings.store)
 
 
+def sign_in_of(settings: Settings) -> OidcSignIn | None:
+    """The issuer that signs people in to the console; None = keys do, only.
+
+    Raises:
+        StartError: it cannot be used, or a library is not installed.
+    """
+    issuer = settings.oidc.issuer
+    if issuer is None:
+        return None
+    if settings.store.url is None:
+        raise StartError("oidc.issuer: the console, which it signs in to, needs [store] url.")
+    from rerankd.web.console.oidc.configured import sign_in_of  # an extra, as above
+
+    return sign_in_of(issuer, settings.oidc, os.environ)
+
+
 def local_backend(
     settings: Settings,
     metrics: Metrics,
@@ -137,6 +155,7 @@ def make_state(
     random = Random()
     shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)
     prices, webhook = written_prices(settings), webhook_of(settings.alerts, os.environ)
+    oidc = sign_in_of(settings)
     accounts = store_of(settings)
     if accounts is not None:
         metrics.use_ledger(accounts.metrics)
@@ -160,10 +179,15 @@ def make_state(
         wrong_keys=WrongKeys(limits.wrong_keys),
         metrics=metrics,
         accounts=accounts,
+        oidc=oidc,
         webhook=webhook,
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
-        admin_hosts=(settings.server.host, *settings.admin.hosts),
+        admin_hosts=(
+            settings.server.host,
+            *settings.admin.hosts,
+            *(() if oidc is None else (oidc.host,)),
+        ),
         trusted=networks(settings.server.trusted_proxies),
     )
     if accounts is not None:

@@ -34,6 +34,7 @@ from rerankd.web.threads import BodyThreads
 
 if TYPE_CHECKING:  # it brings a library of SQL, which a server without a store does not load
     from rerankd.store.accounts import AccountStore
+    from rerankd.web.console.oidc.sign_in import OidcSignIn  # likewise one of signatures
 
 
 class Running(Protocol):
@@ -71,6 +72,7 @@ class State:
     wrong_keys: WrongKeys
     accounts: AccountStore | None = None  # with [store] only: what becomes of a request is kept
     admin_hosts: tuple[str, ...] = ()  # names of this server that the admin API answers to
+    oidc: OidcSignIn | None = None  # who else than keys signs in to the console
     webhook: Webhook | None = None  # is told of budgets that are spent
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
@@ -117,6 +119,8 @@ class State:
             await self.switch.shadows.close()
             await self.backend.close()
         finally:
+            if self.oidc is not None:
+                self.oidc.close()
             await self.fleet.close()
 
     def use_keys(self, keys: Sequence[Key]) -> None:

@@ -16,13 +16,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerankd.access.keys import ANYONE, Key
+from rerankd.access.keys import Key
 from rerankd.core.errors import (
     BodyTooLarge,
     Forbidden,
     MethodNotAllowed,
     Overloaded,
-    RateLimited,
     RerankError,
     Unauthorized,
     UnknownPath,
@@ -33,16 +32,16 @@ from rerankd.web.admin.app import AdminApp
 from rerankd.web.admin.gate import AdminGate
 from rerankd.web.admin.own_usage import OwnUsage
 from rerankd.web.body import ClientGone, check_headers, read_body
-from rerankd.web.caller import admitted
 from rerankd.web.client import address_of
 from rerankd.web.console import render
-from rerankd.web.console.sessions import COOKIE, SECONDS, Session, Sessions
+from rerankd.web.console.sessions import COOKIE, Session, Sessions
+from rerankd.web.console.sign_in_paths import OIDC, OIDC_BACK, PREFIX, SIGN_IN, local
+from rerankd.web.console.signing_in import Door
 from rerankd.web.console.visit import Visit, form_of
 from rerankd.web.state import State
 
-PREFIX: Final = "/ui"
 FORM_BYTES: Final = 262_144
-_SIGN_IN, _SIGN_OUT = PREFIX + "/sign-in", PREFIX + "/sign-out"
+_SIGN_OUT: Final = PREFIX + "/sign-out"
 
 Form = Mapping[str, str]
 Show = Callable[[Visit], Awaitable[Response]]
@@ -89,6 +88,7 @@ class ConsoleApp:
         self._pages, self._forms = _patterns(pages), _patterns(forms)
         self._own = OwnUsage(admin.desk)
         self.sessions = sessions or Sessions()
+        self._door = Door(state, self.sessions)
         self._gate = AdminGate(state, state.admin_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,8 +111,8 @@ class ConsoleApp:
         path = request.scope["path"].rstrip("/")
         if request.method not in ("GET", "HEAD", "POST"):
             raise MethodNotAllowed("Pages are read by GET and change by POST.", allow="GET, POST")
-        if path == _SIGN_IN:
-            return await self._sign_in(request)
+        if path in (SIGN_IN, OIDC, OIDC_BACK):
+            return await self._sign_in(request, path)
         visit = self._view(request)
         if visit is None:
             return self._to_sign_in(request)
@@ -129,7 +129,7 @@ class ConsoleApp:
             raise Forbidden("This form is not of your session: load the page again.", reason="csrf")
         if path == _SIGN_OUT:
             self.sessions.end(visit.request.cookies.get(COOKIE, ""))
-            response = RedirectResponse(_SIGN_IN, 303, render.HEADERS)
+            response = RedirectResponse(SIGN_IN, 303, render.HEADERS)
             response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
             return response
         do, ids = _found(self._forms, path.removeprefix(PREFIX))
@@ -137,39 +137,18 @@ class ConsoleApp:
             raise UnknownPath("Nothing is done there.")
         return await do(replace(visit, ids=ids), form)
 
-    async def _sign_in(self, request: Request) -> Response:
-        """The form, and what comes of it."""
+    async def _sign_in(self, request: Request, path: str) -> Response:
+        """The ways in, which nobody needs to be signed in for."""
+        oidc = self._state.oidc
+        if path != SIGN_IN:
+            if oidc is None or request.method == "POST":
+                raise UnknownPath("Nobody signs in there.")
+            ends = {OIDC: self._door.to_issuer, OIDC_BACK: self._door.from_issuer}
+            return await ends[path](oidc, request)
         if request.method != "POST":
-            return render.page("sign_in", None, next=_local(request.query_params.get("next")))
+            return self._door.form(request, local(request.query_params.get("next")))
         form = await self._form(request)
-        wanted = _local(form.get("next"))
-        try:
-            key = self._admitted(request, form.get("key", ""))
-        except (Unauthorized, Forbidden, RateLimited) as error:
-            said = error.message if not isinstance(error, Unauthorized) else _UNKNOWN
-            return render.page("sign_in", None, error.status, next=wanted, problem=said)
-        return self.signed_in(request, key, wanted)
-
-    def signed_in(self, request: Request, key: Key, wanted: str) -> Response:
-        """Begin a session of a key, and go to a page."""
-        response = RedirectResponse(wanted, 303, render.HEADERS)
-        response.set_cookie(
-            COOKIE,
-            self.sessions.begin(key.digest),
-            max_age=SECONDS,
-            path="/",
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
-        return response
-
-    def _admitted(self, request: Request, text: str) -> Key:
-        """Raises Unauthorized, Forbidden, RateLimited."""
-        key = admitted(self._state, text.strip().encode(), request.scope)
-        if key is ANYONE:
-            raise Unauthorized("Invalid token")
-        return key
+        return self._door.by_key(request, form.get("key", ""), local(form.get("next")))
 
     def _view(self, request: Request) -> Visit | None:
         """Who is signed in; None = nobody, or his key is good no more."""
@@ -177,19 +156,21 @@ class ConsoleApp:
         session: Session | None = self.sessions.find(token)
         if session is None:
             return None
-        address = address_of(request.scope, self._state.trusted)
-        try:
-            key = self._state.keys.by_digest(session.digest, address)
-        except (Unauthorized, Forbidden):
-            self.sessions.end(token)
-            return None
+        key = session.who
+        if not isinstance(key, Key):
+            address = address_of(request.scope, self._state.trusted)
+            try:
+                key = self._state.keys.by_digest(key, address)
+            except (Unauthorized, Forbidden):
+                self.sessions.end(token)
+                return None
         return Visit(request=request, key=key, session=session, admin=self._admin, own=self._own)
 
     def _to_sign_in(self, request: Request) -> Response:
         wanted = request.url.path
         if request.url.query:
             wanted += f"?{request.url.query}"
-        where = _SIGN_IN if request.method == "POST" else f"{_SIGN_IN}?next={quote(wanted)}"
+        where = SIGN_IN if request.method == "POST" else f"{SIGN_IN}?next={quote(wanted)}"
         return RedirectResponse(where, 303, render.HEADERS)
 
     async def _form(self, request: Request) -> dict[str, str]:
@@ -238,13 +219,3 @@ def _found(paths: _Paths, path: str) -> tuple[Any, tuple[str, ...]]:
         if match := pattern.fullmatch(path):
             return what, match.groups()
     return None, ()
-
-
-_UNKNOWN: Final = "This is no key of this server, or it is good no more."
-
-
-def _local(wanted: str | None) -> str:
-    """A page of the console, whatever was asked for: nobody is sent elsewhere."""
-    wanted = wanted or PREFIX
-    is_local = wanted == PREFIX or wanted.startswith((PREFIX + "/", PREFIX + "?"))
-    return wanted if is_local and "\\" not in wanted else PREFIX

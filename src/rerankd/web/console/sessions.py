@@ -1,8 +1,8 @@
-"""Who is signed in to the console: a session stands for a key, for twelve hours at most.
+"""Who is signed in to the console, by a key or by an issuer, for twelve hours at most.
 
 The browser holds 256 random bits in a cookie that scripts cannot read; here is their SHA-256. A
-session has the digest of its key only, which is looked up again for every page: a key that was
-revoked, or may not come from there, is signed out.
+session of a key has its digest only, which is looked up again for every page: a key that was
+revoked, or may not come from there, is signed out. Whom an issuer signed in has the role of then.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from rerankd.access.keys import Key
+
 COOKIE: Final = "rerankd_session"
 SECONDS: Final = 12 * 3600
 MOST: Final = 1_000  # at once; the oldest one ends
@@ -27,7 +29,7 @@ _DONE: Final = 100
 class Session:
     """One sign-in."""
 
-    digest: bytes  # of its key
+    who: bytes | Key  # the digest of a key; whom an issuer signed in
     ends: float  # seconds, by the clock of Sessions
     csrf: str  # what its forms carry
     notes: list[str] = field(default_factory=list[str])  # to be shown once, on the next page
@@ -54,14 +56,14 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._found)
 
-    def begin(self, digest: bytes) -> str:
-        """Sign a key in, by its digest; what comes back is for the cookie alone."""
+    def begin(self, who: bytes | Key) -> str:
+        """Sign somebody in; what comes back is for the cookie alone."""
         self._forget_ended()
         while len(self._found) >= MOST:
             self._found.pop(next(iter(self._found)))
         token = secrets.token_urlsafe(_BYTES)
         self._found[_hashed(token)] = Session(
-            digest=digest, ends=self._clock() + SECONDS, csrf=secrets.token_urlsafe(_BYTES)
+            who=who, ends=self._clock() + SECONDS, csrf=secrets.token_urlsafe(_BYTES)
         )
         return token
 
