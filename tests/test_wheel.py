@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import email.parser
 import json
 import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import trove_classifiers
 
 pytestmark = pytest.mark.timeout(1800)  # slow
 
@@ -50,15 +54,18 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(kind: str, source: Path, out: Path) -> Path:
     """Made by the build backend of pyproject.toml, which is a development dependency for this."""
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     [made] = out.iterdir()
     return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_what_ships_inside_fits_30_mb_and_names_its_licences(wheel: Path) -> None:
@@ -70,6 +77,42 @@ def test_what_ships_inside_fits_30_mb_and_names_its_licences(wheel: Path) -> Non
     assert {Path(name).name for name in sizes} >= {"LICENSE", "NOTICE"}
     assert "rerankd/py.typed" in sizes  # its types are for type checkers of others
     assert all(name.startswith(("rerankd/", "rerankd-")) for name in sizes)
+
+
+def test_its_metadata_is_complete(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as held:
+        [name] = [name for name in held.namelist() if name.endswith(".dist-info/METADATA")]
+        said = email.parser.Parser().parsestr(held.read(name).decode())
+        licences = {
+            Path(name).name: held.read(name).decode()
+            for name in held.namelist()
+            if ".dist-info/licenses/" in name
+        }
+    assert said["License-Expression"] == "Apache-2.0"
+    assert set(said.get_all("License-File", [])) == set(licences) == {"LICENSE", "NOTICE"}
+    assert licences["NOTICE"] == (ROOT / "NOTICE").read_text("utf-8")
+    assert said["Description-Content-Type"] == "text/markdown"
+    assert said.get_payload() == (ROOT / "README.md").read_text("utf-8")
+    assert 10 <= len(said["Summary"]) <= 512
+    assert said["Requires-Python"] == ">=3.11"
+    named = said.get_all("Classifier", [])
+    assert set(named) <= trove_classifiers.classifiers
+    assert "Typing :: Typed" in named
+    assert not [each for each in named if each.startswith("License ::")]  # the expression says it
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(said.get_all("Provides-Extra", [])) == set(optional["optional-dependencies"])
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    archive = built("sdist", ROOT, tmp_path / "sdist")
+    with tarfile.open(archive) as held:
+        held.extractall(tmp_path / "source", filter="data")
+    [source] = (tmp_path / "source").iterdir()
+    tops = {path.name for path in source.iterdir()} - {".gitignore"}
+    assert tops == {"src", "README.md", "LICENSE", "NOTICE", "pyproject.toml", "PKG-INFO"}
+    again = built("wheel", source, tmp_path / "wheel")
+    assert again.name == wheel.name
+    assert again.read_bytes() == wheel.read_bytes()
 
 
 def test_it_ranks_in_an_empty_environment_without_the_network(wheel: Path, tmp_path: Path) -> None:
