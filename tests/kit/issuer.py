@@ -8,6 +8,7 @@ import functools
 import json
 import secrets
 import time
+import warnings
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jwt
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tests.kit.support import Json
@@ -107,7 +109,10 @@ class FakeIssuer:
         content = {n: v for n, v in {**said, **self.claims, **claims}.items() if v is not None}
         if self.sign is not None:
             return self.sign(content)
-        return jwt.encode(self.header, content, self.signer or self.keys[0], [self.header["alg"]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # of EdDSA's name
+            key = self.signer or self.keys[0]
+            return jwt.encode(self.header, content, key, [self.header["alg"]])
 
     def answer(self, asked: Asked) -> Said:
         """What it says."""

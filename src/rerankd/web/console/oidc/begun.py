@@ -72,9 +72,9 @@ class SignIns:
             return None
         _, ends, wanted = cookie.split(".")  # as begin() wrote it: the state says so
         now = self._clock()
-        self._forget_ended(now)
         if float(ends) <= now or state in self._used:
             return None
+        self._make_room(now)
         self._used[state] = float(ends)
         return self._made(cookie, _read(wanted))
 
@@ -90,7 +90,7 @@ class SignIns:
     def _mac(self, what: str, cookie: str) -> str:
         return _text(hmac.digest(self._key, f"{what}\0{cookie}".encode(), "sha256"))
 
-    def _forget_ended(self, now: float) -> None:
+    def _make_room(self, now: float) -> None:
         while self._used and (len(self._used) >= _USED or next(iter(self._used.values())) <= now):
             self._used.popitem(last=False)
 

@@ -97,7 +97,8 @@ def one_line(text: str, most: int) -> str:
 
 
 def _is_verified(claims: Claims) -> bool:
-    return claims.get("email_verified") in (True, "true")
+    found = claims.get("email_verified")
+    return found is True or found == "true"
 
 
 def wanted_scopes(written: Sequence[str]) -> str:
