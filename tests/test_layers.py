@@ -29,10 +29,11 @@ ALLOWED: dict[str, set[str]] = {
         *("access", "accounts", "core", "dialects", "media", "models", "service", "settings"),
         "telemetry",
     },
+    "workers": {"core", "engines", "models", "service", "settings", "telemetry"},
     "measure": {"core", "engines", "models", "service", "extras"},
     "web": {
         *("access", "accounts", "core", "dialects", "extras", "gateway", "media", "models"),
-        *("service", "settings", "store", "telemetry", "rerankd"),
+        *("service", "settings", "store", "telemetry", "rerankd", "workers"),
     },
     "cli": {
         *("access", "accounts", "core", "dialects", "engines", "gateway", "imports"),
@@ -58,7 +59,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("gateway", "telemetry"): {"shadow", "upstream", "webhook"},
     ("service", "accounts"): {"base"},
     ("service", "engines"): {"engine_calls", "reranker", "scheduler", "work"},
-    ("service", "media"): {"pipeline"},
+    ("service", "media"): {"local", "pipeline"},
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
     ("store", "settings"): {"accounts"},
@@ -84,6 +85,9 @@ ONLY: dict[tuple[str, str], set[str]] = {
     },
     ("web", "media"): {"assemble"},
     ("web", "models"): {"assemble", "opening", "reload", "server"},
+    ("web", "workers"): {"assemble"},
+    ("workers", "engines"): {"process", "team"},
+    ("workers", "models"): {"forms", "messages", "process"},
 }
 # These name what they import in a variable: dialects find each other; extras take any library.
 DYNAMIC = {"dialects/registry.py", "extras.py"}

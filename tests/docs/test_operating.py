@@ -49,7 +49,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(log: Path) -> Generator[Server]:
     """A server that has answered, refused and not known a path."""
-    command = ["-m", "rerankd", "serve", "--port", "0"]
+    command = ["-m", "rerankd", "serve", "--port", "0", "--workers", "1"]
     with serving(command, env={"RERANKD_API_KEYS": KEY}, log=log) as running:
         body = {"query": "capital of France", "documents": ["Berlin", "Paris"]}
         for path, key in (("/v1/rerank", KEY), ("/v1/rerank", "wrong"), ("/v1/v1/rerank", KEY)):

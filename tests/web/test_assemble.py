@@ -7,7 +7,7 @@ import pytest
 from rerankd.core.errors import StartError
 from rerankd.service.lag import LoopLag
 from rerankd.telemetry.metrics import Metrics
-from rerankd.web.assemble import keys_of, local_backend, make_state, plan_of
+from rerankd.web.assemble import backend_of, keys_of, make_state, plan_of
 from tests.kit.support import settings
 
 KEYS = [{"name": "team", "key": "sk-0123456789abcdef", "models": ["rerankd-lexical"], "rpm": 3}]
@@ -15,7 +15,7 @@ WANTED = settings(models=["rerankd-lexical"], keys=KEYS, limits={"request_tokens
 
 
 async def test_a_backend_needs_no_server_around_it() -> None:
-    backend = local_backend(WANTED, Metrics(), LoopLag())
+    backend = backend_of(WANTED, Metrics(), LoopLag())
     try:
         await backend.start(plan_of(WANTED))
         facts = backend.facts()

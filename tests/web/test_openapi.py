@@ -24,6 +24,7 @@ PAGES = {"/", "/docs", "/openapi.json"}  # about the API, not of it
 
 # All that an answer may leave out: what nobody asked for, or what there is nothing to say of.
 OPTIONAL = {
+    "HealthReport": {"workers"},  # where there are some
     "UserData": {"balance", "chargeBalance", "totalBalance"},  # where money is limited
     "Result": {"document", "truncated", "stage"},
     "Chunk": {"image"},

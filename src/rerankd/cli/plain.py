@@ -11,6 +11,7 @@ from typing import Any
 
 from rerankd.cli.flags import argument, declared_flag
 from rerankd.settings.declared import Setting, with_flags
+from rerankd.settings.schema import WorkerCount
 
 _CONFIG = "--config"
 _MOST_DIGITS = 9
@@ -51,4 +52,5 @@ def _value(setting: Setting, value: str) -> Any:
     if setting.kind is str:
         return value
     is_number = value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS
-    return int(value) if setting.kind is int and is_number else None
+    takes_numbers = setting.kind in (int, WorkerCount)
+    return int(value) if takes_numbers and is_number else None

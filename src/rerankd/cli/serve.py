@@ -32,7 +32,9 @@ def serve(read: Read) -> None:
 
 
 def _begun(settings: Settings) -> Ahead | None:
-    """The default model, if it ships inside: begun before the server is imported."""
+    """The default model, if this process serves it and it ships inside: begun before the server."""
+    if settings.server.workers:
+        return None
     entry = catalog.find((*settings.models, catalog.DEFAULT)[0])
     if entry is None or not entry.ships_inside:
         return None

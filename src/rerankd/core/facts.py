@@ -51,6 +51,23 @@ class UpstreamFacts(Struct, frozen=True, kw_only=True):
     unknown_models: tuple[str, ...] = ()  # that it said it does not have
 
 
+class WorkerFacts(Struct, frozen=True, kw_only=True):
+    """How one worker does at one moment."""
+
+    number: int
+    state: Literal["starting", "running", "silent", "ended"]
+    pid: int | None = None  # None = there is no process now
+    models: tuple[str, ...] = ()  # that are loaded there
+    cores: tuple[int, ...] = ()  # that it is kept on; () = the system chooses
+    running: int = 0  # requests that were sent there and are not answered
+    waiting_tokens: int = 0  # of admitted requests
+    work_s: float = 0.0  # that its requests will take, about
+    lag_s: float = 0.0  # of its event loop
+    answered: int = 0  # requests, ever
+    restarts: int = 0
+    reruns: int = 0  # requests that ran again elsewhere because it had ended
+
+
 class BackendFacts(Struct, frozen=True, kw_only=True):
     """All that one backend serves."""
 
@@ -61,6 +78,7 @@ class BackendFacts(Struct, frozen=True, kw_only=True):
     tokenizers: int  # threads that tokenise
     # Bytes of images and videos in memory, by form: "encoded", "decoded".
     media_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
+    workers: tuple[WorkerFacts, ...] = ()  # none: this process scores itself
 
     @property
     def is_ready(self) -> bool:

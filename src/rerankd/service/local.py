@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from rerankd.core.answer import Ranking
 from rerankd.core.embedding import Embedded
 from rerankd.core.facts import BackendFacts, ModelFacts
+from rerankd.core.graph_cache import GraphCache
 from rerankd.core.names import Names
+from rerankd.media.fetch import Observe
+from rerankd.media.gate import Resolve
+from rerankd.media.loader import MediaLoader
+from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.base import EmbedCall, HealthVerdict, RerankCall
 from rerankd.service.bodies import OfRequest, in_body
 from rerankd.service.cascade import rank_in_stages
 from rerankd.service.embedding import embed
 from rerankd.service.health import Health
+from rerankd.service.lag import LoopLag
 from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
 from rerankd.service.pool import LoadedModel, Pool
+from rerankd.settings.schema import Limits, MediaSettings
 from rerankd.telemetry.logs import log_failed_task
 
 
@@ -112,6 +120,40 @@ class LocalBackend:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log_failed_task(task.get_name(), error)
+
+
+class ScoringParts(NamedTuple):
+    """What the settings say that concerns whoever scores."""
+
+    limits: Limits  # of requests, queues and caches
+    media: MediaSettings
+    graphs: GraphCache | None  # where compiled graphs are kept; None = nowhere
+
+
+def local_backend(
+    parts: ScoringParts,
+    fetched: Observe,
+    lag: LoopLag,
+    *,
+    load: Callable[[Spec], Loaded] = load,
+    resolve: Resolve | None = None,
+) -> LocalBackend:
+    """What scores in this process; no model is loaded yet.
+
+    Args:
+        parts: of the settings.
+        fetched: told how each fetch of an image or a video ended.
+        lag: of the event loop that it will run on.
+        load: opens and checks a model.
+        resolve: host of an image's URL -> its addresses; None = as the system resolves names.
+
+    Raises:
+        StartError: an entry of media.allow cannot be read.
+    """
+    pool = Pool(parts.limits, load=load, graph_cache=parts.graphs)
+    pool.lag_s = lag.seconds
+    media = MediaLoader(parts.media, fetched, resolve=resolve)
+    return LocalBackend(pool, Pipeline(parts.limits, media))
 
 
 def _facts(name: str, loaded: LoadedModel | None, floors: Mapping[str, float]) -> ModelFacts:

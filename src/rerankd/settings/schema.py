@@ -13,7 +13,6 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from rerankd.core.graph_cache import GraphCache
 from rerankd.core.options import VECTOR_CACHE_BYTES, LoadOptions, PositiveInt
 from rerankd.settings.schema_accounts import (
     AdminSettings,
@@ -21,6 +20,7 @@ from rerankd.settings.schema_accounts import (
     OidcSettings,
     StoreSettings,
 )
+from rerankd.settings.schema_graphs import GraphSettings
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
 
 
@@ -40,6 +40,8 @@ class Secret:
 SECRET: Final = Secret()
 _DAY_S: Final = 86_400.0
 
+WorkerCount = Annotated[int, Meta(ge=0, le=64)] | Literal["auto"]
+
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where to listen and how to speak."""
@@ -54,6 +56,18 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=0, le=65535, description="Port; 0 = any free one."),
         Flag("--port", "Port, default {default}; 0 = any free one."),
     ] = 8000
+    workers: Annotated[
+        WorkerCount,
+        Meta(
+            description="Processes that score, behind this one; 0 = this one scores itself; "
+            '"auto": by the number of cores. See workers.md.'
+        ),
+        Flag(
+            "--workers",
+            "Processes that score, behind one that listens; 0 = one process does both; auto = by "
+            "the number of cores. Default {default}.",
+        ),
+    ] = 0
     cors_origins: Annotated[
         tuple[str, ...], Meta(description='Browser origins that may call, ["*"] for all.')
     ] = ()
@@ -281,24 +295,6 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: Annotated[
         bool, Meta(description="http:// to another machine: key and texts are readable on the way.")
     ] = False
-
-
-class GraphSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Compiled graphs, kept on the disk between two starts."""
-
-    folder: Annotated[
-        str | None,
-        Meta(description="A folder of this user alone for compiled graphs; unset = none are kept."),
-    ] = None
-    bytes: Annotated[
-        int, Meta(ge=1, description="Graphs in it; those that were not used for longest go.")
-    ] = 1_073_741_824
-
-    def cache(self, version: str) -> GraphCache | None:
-        """Where graphs of this version of rerankd are kept."""
-        if self.folder is None:
-            return None
-        return GraphCache(folder=self.folder, limit_bytes=self.bytes, version=version)
 
 
 class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from rerankd.telemetry.key_counts import KeyCounts
 from rerankd.telemetry.ledger import LedgerMetrics
 from rerankd.telemetry.record import RequestRecord
 from rerankd.telemetry.upstreams import Upstreams
+from rerankd.telemetry.workers import WorkerMetrics
 
 
 class _Requests:
@@ -170,6 +171,8 @@ class Metrics:
         self._fetches = _Fetches(make)
         self._upstreams = Upstreams(make)
         self._now = _Now(make)
+        self._workers = WorkerMetrics()
+        make.registry.register(self._workers)
 
     def observe(self, record: RequestRecord) -> None:
         """Count one finished request."""
@@ -213,6 +216,7 @@ class Metrics:
     ) -> tuple[bytes, str]:
         """The exposition text and its content type."""
         self._upstreams.set(upstreams)
+        self._workers.facts = facts.workers
         now = self._now
         now.in_flight.set(in_flight)
         now.model.clear()

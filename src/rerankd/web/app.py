@@ -35,6 +35,7 @@ from rerankd.web.route_headers import ROUTE_HEADER, SPACE_HEADER
 from rerankd.web.state import State
 from rerankd.web.static_files import StaticPaths
 from rerankd.web.wire_answers import WARNINGS_HEADER, envelope_of, response_of
+from rerankd.web.worker_list import Workers
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -133,13 +134,20 @@ def _routes(state: State, registry: Registry) -> list[Route]:
 def _own(
     state: State, registry: Registry, user: Handler
 ) -> tuple[list[tuple[Get, Handler]], Handler]:
-    """What callers may read of their keys where there is a store, and who they are."""
+    """What there is on some servers only: workers; with a store, what callers may read of keys.
+
+    With who they are.
+    """
+    own: list[tuple[Get, Handler]] = []
+    if state.backend.facts().workers:
+        workers = Workers(state, registry)
+        own.append((workers.get, workers.answer))
     if state.accounts is None:
-        return [], user
+        return own, user
     from rerankd.web.admin.mount import own_pages  # as above
 
     found = own_pages(state, state.accounts, registry)
-    return found.all(), found.user
+    return [*own, *found.all()], found.user
 
 
 def _spellings(path: str) -> tuple[str, ...]:

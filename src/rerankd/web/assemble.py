@@ -25,14 +25,12 @@ from rerankd.gateway.switch import Switch
 from rerankd.gateway.targets import LEXICAL
 from rerankd.gateway.webhook import webhook_of
 from rerankd.media.gate import Resolve
-from rerankd.media.loader import MediaLoader
 from rerankd.models import catalog
 from rerankd.models.load import Loaded, Spec, load
+from rerankd.service.base import Backend
 from rerankd.service.lag import LoopLag
-from rerankd.service.local import LocalBackend
-from rerankd.service.pipeline import Pipeline
+from rerankd.service.local import ScoringParts, local_backend
 from rerankd.service.plan import ServingPlan, plan
-from rerankd.service.pool import Pool
 from rerankd.settings.schema import Settings
 from rerankd.telemetry.metrics import Metrics
 from rerankd.web.alerts import teller
@@ -114,31 +112,35 @@ def sign_in_of(settings: Settings) -> OidcSignIn | None:
     return sign_in_of(issuer, settings.oidc, os.environ)
 
 
-def local_backend(
+def backend_of(
     settings: Settings,
     metrics: Metrics,
     lag: LoopLag,
     *,
     load: Callable[[Spec], Loaded] = load,
     resolve: Resolve | None = None,
-) -> LocalBackend:
-    """What scores in this process; no model is loaded yet.
+) -> Backend:
+    """What scores, in this process or in workers; no model is loaded yet.
 
     Args:
-        settings: the ones in force; keys and the section [server] are not read.
+        settings: the ones in force.
         metrics: told how each fetch of an image or a video ended.
         lag: of the event loop that it will run on.
-        load: opens and checks a model.
-        resolve: host of an image's URL -> its addresses; None = as the system resolves names.
+        load: opens and checks a model, in this process.
+        resolve: of this process: host of an image's URL -> its addresses; None = as the system.
 
     Raises:
-        StartError: an entry of media.allow cannot be read.
+        StartError: an entry of media.allow cannot be read, or there can be no workers here.
     """
-    kept = settings.graphs.cache(__version__)
-    pool = Pool(settings.limits, load=load, graph_cache=kept)
-    pool.lag_s = lag.seconds
-    media = MediaLoader(settings.media, metrics.fetched, resolve=resolve)
-    return LocalBackend(pool, Pipeline(settings.limits, media))
+    limits, kept = settings.limits, settings.graphs.cache(__version__)
+    parts = ScoringParts(limits, settings.media, kept)
+    workers = settings.server.workers
+    if workers == 0:
+        return local_backend(parts, metrics.fetched, lag, load=load, resolve=resolve)
+    from rerankd.workers.team import WorkerTeam, automatic  # for servers that have some
+
+    count = automatic() if workers == "auto" else workers
+    return WorkerTeam(parts, count, log=settings.server.log, fetched=metrics.fetched)
 
 
 def make_state(
@@ -147,10 +149,10 @@ def make_state(
     load: Callable[[Spec], Loaded] = load,
     resolve: Resolve | None = None,
 ) -> State:
-    """The parts of one server, around a backend of its own process; see `local_backend`."""
+    """The parts of one server, around its backend; see `backend_of`."""
     limits, metrics = settings.limits, Metrics()
     lag = LoopLag(metrics.lagged)
-    backend = local_backend(settings, metrics, lag, load=load, resolve=resolve)
+    backend = backend_of(settings, metrics, lag, load=load, resolve=resolve)
     rates = RateLimits()
     random = Random()
     shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)

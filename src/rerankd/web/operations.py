@@ -20,8 +20,11 @@ class Operations:
 
     async def health(self, request: Request) -> Response:
         """200 when every model's last probe scored a pair, else 503."""
-        verdict = await self._state.backend.check()
+        backend = self._state.backend
+        verdict = await backend.check()
         report = HealthReport("ok" if verdict.ok else "failing", verdict.models)
+        if workers := backend.facts().workers:
+            report.workers = {str(worker.number): worker.state for worker in workers}
         return _json(report, status=200 if verdict.ok else 503)
 
     async def ready(self, request: Request) -> Response:

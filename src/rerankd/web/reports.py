@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from rerankd.core.facts import WorkerFacts
 from rerankd.core.trial import PrecisionTrial
 
 
@@ -67,6 +68,14 @@ class HealthReport(msgspec.Struct):
 
     status: str
     models: dict[str, str]
+    workers: dict[str, str] | UnsetType = UNSET  # what each does, where there are some
+
+
+class WorkerList(msgspec.Struct):
+    """The processes that score."""
+
+    object: str
+    data: list[WorkerFacts]
 
 
 class ReadyReport(msgspec.Struct):

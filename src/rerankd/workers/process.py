@@ -1,0 +1,79 @@
+"""A worker's process, from its socket to its end: it lives as long as the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from rerankd.engines.cores import use_at_most
+from rerankd.models.load import Loaded, Spec, load
+from rerankd.service.base import Backend
+from rerankd.service.lag import LoopLag
+from rerankd.service.local import ScoringParts, local_backend
+from rerankd.telemetry.logs import configure_logging
+from rerankd.workers.frames import Frames, most_bytes
+from rerankd.workers.messages import Setup, decode_to_worker
+from rerankd.workers.worker import Worker
+
+_SETUP_BYTES: Final = 1 << 20
+_COLLECTED_AFTER: Final = 20_000  # as in a server: see cli.lean
+
+# The server says when it is time. A terminal and systemd send these to all processes of a group.
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def run(fd: int, log: str, *, load: Callable[[Spec], Loaded] = load) -> None:
+    """Serve the server at the other end of a socket until it is gone or says so; never returns.
+
+    Args:
+        fd: of the socket.
+        log: form of the log, as `server.log`.
+        load: opens and checks a model.
+    """
+    for name in _SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    configure_logging(log)
+    gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])
+    gc.freeze()
+    _loop().run_until_complete(_served(socket.socket(fileno=fd), load))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a thread inside a library cannot be stopped, and Python would wait for it
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+async def _served(connection: socket.socket, load: Callable[[Spec], Loaded]) -> None:
+    def make(setup: Setup, lag: LoopLag, fetched: Callable[[str, int, float], None]) -> Backend:
+        use_at_most(setup.cores)
+        frames.allow(frame_bytes(setup))
+        parts = ScoringParts(setup.limits, setup.media, setup.graphs)
+        return local_backend(parts, fetched, lag, load=load)
+
+    worker = Worker(lambda frame: frames.send(frame), make)  # noqa: PLW0108 - it is made below
+    frames = Frames(
+        _SETUP_BYTES, lambda frame: worker.received(decode_to_worker(frame)), worker.ended.set
+    )
+    await asyncio.get_running_loop().create_unix_connection(lambda: frames, sock=connection)
+    await worker.ended.wait()
+
+
+def frame_bytes(setup: Setup) -> int:
+    """The longest frame between a server and its worker.
+
+    A request's texts are its body's, unpacked; what is answered had to find room in memory.
+    """
+    return most_bytes(2 * setup.limits.body_bytes, setup.limits.inflight_bytes)
