@@ -1,10 +1,11 @@
 """A program: `rerankd serve` as a browser finds it, until its input ends.
 
-    python tests/browser/scene.py open|kept|hostile
+    python tests/browser/scene.py open|kept|hostile|issued
 
 `open`: no keys and no store, two models. `kept`: a store with teams, keys, prices, budgets, the use
 of three days, two upstreams and two routes. `hostile`: as that, where all that can be named has a
-piece of HTML in its name. Prints a line of JSON: where it is, and the keys' texts.
+piece of HTML in its name. `issued`: an empty store, and an issuer that signs two people in. Prints
+a line of JSON: where it is, and the keys' texts.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx2
 
@@ -31,6 +34,7 @@ from rerankd.store.key_rows import KeyRow
 from rerankd.store.keys import KeyRepo
 from rerankd.store.rows import UsageRow
 from rerankd.store.teams import TeamRepo
+from tests.kit.issuer import SECRET, issuing
 from tests.kit.processes import serving
 from tests.kit.providers import CALLABLE, KEY, ROWS, Fake, listen
 
@@ -66,6 +70,22 @@ when_all_fail = "rerankd-lexical"
 [aliases]
 {alias} = "rerankd-lexical"
 """
+
+_ISSUED: Final = """
+[server]
+port = {port}
+[store]
+url = "sqlite:///{folder}/store.db"
+[oidc]
+issuer = "{issuer}"
+client_id = "rerankd"
+secret_env = "SCENE_SECRET"
+url = "http://127.0.0.1:{port}"
+name = "Example Login"
+admin = ["groups=ops"]
+"""
+
+T = TypeVar("T")
 
 
 def fill(folder: Path, name: Callable[[str], str]) -> dict[str, str]:
@@ -164,6 +184,21 @@ def visit(url: str, texts: dict[str, str], name: Callable[[str], str]) -> None:
     assert call(f"{url}/v1/rerank", "sk-rerankd-nobody", asked) == 401
 
 
+def in_a_thread(made: AbstractAsyncContextManager[T]) -> contextlib.AbstractContextManager[T]:
+    """What is made on an event loop, which runs in a thread until the end."""
+
+    @contextlib.contextmanager
+    def running() -> Generator[T]:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        yield asyncio.run_coroutine_threadsafe(made.__aenter__(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(60)
+
+    return running()
+
+
 @contextlib.contextmanager
 def provider(dialect: str, row: str, *, delay_s: float) -> Generator[int]:
     """A fake one in a thread; gives its port."""
@@ -172,13 +207,25 @@ def provider(dialect: str, row: str, *, delay_s: float) -> Generator[int]:
         next(each for each in ROWS if each.name == row),
         delay_s=delay_s,
     )
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    listening = listen(fake)
-    yield asyncio.run_coroutine_threadsafe(listening.__aenter__(), loop).result(60)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(60)
+    with in_a_thread(listen(fake)) as port:
+        yield port
+
+
+def issued(folder: Path, stack: contextlib.ExitStack) -> None:
+    """A console that an issuer on another site signs in to."""
+    issuer = stack.enter_context(in_a_thread(issuing("localhost")))
+    issuer.people = {
+        "anna": {"groups": ["ops"], "preferred_username": "anna"},
+        "eve": {"preferred_username": MARK},
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config, log = folder / "rerankd.toml", folder / "log"
+    config.write_text(_ISSUED.format(folder=folder, issuer=issuer.url, port=port), "utf-8")
+    command = ["-m", "rerankd", "serve", "--config", str(config), "--model", "rerankd-lexical"]
+    server = stack.enter_context(serving(command, env={"SCENE_SECRET": SECRET}, log=log))
+    show(server.url, keys={}, log=str(log), issuer=issuer.url)
 
 
 def show(url: str, **more: Any) -> None:
@@ -193,6 +240,9 @@ def main(kind: str) -> None:
     command = ["-m", "rerankd", "serve", "--port", "0"]
     with tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as stack:
         folder, config, log = Path(made), Path(made) / "rerankd.toml", Path(made) / "log"
+        if kind == "issued":
+            issued(folder, stack)
+            return
         if kind == "open":
             server = stack.enter_context(serving([*command, *_MODELS], log=log))
             show(server.url, keys={}, log=str(log))

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from html import escape
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -49,6 +50,7 @@ class Asked:
 
     method: str
     path: str
+    target: str  # with the query
     headers: dict[str, str]
     form: dict[str, str]
 
@@ -82,20 +84,29 @@ class FakeIssuer:
     header: Json = field(default_factory=lambda: {"alg": "RS256", "kid": "key-1"})
     signer: Any = None  # instead of the first key
     sign: Callable[[Json], str] | None = None  # instead of all that
-    codes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    people: dict[str, Json] = field(default_factory=dict[str, Json])  # of its page, by link
+    codes: dict[str, tuple[dict[str, str], Json | None]] = field(
+        default_factory=dict[str, tuple[dict[str, str], Json | None]]
+    )
 
-    def authorize(self, location: str, **more: str) -> str:
-        """What a browser that signs in there is sent back to, with a code."""
+    def authorize(self, location: str, claims: Json | None = None, /, **more: str) -> str:
+        """What a browser that signs in there is sent back to, with a code.
+
+        Args:
+            location: where it was sent to.
+            claims: of who signs in; None = those of the issuer then.
+            more: to be sent back instead; empty = not sent.
+        """
         place = urlsplit(location)
         assert f"{place.scheme}://{place.netloc}{place.path}" == f"{self.url}/authorize"
         asked = {name: values[0] for name, values in parse_qs(place.query).items()}
         code = secrets.token_urlsafe(16)
-        self.codes[code] = asked
+        self.codes[code] = (asked, claims)
         said = {"code": code, "state": asked["state"], "iss": self.url, **more}
         given = "&".join(f"{n}={v}" for n, v in said.items() if v)
         return f"{asked['redirect_uri']}?{given}"
 
-    def token(self, asked: dict[str, str], **claims: Any) -> str:
+    def token(self, asked: dict[str, str], claims: Json) -> str:
         """An ID token for one who asked."""
         now = int(time.time())
         said = {
@@ -106,7 +117,7 @@ class FakeIssuer:
             "exp": now + 300,
             "nonce": asked["nonce"],
         }
-        content = {n: v for n, v in {**said, **self.claims, **claims}.items() if v is not None}
+        content = {n: v for n, v in {**said, **claims}.items() if v is not None}
         if self.sign is not None:
             return self.sign(content)
         with warnings.catch_warnings():
@@ -117,19 +128,16 @@ class FakeIssuer:
     def answer(self, asked: Asked) -> Said:
         """What it says."""
         self.asked.append(asked)
-        if (said := self.says.get(asked.path)) is not None:
-            return said
-        match asked.path:
-            case "/.well-known/openid-configuration":
-                return Said.json(self.discovery())
-            case "/jwks":
-                return Said.json({"keys": [key.as_dict(private=False) for key in self.keys]})
-            case "/token":
-                return self._exchanged(asked)
-            case "/userinfo":
-                return Said.json({"sub": SUBJECT, **self.userinfo})
-            case _:
-                return Said(status=404)
+        answers: dict[str, Callable[[Asked], Said]] = {
+            "/.well-known/openid-configuration": lambda _: Said.json(self.discovery()),
+            "/authorize": self._page,
+            "/jwks": lambda _: Said.json({"keys": [k.as_dict(private=False) for k in self.keys]}),
+            "/token": self._exchanged,
+            "/userinfo": lambda _: Said.json({"sub": SUBJECT, **self.userinfo}),
+        }
+        return self.says.get(asked.path) or answers.get(asked.path, lambda _: Said(status=404))(
+            asked
+        )
 
     def discovery(self) -> Json:
         """Its document."""
@@ -150,17 +158,26 @@ class FakeIssuer:
 
     def _exchanged(self, asked: Asked) -> Said:
         """A code is good once."""
-        begun = self.codes.pop(asked.form.get("code", ""), None)
-        if begun is None:
+        found = self.codes.pop(asked.form.get("code", ""), None)
+        if found is None:
             return Said.json({"error": "invalid_grant"}, 400)
-        return Said.json(
-            {"id_token": self.token(begun), "access_token": "at", "token_type": "Bearer"}
+        begun, claims = found
+        token = self.token(begun, self.claims if claims is None else claims)
+        return Said.json({"id_token": token, "access_token": "at", "token_type": "Bearer"})
+
+    def _page(self, asked: Asked) -> Said:
+        """Links to sign in by, one for each of its people."""
+        links = "".join(
+            f'<p><a href="{escape(self.authorize(self.url + asked.target, claims))}">{name}</a>'
+            for name, claims in self.people.items()
         )
+        body = f'<!doctype html><link rel="icon" href="data:,">{links}'.encode()
+        return Said(body=body, headers=("content-type: text/html",))
 
 
 @contextlib.asynccontextmanager
-async def issuing() -> AsyncGenerator[FakeIssuer]:
-    """An issuer on a free port."""
+async def issuing(host: str = "127.0.0.1") -> AsyncGenerator[FakeIssuer]:
+    """An issuer on a free port, under a name of this machine."""
     found = FakeIssuer(url="")
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -175,7 +192,7 @@ async def issuing() -> AsyncGenerator[FakeIssuer]:
         writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    found.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
     try:
         yield found
     finally:
@@ -189,4 +206,5 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
     headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     form = {n: v[0] for n, v in parse_qs(body.decode(), keep_blank_values=True).items()}
-    return Asked(method=method, path=urlsplit(target).path, headers=headers, form=form)
+    path = urlsplit(target).path
+    return Asked(method=method, path=path, target=target, headers=headers, form=form)

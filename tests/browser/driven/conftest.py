@@ -78,6 +78,12 @@ def hostile(scenes: Callable[[str], Scene]) -> Scene:
     return scenes("hostile")
 
 
+@pytest.fixture(scope="session")
+def issued(scenes: Callable[[str], Scene]) -> Scene:
+    """With an issuer that signs people in, on another site."""
+    return scenes("issued")
+
+
 @pytest.fixture(scope="session", name="open_server")
 def open_scene(scenes: Callable[[str], Scene]) -> Scene:
     """Without keys and store."""

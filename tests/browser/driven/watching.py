@@ -40,6 +40,7 @@ class Scene:
     keys: dict[str, str]
     log: str
     config: str = ""
+    issuer: str = ""
 
 
 @dataclass
