@@ -17,6 +17,11 @@ app.command(
 )
 app.command("rerankd.cli.rank:rank", help="Rank the lines of a file by relevance to a query.")
 app.command(
+    "rerankd.cli.bulk:bulk",
+    help="Score a large file into a folder; run again, it goes on where it was.\n\n"
+    "Status 3 when some rows failed (errors.jsonl); 130 when it was interrupted.",
+)
+app.command(
     "rerankd.cli.models:models",
     help="List the catalog: what can be served by name, how large, how fast here, how good.",
 )
