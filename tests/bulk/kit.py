@@ -15,7 +15,7 @@ from rerankd.bulk.job import Job
 from rerankd.bulk.local import LocalScorer
 from rerankd.bulk.manifest import Manifest, input_files, read_manifest
 from rerankd.bulk.output import JobCounts, OutputFolder
-from rerankd.bulk.rows import InputRow, Place, Source, WindowLimits
+from rerankd.bulk.rows import InputPlace, InputRow, Source, WindowLimits
 from rerankd.bulk.wishes import Wishes
 from rerankd.engines.base import Engine
 from tests.kit.support import BytesModel
@@ -49,9 +49,9 @@ def request_rows(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def read(source: Source, start: Place | None = None) -> list[InputRow]:
+def read(source: Source, start: InputPlace | None = None) -> list[InputRow]:
     """All rows."""
-    return list(source.rows(start or Place()))
+    return list(source.rows(start or InputPlace()))
 
 
 def run(  # noqa: PLR0913 - what a job has

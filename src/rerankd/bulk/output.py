@@ -17,7 +17,7 @@ from typing import IO, Final
 
 import msgspec
 
-from rerankd.bulk.rows import Place
+from rerankd.bulk.rows import InputPlace
 from rerankd.core.errors import StartError
 
 COMMIT_S: Final = 1.0  # what is lost at most, with the windows that were at work
@@ -40,7 +40,7 @@ class JobCounts(msgspec.Struct):
 class Progress(msgspec.Struct):
     """How far a job is; everything before `place` is on the disk."""
 
-    place: Place = Place()
+    place: InputPlace = InputPlace()
     part: int = 0
     part_rows: int = 0
     part_bytes: int = 0
@@ -105,7 +105,7 @@ class OutputFolder:
         self._part = self._cut(self._partial(at.part), at.part_bytes)
         self._errors = self._cut(self.path / _ERRORS, at.errors_bytes)
 
-    def add(self, lines: bytes, rows: int, errors: bytes, place: Place) -> None:
+    def add(self, lines: bytes, rows: int, errors: bytes, place: InputPlace) -> None:
         """What came of the rows up to a place; it is kept when commit() has said so."""
         if self._part is None or self._errors is None:
             raise RuntimeError("not open")

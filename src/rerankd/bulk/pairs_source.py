@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from rerankd.bulk.requests_source import check_length
-from rerankd.bulk.rows import InputRow, Kind, Name, Place
+from rerankd.bulk.rows import InputPlace, InputRow, Kind, Name
 from rerankd.bulk.text_lines import TextLine, first_line, share_read, text_lines
 from rerankd.bulk.wishes import Wishes
 from rerankd.core.errors import InvalidRequest, StartError
@@ -49,7 +49,7 @@ class Columns:
 
 
 def pair_row(
-    line: int, own: object, query: object, document: object, after: Place, wishes: Wishes
+    line: int, own: object, query: object, document: object, after: InputPlace, wishes: Wishes
 ) -> InputRow:
     """One pair as a row; what is no text, or an empty query, cannot be used."""
     name: Name = line
@@ -85,11 +85,11 @@ class PairLines:
         """Pairs."""
         return "pairs"
 
-    def share(self, place: Place) -> float | None:
+    def share(self, place: InputPlace) -> float | None:
         """See Source."""
         return share_read(self.path, place)
 
-    def rows(self, start: Place) -> Iterator[InputRow]:
+    def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """See Source."""
         decode = msgspec.json.Decoder(dict[str, object]).decode
         names = self.columns
@@ -119,11 +119,11 @@ class PairTable:
         """Pairs."""
         return "pairs"
 
-    def share(self, place: Place) -> float | None:
+    def share(self, place: InputPlace) -> float | None:
         """See Source."""
         return share_read(self.path, place)
 
-    def rows(self, start: Place) -> Iterator[InputRow]:
+    def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """See Source."""
         header = self._header()
         for line in text_lines(self.path, start):
@@ -147,7 +147,7 @@ class PairTable:
 
     def _header(self) -> _Header:
         """Raises StartError: no query or no document among the columns."""
-        line = next(text_lines(self.path, Place()), None)
+        line = next(text_lines(self.path, InputPlace()), None)
         names = self.columns
         found = [] if line is None else line.text.decode(errors="replace").split("\t")
         is_written = {names.query, names.document} <= set(found)

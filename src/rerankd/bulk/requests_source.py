@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from rerankd.bulk.rows import InputRow, Kind, Name, Place
+from rerankd.bulk.rows import InputPlace, InputRow, Kind, Name
 from rerankd.bulk.text_lines import MOST_BYTES, TextLine, share_read, text_lines
 from rerankd.bulk.wishes import Wishes
 from rerankd.core.errors import InvalidRequest
@@ -37,11 +37,11 @@ class RequestLines:
         """Whole requests."""
         return "requests"
 
-    def share(self, place: Place) -> float | None:
+    def share(self, place: InputPlace) -> float | None:
         """See Source."""
         return share_read(self.path, place)
 
-    def rows(self, start: Place) -> Iterator[InputRow]:
+    def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """See Source."""
         decode = msgspec.json.Decoder(_Named).decode
         for line in text_lines(self.path, start):

@@ -17,7 +17,7 @@ KINDS: Final[tuple[Kind, ...]] = ("requests", "pairs", "run", "collection")
 Name = str | int  # as the input has it: a number stays one
 
 
-class Place(msgspec.Struct, frozen=True):
+class InputPlace(msgspec.Struct, frozen=True):
     """Where the next row is: how many lines or rows are behind, and the source's own word."""
 
     line: int = 0
@@ -30,7 +30,7 @@ class InputRow:
 
     line: int  # from 1
     id: Name
-    after: Place  # of the row behind it
+    after: InputPlace  # of the row behind it
     request: RerankRequest | None = None  # None: it cannot be used
     names: Sequence[Name] = ()  # of the documents; () = they have none
     error: str = ""  # why it cannot be used
@@ -57,11 +57,11 @@ class Source(Protocol):
         """What its rows are."""
         ...
 
-    def rows(self, start: Place) -> Iterator[InputRow]:
+    def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """All rows from there on. Raises StartError: it cannot be read any more."""
         ...
 
-    def share(self, place: Place) -> float | None:
+    def share(self, place: InputPlace) -> float | None:
         """How much of it is before a place, 0 to 1; None: nobody knows."""
         ...
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
-from rerankd.bulk.rows import Place
+from rerankd.bulk.rows import InputPlace
 from rerankd.core.errors import StartError
 
 MOST_BYTES: Final = 64 << 20  # of a line
@@ -23,11 +23,11 @@ class TextLine:
 
     number: int  # from 1
     text: bytes  # without its end; of a line over MOST_BYTES its beginning
-    after: Place
+    after: InputPlace
     is_too_long: bool = False
 
 
-def text_lines(path: Path, start: Place) -> Iterator[TextLine]:
+def text_lines(path: Path, start: InputPlace) -> Iterator[TextLine]:
     """Lines from a place on; blank ones are counted and left out.
 
     Raises:
@@ -48,7 +48,7 @@ def opened(path: Path) -> IO[bytes]:
     return path.open("rb", buffering=1 << 20)
 
 
-def share_read(path: Path, place: Place) -> float | None:
+def share_read(path: Path, place: InputPlace) -> float | None:
     """How much of a file is before a place; None: it is packed, and nobody knows."""
     return None if path.suffix == ".gz" else place.offset / max(1, path.stat().st_size)
 
@@ -60,7 +60,7 @@ def unreadable(path: Path, error: Exception) -> StartError:
 
 def first_line(path: Path) -> bytes:
     """The first line that is not blank; empty: there is none. Raises StartError."""
-    return next((line.text for line in text_lines(path, Place())), b"")
+    return next((line.text for line in text_lines(path, InputPlace())), b"")
 
 
 def _skip(file: IO[bytes], offset: int, path: Path) -> None:
@@ -75,7 +75,7 @@ def _skip(file: IO[bytes], offset: int, path: Path) -> None:
         offset -= read
 
 
-def _lines(file: IO[bytes], start: Place) -> Iterator[TextLine]:
+def _lines(file: IO[bytes], start: InputPlace) -> Iterator[TextLine]:
     number, offset = start.line, start.offset
     while line := file.readline(MOST_BYTES + 1):
         number, offset = number + 1, offset + len(line)
@@ -89,4 +89,4 @@ def _lines(file: IO[bytes], start: Place) -> Iterator[TextLine]:
             line = line.removeprefix(_MARK)
         text = line.rstrip(b"\r\n")
         if text.strip():
-            yield TextLine(number, text, Place(number, offset), is_too_long)
+            yield TextLine(number, text, InputPlace(number, offset), is_too_long)

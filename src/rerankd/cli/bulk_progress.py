@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from rerankd.bulk.output import JobCounts
-from rerankd.bulk.rows import Place, Source
+from rerankd.bulk.rows import InputPlace, Source
 from rerankd.cli.terminal import Bar
 from rerankd.core.money import shown
 
@@ -23,7 +23,7 @@ class BulkProgress:
         self._pairs, self._tokens = begun.pairs, begun.tokens
         self._since = self._said = time.monotonic()
 
-    def step(self, counts: JobCounts, place: Place) -> None:
+    def step(self, counts: JobCounts, place: InputPlace) -> None:
         """Everything before a place is written."""
         now = time.monotonic()
         what = self.sentence(counts, now)
