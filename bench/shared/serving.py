@@ -129,10 +129,10 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
         self._headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
 
-    def rerank(self, body: bytes) -> tuple[float, Any]:
+    def rerank(self, body: bytes, path: str = "/v1/rerank") -> tuple[float, Any]:
         """Seconds until the whole answer was there, and the answer."""
         started = time.perf_counter()
-        self._connection.request("POST", "/v1/rerank", body, self._headers)
+        self._connection.request("POST", path, body, self._headers)
         response = self._connection.getresponse()
         raw = response.read()
         spent = time.perf_counter() - started

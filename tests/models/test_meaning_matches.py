@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerankd.core.explanation import Explanation
+from rerankd.core.explanation import Explanation, Span
 from rerankd.core.request import Content, RerankRequest
 from rerankd.engines.alignment import KeptVectors, Pair, nearest
+from rerankd.models import word_matches
 from rerankd.models.base import AnyModel, outputs_of
 from rerankd.models.colbert import load_colbert
 from rerankd.models.explain import explanations
@@ -19,6 +20,8 @@ from rerankd.models.folder_word import read_word
 from rerankd.models.loaders import Opening
 from rerankd.models.meaning_matches import FLOOR, MOST, ReadText, meaning_matches
 from rerankd.models.mini import load_mini
+from rerankd.models.segment import Segmenter
+from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.vision_yes_no import VisionYesNo
 from tests.checkpoints import colbert
 from tests.models.test_text_encoder import encoder_of
@@ -69,6 +72,29 @@ def test_rerankd_mini_finds_another_word_for_it_and_tells_equal_words_once() -> 
     assert any(match.kind == "word" for match in found.matches)
     other = "Tokyo is the seat of the Japanese government."
     assert ("Japan", "Japanese") in shown(told(model, QUERY, other)[0], QUERY, other)
+    model.engine.close()
+
+
+def test_a_query_is_read_once_for_all_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    places, segmented = TextEncoder.places, word_matches.token_places
+
+    def counted(encoder: TextEncoder, text: str, *args: Any, **more: Any) -> list[Span]:
+        read.append(text)
+        return places(encoder, text, *args, **more)
+
+    def seen(segmenter: Segmenter, text: str) -> Any:
+        read.append(text)
+        return segmented(segmenter, text)
+
+    monkeypatch.setattr(TextEncoder, "places", counted)
+    monkeypatch.setattr(word_matches, "token_places", seen)
+    model = load_mini()
+    others = [f"The {town} of government of Japan." for town in ("seat", "town", "site")]
+    found = told(model, QUERY, *others)
+    assert all(shown(each, QUERY, text) for each, text in zip(found, others, strict=True))
+    assert read.count(QUERY) == 2  # its words, and its tokens
+    assert [read.count(text) for text in others] == [2, 2, 2]
     model.engine.close()
 
 

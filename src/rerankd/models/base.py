@@ -122,6 +122,22 @@ class ListwiseModel(Protocol):
 AnyModel = Model | ListwiseModel
 
 
+class Matcher(Protocol):
+    """Of one query."""
+
+    def __call__(self, row: Row, document: str, read: Span, /) -> Sequence[Match]:
+        """What of both texts speaks for each other, by kind, best first; a few dozen at most.
+
+        Blocks, for bounded time.
+
+        Args:
+            row: that the document scores as.
+            document: as it was sent.
+            read: the characters of it that the row has.
+        """
+        ...
+
+
 @runtime_checkable
 class Explaining(Protocol):
     """What a model has too if its scores are made of others that can be told."""
@@ -130,19 +146,12 @@ class Explaining(Protocol):
         """The named scores that one row's is made of, from what the engine gave of it, (K,)."""
         ...
 
-    def matches(
-        self, row: Row, query: str, document: str, read: Span, check: Callable[[], None]
-    ) -> Sequence[Match]:
-        """What of both texts speaks for each other, by kind, best first; a few dozen at most.
-
-        Blocks, for bounded time.
+    def matcher(self, query: str, check: Callable[[], None]) -> Matcher:
+        """What finds which parts of documents speak for a query: the query is read once.
 
         Args:
-            row: that the document scores as.
             query: what was read of it.
-            document: as it was sent.
-            read: the characters of it that the row has.
-            check: called between steps; what it raises ends the reading.
+            check: called between steps, also of each document; what it raises ends the reading.
         """
         ...
 

@@ -24,7 +24,7 @@ from rerankd.engines.dense import Dense
 from rerankd.engines.multi_vector import MultiVectorEngine, TokenText, pair_row
 from rerankd.engines.precisions import openvino_precision
 from rerankd.models.activation import MAX_SIM, MEAN_MAX_SIM
-from rerankd.models.base import ModelCard, RowCollector, query_warnings
+from rerankd.models.base import Matcher, ModelCard, RowCollector, query_warnings
 from rerankd.models.body import EncoderBody, open_body
 from rerankd.models.colbert_folder import ColbertWord, colbert_word
 from rerankd.models.colbert_recipe import ColbertRecipe, colbert_recipe
@@ -39,7 +39,7 @@ from rerankd.models.documents import (
 )
 from rerankd.models.families import COLBERT
 from rerankd.models.loaders import Opening
-from rerankd.models.meaning_matches import ReadText, meaning_matches
+from rerankd.models.meaning_matches import QUERY_TOKENS, ReadText, meaning_matches
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
 
@@ -127,17 +127,15 @@ class ColbertModel:
         """MaxSim, and the number of the query's vectors that it is the sum over."""
         return {"maxsim": float(output[0]), "query_vectors": float(output[1])}
 
-    def matches(
-        self, row: Row, query: str, document: str, read: Span, check: Check
-    ) -> Sequence[Match]:
-        """What the encoder finds alike of the query and of the document's best chunk."""
-        del read  # the row knows
-        return meaning_matches(
-            self._engine.alignment(row),
-            ReadText(self._encoder, query, self._recipe.query.prompt),
-            ReadText(self._encoder, document, self._recipe.document.prompt),
-            check,
-        )
+    def matcher(self, query: str, check: Check) -> Matcher:
+        """What the encoder finds alike of the query and of a document's best chunk."""
+        asked = ReadText(self._encoder, query, self._recipe.query.prompt, ahead=QUERY_TOKENS)
+
+        def matches(row: Row, document: str, _: Span) -> Sequence[Match]:  # the row knows
+            read = ReadText(self._encoder, document, self._recipe.document.prompt)
+            return meaning_matches(self._engine.alignment(row), asked, read, check)
+
+        return matches
 
     def _query(self, request: RerankRequest, check: Check) -> tuple[TokenText, tuple[str, ...]]:
         """The query's row, and what the caller is told if it was cut."""

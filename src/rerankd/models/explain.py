@@ -11,7 +11,7 @@ from rerankd.core.explanation import Explanation, Match, ScoredChunk, SeenImage,
 from rerankd.core.request import RerankRequest
 from rerankd.core.rows import Logits, Prepared, Row
 from rerankd.engines.kinds import is_a
-from rerankd.models.base import AnyModel, Explaining, ListwiseModel
+from rerankd.models.base import AnyModel, Explaining, ListwiseModel, Matcher
 from rerankd.models.text_parts import Check
 
 
@@ -49,6 +49,9 @@ def explanations(
     rows: dict[int, list[int]] = {}
     for row, owner in enumerate(prepared.owners):
         rows.setdefault(owner, []).append(row)
+    matcher = None
+    if is_a(model, Explaining) and request.query.modality == "text":
+        matcher = model.matcher(request.query.value[: prepared.query_end], check)
     found: dict[int, Explanation] = {}
     for index in wanted:
         own = rows[index]
@@ -65,7 +68,7 @@ def explanations(
         )
         check()
         winner = _Winner(index, own.index(best), prepared.rows[best], outputs[best])
-        found[index] = _explained(model, request, prepared, chunks, winner, check)
+        found[index] = _explained(model, request, prepared, chunks, winner, matcher)
     return found
 
 
@@ -75,18 +78,16 @@ def _explained(
     prepared: Prepared,
     chunks: tuple[ScoredChunk, ...],
     winner: _Winner,
-    check: Check,
+    matcher: Matcher | None,
 ) -> Explanation:
     ends = [chunk.span[1] for chunk in chunks if chunk.span is not None]
     cut_at = max(ends) if winner.document in prepared.truncated and ends else None
     if not is_a(model, Explaining):
         return Explanation(chunks=chunks, cut_at=cut_at)
-    query, document = request.query, request.documents[winner.document]
-    read = chunks[winner.chunk].span
+    document, read = request.documents[winner.document], chunks[winner.chunk].span
     matches: Sequence[Match] = ()
-    if read is not None and query.modality == "text":
-        asked = query.value[: prepared.query_end]
-        matches = model.matches(winner.row, asked, document.value, read, check)
+    if read is not None and matcher is not None:
+        matches = matcher(winner.row, document.value, read)
     return Explanation(
         chunks=chunks, cut_at=cut_at, parts=model.parts(winner.output), matches=tuple(matches)
     )

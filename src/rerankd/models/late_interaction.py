@@ -23,19 +23,19 @@ from rerankd.engines.base import Engine
 from rerankd.engines.late_interaction import LateInteractionEngine, Text, text_row
 from rerankd.engines.lexical import IdfTable
 from rerankd.engines.vector_cache import ByteCache
-from rerankd.models.base import ModelCard, RowCollector, query_warnings
+from rerankd.models.base import Matcher, ModelCard, RowCollector, query_warnings
 from rerankd.models.documents import (
     check_texts,
     cut_warnings,
     document_names,
 )
-from rerankd.models.meaning_matches import ReadText, meaning_matches
+from rerankd.models.meaning_matches import QUERY_TOKENS, ReadText, meaning_matches
 from rerankd.models.mixture import Head
 from rerankd.models.segment import Segmenter
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check, in_slices
 from rerankd.models.text_windows import TextWindows
-from rerankd.models.word_matches import joined, word_matches
+from rerankd.models.word_matches import QueryWords, joined
 
 MAX_QUERY_PIECES: Final = 1024  # every one of them is compared with every document token
 
@@ -188,19 +188,20 @@ class LateInteractionModel:
         """The features that the head weighs, by name."""
         return dict(zip(self._engine.layout, output.tolist(), strict=True))
 
-    def matches(
-        self, row: Row, query: str, document: str, read: Span, check: Check
-    ) -> Sequence[Match]:
+    def matcher(self, query: str, check: Check) -> Matcher:
         """Words that both texts have, then others that an encoder finds alike."""
-        words = word_matches(self._segmenter, IdfTable.shipped(), query, document[: read[1]], check)
-        found = self._engine.alignment(row)
-        if found is None:
-            return words
-        encoder = self._encoders[found.encoder]
-        alike = meaning_matches(
-            found.pairs, ReadText(encoder, query), ReadText(encoder, document[: read[1]]), check
-        )
-        return joined(words, alike)
+        words = QueryWords(self._segmenter, IdfTable.shipped(), query, check)
+        asked = [ReadText(each, query, ahead=QUERY_TOKENS) for each in self._encoders]
+
+        def matches(row: Row, document: str, read: Span) -> Sequence[Match]:
+            text = document[: read[1]]
+            equal, found = words.matches(text), self._engine.alignment(row)
+            if found is None:
+                return equal
+            its = ReadText(self._encoders[found.encoder], text)
+            return joined(equal, meaning_matches(found.pairs, asked[found.encoder], its, check))
+
+        return matches
 
     def _limit(self, request: RerankRequest) -> int:
         """Word pieces of a document that are read."""

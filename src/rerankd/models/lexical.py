@@ -15,11 +15,11 @@ from rerankd.core.rows import Logits, Prepared, Row, Scores, TokenIds
 from rerankd.core.score import sigmoid
 from rerankd.engines.base import Engine
 from rerankd.engines.lexical import NOTHING, IdfTable, LexicalEngine
-from rerankd.models.base import ModelCard, query_warnings
+from rerankd.models.base import Matcher, ModelCard, query_warnings
 from rerankd.models.families import LEXICAL
 from rerankd.models.segment import Segmenter, terms_end
 from rerankd.models.text_parts import Check
-from rerankd.models.word_matches import word_matches
+from rerankd.models.word_matches import QueryWords
 
 MAX_QUERY_TERMS: Final = 8192  # every row repeats the query: bounds rows x query in memory
 
@@ -133,12 +133,14 @@ class LexicalModel:
         """The one number that the engine gives, before it is calibrated."""
         return {"bm25": float(output[0])}
 
-    def matches(
-        self, row: Row, query: str, document: str, read: Span, check: Check
-    ) -> Sequence[Match]:
+    def matcher(self, query: str, check: Check) -> Matcher:
         """Words that both texts have."""
-        del row  # its terms have no places
-        return word_matches(self._segmenter, IdfTable.shipped(), query, document[: read[1]], check)
+        words = QueryWords(self._segmenter, IdfTable.shipped(), query, check)
+
+        def matches(_: Row, document: str, read: Span) -> Sequence[Match]:
+            return words.matches(document[: read[1]])  # the row's terms have no places
+
+        return matches
 
 
 def _row(query: TokenIds, document: TokenIds) -> Row:

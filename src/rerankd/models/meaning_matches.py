@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Final
 
 from rerankd.core.explanation import Match, Span
-from rerankd.engines.alignment import Pair
+from rerankd.engines.alignment import QUERY_ROWS, Pair
 from rerankd.models.text_encoder import TextEncoder
 from rerankd.models.text_parts import Check
 
 MOST: Final = 25  # of a document, the most alike
+QUERY_TOKENS: Final = 2 * QUERY_ROWS  # of a query, whose documents need one or the other
 FLOOR: Final = 0.5  # cosine; below, two tokens of any two texts may be as near
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadText:
     """A text as an encoder read it."""
 
     encoder: TextEncoder
     text: str
     before: str = ""  # what was tokenised with it
+    ahead: int = 0  # so many of its first tokens are placed at once, whichever are asked for
+    _known: dict[int, Span] = field(default_factory=dict[int, Span], init=False)  # by token
+
+    def places(self, tokens: Sequence[int], check: Check) -> list[Span]:
+        """Where tokens stand, by number, without the blanks that some of them begin with."""
+        if new := [token for token in tokens if token not in self._known]:
+            wanted = {*new, *range(self.ahead)}
+            spans = [(token, token + 1) for token in wanted]
+            found = self.encoder.places(self.text, spans, check, before=self.before)
+            for token, (start, end) in zip(wanted, found, strict=True):
+                word = self.text[start:end]
+                left = len(word) - len(word.lstrip())
+                self._known[token] = start + left, start + left + len(word.strip())
+        return [self._known[token] for token in tokens]
 
 
 def meaning_matches(
@@ -35,8 +50,8 @@ def meaning_matches(
     near = nlargest(2 * MOST, (p for p in pairs if p.cosine >= FLOOR), key=lambda p: p.cosine)
     if not near:
         return ()
-    asked = _places(query, [pair.query for pair in near], check)
-    read = _places(document, [pair.document for pair in near], check)
+    asked = query.places([pair.query for pair in near], check)
+    read = document.places([pair.document for pair in near], check)
     found: dict[Span, Match] = {}
     for of_query, of_document, pair in zip(asked, read, near, strict=True):
         words = query.text[slice(*of_query)], document.text[slice(*of_document)]
@@ -46,15 +61,3 @@ def meaning_matches(
             )
             found.setdefault(of_query, match)
     return tuple(found.values())[:MOST]
-
-
-def _places(reading: ReadText, numbers: Sequence[int], check: Check) -> list[Span]:
-    """Where tokens stand, without the blanks that some of them begin with."""
-    spans = [(number, number + 1) for number in numbers]
-    found = reading.encoder.places(reading.text, spans, check, before=reading.before)
-    trimmed: list[Span] = []
-    for start, end in found:
-        text = reading.text[start:end]
-        left = len(text) - len(text.lstrip())
-        trimmed.append((start + left, start + left + len(text.strip())))
-    return trimmed

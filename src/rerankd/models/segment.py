@@ -265,21 +265,26 @@ class _Reading:
                 self._held = last + rest
 
 
-def token_places(segmenter: Segmenter, text: str) -> Iterator[tuple[tuple[int, int], int]]:
-    """Where the terms of a text stand in it: [start, end) in characters, and an id.
+def token_places(
+    segmenter: Segmenter, text: str
+) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
+    """Where the terms of a text stand in it: [start, end) in characters, and the ids there.
 
     Tokens are found in the text as it is, and each is made normal by itself: a term that only
     comes of a whole text's normal form has no place.
     """
+    if text.isascii():  # nothing to make normal, and no writing without spaces
+        ids = segmenter.token_ids
+        for found in _ASCII_TOKEN.finditer(text):
+            yield found.span(), ids(found.group())
+        return
     for found in _TOKEN.finditer(text):
         token, start = found.group(), found.start()
         if _UNSPACED_START.match(token):
             for at, (a, b) in enumerate(pairwise(token), start):
-                for term in _gram_id(normal(a + b)):
-                    yield (at, at + 2), term
+                yield (at, at + 2), _gram_id(normal(a + b))
         else:
-            for term in segmenter.token_ids(normal(token)):
-                yield (start, found.end()), term
+            yield found.span(), segmenter.token_ids(normal(token))
 
 
 def terms_end(segmenter: Segmenter, text: str, limit: int, check: Callable[[], None]) -> int:

@@ -30,8 +30,11 @@ class Part:
 
     def place(self, end: int) -> int:
         """Where a token that ends at `end` of this part ends in the text."""
-        left_out = sum(count for at, count in self.shortened.left_out if at <= end)
-        return self.start + end + left_out
+        place = self.start + end
+        for at, count in self.shortened.left_out:
+            if at <= end:
+                place += count
+        return place
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where a token of this part stands in the text, without what was left out beside it."""

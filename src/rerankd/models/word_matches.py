@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from heapq import nlargest
 from typing import Final
 
@@ -18,31 +18,46 @@ MOST: Final = 50  # of a document, those of the rarest terms
 _READ: Final = 50_000  # characters of a document that are looked through
 
 
-def word_matches(
-    segmenter: Segmenter, table: IdfTable, query: str, document: str, check: Check
-) -> tuple[Match, ...]:
-    """Places of equal terms, the rarest first; the score is the term's IDF in nats.
+class QueryWords:
+    """The terms of a query, to be looked for in documents.
 
     A word matches by itself, its stem or a part of it; in writing without spaces two characters in
     a row do.
     """
-    asked: dict[int, Span] = {}
-    for span, term in _terms(segmenter, query[:_READ]):
-        asked.setdefault(term, span)
-    found: dict[Span, tuple[int, Span]] = {}
-    for span, term in _terms(segmenter, document[:_READ]):
-        check()
-        if term in asked:
-            found.setdefault(span, (term, asked[term]))
-    if not found:
-        return ()
-    terms: TokenIds = np.array([term for term, _ in found.values()], dtype=np.int32)
-    weights: list[float] = table.lookup(terms).tolist()
-    matches = (
-        Match(query=of_query, document=span, score=weight, kind="word")
-        for (span, (_, of_query)), weight in zip(found.items(), weights, strict=True)
-    )
-    return tuple(nlargest(MOST, matches, key=lambda match: (match.score, -match.document[0])))
+
+    def __init__(self, segmenter: Segmenter, table: IdfTable, query: str, check: Check) -> None:
+        """Read a query.
+
+        Args:
+            segmenter: of both texts.
+            table: by which the terms weigh.
+            query: what was read of it.
+            check: called between words, also of documents.
+        """
+        self._segmenter, self._check = segmenter, check
+        asked: dict[int, Span] = {}
+        for span, terms in token_places(segmenter, query[:_READ]):
+            check()
+            for term in terms:
+                if term >> CHANNEL_BITS != CHARACTER:  # which says too little
+                    asked.setdefault(term, span)
+        ids: TokenIds = np.array(list(asked), dtype=np.int32)
+        weights: list[float] = table.lookup(ids).tolist() if asked else []
+        # Where the query has a term, and its weight.
+        self._asked = dict(zip(asked, zip(asked.values(), weights, strict=True), strict=True))
+        # The same by the terms of a word, of words of documents so far: of its first that is asked.
+        self._known: dict[tuple[int, ...], tuple[Span, float] | None] = {}
+
+    def matches(self, document: str) -> tuple[Match, ...]:
+        """Places of equal terms, the rarest first; the score is the term's IDF in nats."""
+        asked, known, found = self._asked, self._known, list[Match]()
+        for span, terms in token_places(self._segmenter, document[:_READ]):
+            self._check()
+            if terms not in known:
+                known[terms] = next((asked[term] for term in terms if term in asked), None)
+            if (its := known[terms]) is not None:
+                found.append(Match(query=its[0], document=span, score=its[1], kind="word"))
+        return tuple(nlargest(MOST, found, key=lambda match: (match.score, -match.document[0])))
 
 
 def joined(words: Sequence[Match], alike: Sequence[Match]) -> tuple[Match, ...]:
@@ -60,10 +75,3 @@ def joined(words: Sequence[Match], alike: Sequence[Match]) -> tuple[Match, ...]:
 
 def _within(inner: Span, outer: Span) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
-
-
-def _terms(segmenter: Segmenter, text: str) -> Iterator[tuple[Span, int]]:
-    """Each place and a term there; single characters of writing without spaces say too little."""
-    for span, term in token_places(segmenter, text):
-        if term >> CHANNEL_BITS != CHARACTER:
-            yield span, term

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from rerankd.access.fields import KeyFields
 from rerankd.store.rows import AttemptRow, UsageRow
 from rerankd.store.tables import usage
+from rerankd.web.console.visit import Visit
 from tests.kit.administered import Administered, administered
 from tests.web.console.browsing import Browser, text_of
 
@@ -140,6 +146,39 @@ async def test_the_live_tail_has_what_ended_since(server: Administered) -> None:
     assert found["rows"].count("<tr>") == 1
     assert "None yet that fits" in text_of(await browser.get("/ui/requests?text=nobody"))
     await browser.get("/ui/requests/tail?after=x", 400)
+
+
+async def test_the_overview_names_ten_used_up_budgets_and_counts_the_others(
+    server: Administered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(12):
+        server.keys.create(KeyFields(name=f"key-{n}"))
+        form = {
+            "unit": "requests",
+            "amount": "1",
+            "window": "total",
+            "tz": "UTC",
+            "key": f"key-{n}",
+        }
+        await server.good("POST", "/budgets", form)
+
+    def by_id(budget: Mapping[str, Any]) -> float:
+        return 0.8 + budget["id"] / 100
+
+    monkeypatch.setattr("rerankd.web.console.overview.share", by_id)
+    asked: list[str] = []
+    ask = Visit.ask
+
+    async def counted(visit: Visit, method: str, path: str, **more: Any) -> Any:
+        asked.append(path)
+        return await ask(visit, method, path, **more)
+
+    monkeypatch.setattr(Visit, "ask", counted)
+    said = text_of(await (await Browser.of(server)).get("/ui"))
+    named = [n for n in range(12) if f"Key key-{n}: " in said]
+    assert named == list(range(2, 12))
+    assert "2 more budgets are nearly used up." in said
+    assert len([path for path in asked if path.startswith("/keys/")]) == 10
 
 
 async def test_overview_and_reliability_have_the_servers_figures(

@@ -15,6 +15,7 @@ from rerankd.web.console.sums import shown
 from rerankd.web.console.visit import Visit
 
 _NEARLY: Final = 0.8  # of a budget
+_NAMED: Final = 10  # budgets that are told about one by one, those with the least left
 
 
 async def overview(visit: Visit) -> Response:
@@ -24,26 +25,40 @@ async def overview(visit: Visit) -> Response:
             return await usage.usage(visit)
         return await own.own_usage(visit)
     now = await visit.ask("GET", "/overview")
-    budgets = await visit.ask("GET", "/budgets", query=[("limit", "1000")])
-    used_up = [each for each in budgets["data"] if share(each) >= _NEARLY]
-    bars = with_bars(used_up, await Owners.of(visit, used_up), now["currency"])
+    used_up = await _used_up(visit)
+    named = sorted(used_up, key=share, reverse=True)[:_NAMED]
+    bars = with_bars(named, await Owners.of(visit, named), now["currency"])
     return page(
         "overview",
         visit,
         now=now,
-        alerts=alerts(now, bars),
+        alerts=alerts(now, bars, len(used_up) - len(named)),
         charts=charts(now["hours"], now["currency"]),
     )
 
 
+async def _used_up(visit: Visit) -> list[Mapping[str, Any]]:
+    """All budgets that are nearly spent."""
+    found: list[Mapping[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        query = [("limit", "1000")] + ([] if cursor is None else [("cursor", cursor)])
+        budgets = await visit.ask("GET", "/budgets", query=query)
+        found += [each for each in budgets["data"] if share(each) >= _NEARLY]
+        cursor = budgets["next_cursor"]
+        if cursor is None:
+            return found
+
+
 def alerts(
-    now: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]]
+    now: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]], more: int
 ) -> list[tuple[str, str, str]]:
     """What needs somebody: how bad, a sentence, the page about it.
 
     Args:
         now: what /overview answered.
-        budgets: those that are nearly spent.
+        budgets: some that are nearly spent.
+        more: how many others are.
     """
     found: list[tuple[str, str, str]] = []
     if now["is_draining"]:
@@ -65,6 +80,8 @@ def alerts(
         css = "bad" if each["share"] >= 1 else "warn"
         said = f"{each['owner']}: {each['share']:.0%} of {each['said']} is used."
         found.append((css, said, "/ui/budgets"))
+    if more:
+        found.append(("warn", f"{more} more budgets are nearly used up.", "/ui/budgets"))
     return found
 
 
