@@ -62,6 +62,7 @@ class Key:
     digest: bytes  # SHA-256 of the key
     id: int | None = None  # in the store; None = of the settings
     public_id: str = ""  # the part of it that may be shown
+    subject: str = ""  # at an issuer, which signed somebody in: no key at all
     team: Team | None = None
     models: frozenset[str] | None = None  # None = all; "*" in a name stands for anything
     rpm: int | None = None  # requests per minute, None = no limit

@@ -17,7 +17,7 @@ from rerankd.cli.terminal import console
 from rerankd.settings.load import load
 from rerankd.settings.reference import dotted
 from rerankd.settings.schema import Settings
-from rerankd.web.assemble import gateway_of, plan_of
+from rerankd.web.assemble import gateway_of, plan_of, sign_in_of
 from rerankd.web.control import ServerReport, is_possible, running
 from rerankd.web.exposure import check_exposure
 from rerankd.web.prices import written_prices
@@ -78,6 +78,8 @@ def _check(file: Path, *, needs_keys: bool) -> None:
     wanted = plan_of(settings)
     gateway = gateway_of(settings, wanted, needs_keys=needs_keys)
     written_prices(settings)
+    if (oidc := sign_in_of(settings, needs_secret=needs_keys)) is not None:
+        oidc.close()
     routes = gateway.routes
     sentences = (
         *gateway.missing(),

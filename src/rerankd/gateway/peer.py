@@ -93,5 +93,6 @@ class Peer:
                 self._resolver,
                 connect_s=_CONNECT_S,
                 answer_bytes=_ANSWER_BYTES,
+                keeps=False,
             )
         return self._ways[origin]

@@ -63,7 +63,9 @@ class Kept:
         *,
         connect_s: float,
         answer_bytes: int,
+        keeps: bool = True,
     ) -> None:
+        """No connection is open yet; `keeps`: whether one stays open behind its request."""
         self._origin = origin
         self._guard = guard
         self._resolve = resolve
@@ -71,7 +73,7 @@ class Kept:
         self._answer_bytes = answer_bytes
         self._idle: list[tuple[Line, float]] = []
         self._tls: ssl.SSLContext | None = None
-        self._is_closed = False
+        self._keeps = keeps
 
     async def send(self, sent: Sent, *, timeout_s: float) -> WireAnswer:
         """As the protocol says.
@@ -95,7 +97,7 @@ class Kept:
 
     async def close(self) -> None:
         """Close those that nobody uses; the others close when their answer is there."""
-        self._is_closed = True
+        self._keeps = False
         idle, self._idle = self._idle, []
         for line, _ in idle:
             line.close()
@@ -150,7 +152,7 @@ class Kept:
         is_kept = False
         try:
             done = await exchange(line, request, answer_bytes=self._answer_bytes)
-            is_kept = done.is_kept and not self._is_closed
+            is_kept = done.is_kept and self._keeps
             return done.answer
         finally:
             if is_kept:

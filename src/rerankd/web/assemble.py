@@ -96,8 +96,10 @@ def store_of(settings: Settings) -> AccountStore | None:
     return open_store(settings.store)
 
 
-def sign_in_of(settings: Settings) -> OidcSignIn | None:
+def sign_in_of(settings: Settings, *, needs_secret: bool = True) -> OidcSignIn | None:
     """The issuer that signs people in to the console; None = keys do, only.
+
+    `needs_secret`: whether a client's secret that is not there is refused.
 
     Raises:
         StartError: it cannot be used, or a library is not installed.
@@ -109,7 +111,7 @@ def sign_in_of(settings: Settings) -> OidcSignIn | None:
         raise StartError("oidc.issuer: the console, which it signs in to, needs [store] url.")
     from rerankd.web.console.oidc.configured import sign_in_of  # an extra, as above
 
-    return sign_in_of(issuer, settings.oidc, os.environ)
+    return sign_in_of(issuer, settings.oidc, os.environ, needs_secret=needs_secret)
 
 
 def backend_of(

@@ -66,6 +66,7 @@ class _Told:
     request_id: str
     address: Address | None
     by: str = ""
+    subject: str | None = None  # of whom an issuer signed in: names are not unique there
     operation: str = ""
 
 
@@ -258,6 +259,7 @@ class AdminApp:
             name=found.get("name"),
             request_id=told.request_id,
             client=network_around(told.address),
+            **({} if told.subject is None else {"subject": told.subject}),
         )
 
 
@@ -265,6 +267,7 @@ def _allow(key: Key, operation: Operation, told: _Told) -> None:
     """Raises Forbidden: the key's role is not enough."""
     if operation.method != "GET":
         told.by, told.operation = key.name, operation.name
+        told.subject = key.subject or None
     key.check_role(operation.role)
 
 

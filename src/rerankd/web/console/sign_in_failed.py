@@ -13,6 +13,7 @@ class SignInFailed(Exception):
     status = 401
     counts = False  # as an unknown key of the network that it came from
     is_told = True  # the operator, in the log
+    is_final = False  # for whom the issuer knows: it must ask who else it may be
 
     def __init__(self, told: str, reason: str) -> None:
         """Say it.
@@ -44,6 +45,7 @@ class NoRole(SignInFailed):
 
     status = 403
     counts = True
+    is_final = True
 
 
 class IssuerAway(SignInFailed):

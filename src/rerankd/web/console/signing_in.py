@@ -20,7 +20,7 @@ from rerankd.web.console.sign_in_paths import OIDC, OIDC_COOKIE, OIDC_SECONDS, P
 from rerankd.web.state import State
 
 if TYPE_CHECKING:  # its library is an extra
-    from rerankd.web.console.oidc.sign_in import OidcSignIn, SignedIn
+    from rerankd.web.console.oidc.sign_in import OidcSignIn
 
 
 class Door:
@@ -31,12 +31,20 @@ class Door:
         self._sessions = sessions
 
     def form(
-        self, request: Request, wanted: str, status: int = 200, problem: str | None = None
+        self,
+        request: Request,
+        wanted: str,
+        status: int = 200,
+        problem: str | None = None,
+        *,
+        again: bool = False,
     ) -> Response:
-        """The page, with what went wrong before."""
+        """The page, with what went wrong before; `again`: as somebody else than before."""
         oidc = self._state.oidc
         more = {} if problem is None else {"problem": problem}
-        other = None if oidc is None else {"name": oidc.name, "href": _href(oidc, request, wanted)}
+        other = None
+        if oidc is not None:
+            other = {"name": oidc.name, "href": _href(oidc, request, wanted, again=again)}
         return render.page("sign_in", None, status, next=wanted, other=other, **more)
 
     def by_key(self, request: Request, text: str, wanted: str) -> Response:
@@ -54,7 +62,8 @@ class Door:
         """The way to the issuer, and what its way back is bound to this browser by."""
         wanted = local(request.query_params.get("next"))
         try:
-            begun, where = await oidc.begin(wanted, PREFIX)
+            again = request.query_params.get("again") == "1"
+            begun, where = await oidc.begin(wanted, PREFIX, again=again)
         except SignInFailed as failed:
             return self.form(request, wanted, failed.status, failed.told)
         response = RedirectResponse(where, 303, render.HEADERS)
@@ -77,29 +86,27 @@ class Door:
             wanted = local(begun.wanted)
             network = network_of(request.scope, self._state.trusted)
             self._state.wrong_keys.check(network)
-            who = await oidc.come_back(begun, request.query_params)
+            key = await oidc.come_back(begun, request.query_params)
         except SignInFailed as failed:
             response = self._refused(request, wanted, failed)
         else:
-            response = self._signed_in(request, oidc, who, wanted)
+            response = self._signed_in(request, oidc, key, wanted)
         response.delete_cookie(OIDC_COOKIE, path=OIDC, httponly=True, samesite="lax")
         return response
 
-    def _signed_in(
-        self, request: Request, oidc: OidcSignIn, who: SignedIn, wanted: str
-    ) -> Response:
+    def _signed_in(self, request: Request, oidc: OidcSignIn, key: Key, wanted: str) -> Response:
         """A page that leads on.
 
         Were it a redirect, the issuer's page would have led to the next one, and a browser sends
         the cookie of a session only to what no other site led to.
         """
         response = render.page("signed_in", None, wanted=wanted)
-        self._begin(response, who.key, is_https=oidc.is_https)
+        self._begin(response, key, is_https=oidc.is_https)
         log_event(
             "signed in",
-            name=who.key.name,
-            role=who.key.role,
-            subject=who.subject,
+            name=key.name,
+            role=key.role,
+            subject=key.subject,
             request_id=request.scope["state"]["request_id"],
             client=network_of(request.scope, self._state.trusted),
         )
@@ -117,7 +124,7 @@ class Door:
                 request_id=request.scope["state"]["request_id"],
                 client=network,
             )
-        return self.form(request, wanted, failed.status, failed.told)
+        return self.form(request, wanted, failed.status, failed.told, again=failed.is_final)
 
     def _begin(self, response: Response, who: bytes | Key, *, is_https: bool) -> None:
         response.set_cookie(
@@ -138,9 +145,9 @@ class Door:
         return key
 
 
-def _href(oidc: OidcSignIn, request: Request, wanted: str) -> str:
+def _href(oidc: OidcSignIn, request: Request, wanted: str, *, again: bool) -> str:
     """The way to the issuer, under the name that it leads back to: a cookie is of one name."""
-    path = f"{OIDC}?{urlencode({'next': wanted})}"
+    path = f"{OIDC}?{urlencode({'next': wanted, **({'again': 1} if again else {})})}"
     is_there = request.headers.get("host") == urlsplit(oidc.url).netloc
     return path if is_there else oidc.url + path
 

@@ -109,6 +109,7 @@ async def test_a_way_back_leads_in_once_also_at_the_same_time(console: Console) 
         ({"exp": True}, "exp"),
         ({"iat": 9_999_999_999}, "iat"),
         ({"iat": None}, "iat"),
+        ({"iat": True}, "iat"),
         ({"nbf": 9_999_999_999}, "nbf"),
         ({"sub": None}, "sub"),
         ({"sub": ""}, "sub"),
@@ -206,6 +207,17 @@ async def test_a_token_that_the_issuer_did_not_sign_signs_nobody_in(
     assert not await console.is_signed_in()
     [entry] = [each for each in logs if each["event"] == "sign-in refused"]
     assert entry["reason"].startswith("the ID token: ")
+
+
+async def test_an_algorithm_that_the_issuer_does_not_name_is_none_of_its_own(
+    console: Console,
+) -> None:
+    console.issuer.more = {"id_token_signing_alg_values_supported": ["ES256"]}
+    assert (await console.sign_in()).status_code == 401
+    console.issuer.more = {"id_token_signing_alg_values_supported": ["RS256"]}
+    console.issuer.keys = [elliptic()]
+    console.issuer.header = {"alg": "ES256", "kid": "key-ec"}
+    assert (await console.sign_in()).status_code == 401
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])

@@ -208,6 +208,21 @@ async def test_after_a_failure_it_has_a_rest(found: FakeIssuer) -> None:
     issuer.close()
 
 
+@pytest.mark.parametrize("path", ["/", "/realms/main", "/realms/main/"])
+async def test_a_name_with_a_path_or_a_slash_is_that_to_the_letter(
+    found: FakeIssuer, path: str
+) -> None:
+    url = found.url + path
+    found.says[path.rstrip("/") + DOCUMENT] = Said.json({**found.discovery(), "issuer": url})
+    issuer = issuer_at(url)
+    assert (await issuer.discovery()).issuer == url
+    other = issuer_at(url.removesuffix("/") if url.endswith("/") else url + "/")
+    with pytest.raises(IssuerAway):
+        await other.discovery()
+    issuer.close()
+    other.close()
+
+
 async def test_its_page_may_have_a_query_of_its_own(found: FakeIssuer) -> None:
     found.more = {"authorization_endpoint": f"{found.url}/authorize?policy=b2c"}
     issuer = issuer_at(found.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from rerankd.access.fields import KeyFields
 from rerankd.access.wrong_keys import WrongKeys
+from rerankd.cli.config import _check  # pyright: ignore[reportPrivateUsage]
 from rerankd.core.errors import RateLimited, StartError
 from rerankd.settings.schema import Settings
 from rerankd.settings.schema_accounts import OidcSettings
+from rerankd.web.assemble import make_state
 from rerankd.web.console.oidc import begun
 from rerankd.web.console.oidc.begun import SignIns
 from rerankd.web.console.oidc.configured import sign_in_of
@@ -191,11 +194,29 @@ def test_settings_that_cannot(issuer: str, more: Any, said: str) -> None:
 
 
 def test_a_server_without_a_store_has_nothing_to_sign_in_to() -> None:
-    from rerankd.web.assemble import make_state
-
     oidc = msgspec.structs.replace(OidcSettings(**GOOD), issuer=ISSUER)
     with pytest.raises(StartError, match="needs \\[store\\] url"):
         make_state(Settings(oidc=oidc))
+
+
+def test_a_file_is_checked_with_its_issuer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rerankd.toml"
+    text = (
+        f'models = ["rerankd-lexical"]\n[store]\nurl = "sqlite:///{tmp_path}/s.db"\n'
+        f'[oidc]\nissuer = "{ISSUER}"\nclient_id = "x"\nsecret_env = "NOT_HERE"\n'
+        'url = "https://rerank.example.com"\nadmin = ["groups=ops"]\n'
+    )
+    file.write_text(text)
+    monkeypatch.delenv("NOT_HERE", raising=False)
+    with pytest.raises(StartError, match=r"oidc\.secret_env: the variable NOT_HERE"):
+        _check(file, needs_keys=True)
+    _check(file, needs_keys=False)
+    assert ": good; 1 models" in capsys.readouterr().out
+    file.write_text(text.replace("https://rerank", "http://rerank"))
+    with pytest.raises(StartError, match=r"oidc\.url: http://"):
+        _check(file, needs_keys=False)
 
 
 def test_without_the_extra_the_command_is_named() -> None:

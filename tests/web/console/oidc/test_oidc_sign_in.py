@@ -102,7 +102,7 @@ async def test_what_is_changed_by_somebody_is_logged_with_his_name(console: Cons
         )
     assert answer.status_code == 303
     [entry] = [each for each in logs if each["event"] == "admin"]
-    assert (entry["key"], entry["status"]) == ("oidc:anna", 201)
+    assert (entry["key"], entry["subject"], entry["status"]) == ("oidc:anna", SUBJECT, 201)
 
 
 async def test_who_signed_in_is_no_key(console: Console) -> None:
@@ -185,6 +185,29 @@ async def test_a_name_is_text(console: Console, name: str) -> None:
     assert not any(cookie == "x=y" for cookie in answer.headers.get_list("set-cookie"))
     shown = name.replace("\r\n", "")
     assert f"oidc:{shown}" in text_of(page.text)
+
+
+async def test_who_is_told_no_may_sign_in_as_somebody_else(console: Console) -> None:
+    console.issuer.claims = {"groups": ["none"]}
+    answer = await console.sign_in("/ui/keys")
+    [href] = re.findall(r'href="(/ui/sign-in/oidc[^"]*)"', answer.text)
+    begun = await console.client.get(SITE + href.replace("&amp;", "&"))
+    asked = parse_qs(urlsplit(begun.headers["location"]).query)
+    assert asked["prompt"] == ["login"]  # else it knows him, and sends him back
+    assert "prompt" not in parse_qs(urlsplit(await console.begin()).query)
+
+
+async def test_somebody_administers_a_server_that_has_no_key_of_an_administrator(
+    console: Console,
+) -> None:
+    await console.sign_in()
+    which = console.server.keys.get("admin").id
+    page = (await console.page(f"/ui/keys/{which}")).text
+    hidden = {n: re.search(rf'name="{n}" value="([^"]+)"', page) for n in ("csrf", "version")}
+    form = {name: found[1] for name, found in hidden.items() if found is not None}
+    answer = await console.client.post(f"{SITE}/ui/keys/{which}/revoke", data=form)
+    assert answer.status_code == 303, problem_in(answer.text)
+    assert not console.server.keys.administrators()
 
 
 async def test_somebody_signs_out(console: Console) -> None:

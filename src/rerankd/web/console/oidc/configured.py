@@ -15,13 +15,16 @@ from rerankd.web.console.oidc.sign_in import OidcSignIn
 from rerankd.web.console.sign_in_paths import OIDC_BACK
 
 
-def sign_in_of(issuer: str, settings: OidcSettings, env: Mapping[str, str]) -> OidcSignIn:
+def sign_in_of(
+    issuer: str, settings: OidcSettings, env: Mapping[str, str], *, needs_secret: bool = True
+) -> OidcSignIn:
     """The sign-in that the settings ask for.
 
     Args:
         issuer: oidc.issuer, which is set.
         settings: the others.
         env: the process environment, with the secret.
+        needs_secret: whether one that is not there is refused.
 
     Raises:
         StartError: it cannot be used as asked; names the setting.
@@ -38,7 +41,7 @@ def sign_in_of(issuer: str, settings: OidcSettings, env: Mapping[str, str]) -> O
         )
     client = Client(
         id=settings.client_id,
-        secret=_secret(settings.secret_env, env),
+        secret=_secret(settings.secret_env, env, needs_secret=needs_secret),
         back=url + OIDC_BACK,
         scope=wanted_scopes(settings.scopes),
     )
@@ -87,10 +90,10 @@ def _rules(name: str, written: tuple[str, ...]) -> tuple[RoleRule, ...]:
         raise StartError(f"oidc.{name}: {str(error)!r} is not CLAIM=VALUE.") from None
 
 
-def _secret(name: str | None, env: Mapping[str, str]) -> str | None:
+def _secret(name: str | None, env: Mapping[str, str], *, needs_secret: bool) -> str | None:
     """Raises StartError."""
     if name is None:
         return None
-    if not (found := env.get(name, "").strip()):
+    if not (found := env.get(name, "").strip()) and needs_secret:
         raise StartError(f"oidc.secret_env: the variable {name} is not set, or is empty.")
     return found

@@ -105,8 +105,8 @@ class Issuer:
         """Ask no more."""
         self._peer.close()
 
-    async def address(self, begun: Begun) -> str:
-        """Where a browser is sent to sign in. Raises IssuerAway."""
+    async def address(self, begun: Begun, *, again: bool = False) -> str:
+        """Where a browser is sent to sign in, `again` as somebody else. Raises IssuerAway."""
         found = await self.discovery()
         asked = {
             "response_type": "code",
@@ -117,6 +117,7 @@ class Issuer:
             "nonce": begun.nonce,
             "code_challenge": begun.challenge,
             "code_challenge_method": "S256",
+            **({"prompt": "login"} if again else {}),
         }
         joint = "&" if "?" in found.authorization_endpoint else "?"
         return f"{found.authorization_endpoint}{joint}{urlencode(asked)}"

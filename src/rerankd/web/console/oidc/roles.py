@@ -11,6 +11,7 @@ from rerankd.access.keys import Key
 Claims = Mapping[str, Any]
 NAMES: Final = ("preferred_username", "email", "sub")  # the first that is there
 PREFIX: Final = "oidc:"
+_SUBJECT_CHARACTERS: Final = 255  # as many as OpenID Connect allows
 _NAME_CHARACTERS: Final = 95  # with the prefix as many as a key's name may have
 
 
@@ -77,7 +78,8 @@ def claim_of(claims: Claims, name: str) -> object:
 
 def key_of(claims: Claims, role: Literal["admin", "read"]) -> Key:
     """Somebody as pages know who is signed in: a key of no ring, good for no call from outside."""
-    return Key(name=PREFIX + name_of(claims), digest=b"", role=role)
+    subject = one_line(claims["sub"], _SUBJECT_CHARACTERS)
+    return Key(name=PREFIX + name_of(claims), digest=b"", role=role, subject=subject)
 
 
 def name_of(claims: Claims) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,15 +20,6 @@ _AT_ONCE: Final = 8  # codes that the issuer is asked about
 _CODE_CHARACTERS: Final = 4_096
 _ALL_S: Final = 25.0  # all that is asked for one code
 _ERROR: Final = re.compile(r"[a-z_]{1,60}")
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """Who came back."""
-
-    key: Key  # as pages know him
-    subject: str  # as the issuer knows him
-    wanted: str  # the page that he asked for
 
 
 class OidcSignIn:
@@ -61,10 +51,19 @@ class OidcSignIn:
         """Ask no more."""
         self._issuer.close()
 
-    async def begin(self, wanted: str, fallback: str) -> tuple[Begun, str]:
-        """A sign-in for this browser, and the issuer's page for it. Raises IssuerAway."""
+    async def begin(self, wanted: str, fallback: str, *, again: bool) -> tuple[Begun, str]:
+        """A sign-in for this browser, and the issuer's page for it.
+
+        Args:
+            wanted: the page that it leads to.
+            fallback: that page where the wanted one has too long a name.
+            again: whether the issuer is to ask who it is, though it knows somebody.
+
+        Raises:
+            IssuerAway: it cannot be asked where its page is.
+        """
         begun = self._begun.begin(wanted, fallback)
-        return begun, await self._issuer.address(begun)
+        return begun, await self._issuer.address(begun, again=again)
 
     def finished(self, cookie: str, asked: Mapping[str, str]) -> Begun:
         """The sign-in of a browser that came back, once. Raises NotBegun."""
@@ -73,7 +72,7 @@ class OidcSignIn:
             raise NotBegun(_NOT_BEGUN, "not begun in this browser, over, or finished before")
         return begun
 
-    async def come_back(self, begun: Begun, asked: Mapping[str, str]) -> SignedIn:
+    async def come_back(self, begun: Begun, asked: Mapping[str, str]) -> Key:
         """Who it is that the issuer sent back.
 
         Args:
@@ -108,7 +107,7 @@ class OidcSignIn:
         finally:
             self._asking -= 1
 
-    async def _who(self, begun: Begun, code: str) -> SignedIn:
+    async def _who(self, begun: Begun, code: str) -> Key:
         claims, access_token = await self._issuer.claims(begun, code)
         role = self._roles.of(claims)
         if role != "admin" and self._roles.missing(claims):
@@ -120,7 +119,7 @@ class OidcSignIn:
                 f"This console is not for {name}. Who operates it can give you a role.",
                 f"{name} (sub {one_line(claims['sub'], 100)}) has no role here",
             )
-        return SignedIn(key_of(claims, role), one_line(claims["sub"], 255), begun.wanted)
+        return key_of(claims, role)
 
 
 _NOT_BEGUN: Final = "This sign-in was not begun in this browser, or is over. Begin again."
