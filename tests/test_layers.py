@@ -31,7 +31,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "workers": {"core", "engines", "models", "service", "settings", "telemetry"},
     "measure": {"core", "engines", "models", "service", "extras"},
-    "bulk": {"accounts", "core", "dialects", "engines", "models", "service"},
+    "bulk": {
+        *("accounts", "core", "dialects", "engines", "extras", "measure", "models", "service"),
+    },
     "web": {
         *("access", "accounts", "core", "dialects", "extras", "gateway", "media", "models"),
         *("service", "settings", "store", "telemetry", "rerankd", "workers"),

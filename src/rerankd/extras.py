@@ -12,6 +12,7 @@ TORCH = "pip install 'rerankd[torch]'"
 STORE = "pip install 'rerankd[store]'"
 POSTGRESQL = "pip install 'rerankd[postgresql]'"
 EXPORT = "pip install 'rerankd[export]'"
+PARQUET = "pip install 'rerankd[parquet]'"
 OIDC = "pip install 'rerankd[oidc]'"
 
 

@@ -70,7 +70,11 @@ def run(  # noqa: PLR0913 - what a job has
     model = BytesModel(engine=engine)
     written = Input(path=path, columns=columns)
     source = written.source(wishes or Wishes(serves=(model.card.name,)))
-    with closing(OutputFolder(out, commit_s=0.0)) as folder, closing(LocalScorer(model)) as scorer:
+    with (
+        closing(source),
+        closing(OutputFolder(out, commit_s=0.0)) as folder,
+        closing(LocalScorer(model)) as scorer,
+    ):
         known = None if restart else read_manifest(out)
         now = Manifest(
             kind=source.kind,

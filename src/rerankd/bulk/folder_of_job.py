@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
 
+import msgspec
 from msgspec.structs import replace
 
+from rerankd.bulk.lines import RankingLine
 from rerankd.bulk.manifest import Manifest, moved, read_manifest
 from rerankd.bulk.output import OutputFolder
 from rerankd.core.errors import StartError
+from rerankd.measure.trec import trec_run
 
 
 def taken_up(
@@ -53,6 +58,9 @@ def taken_up(
 def finished(folder: OutputFolder, manifest: Manifest) -> Manifest:
     """All rows are written: the last part gets its name, the manifest says so."""
     folder.finish()
+    if manifest.kind in ("run", "collection"):
+        tag = manifest.scorer.get("model", "rerankd")
+        folder.write("run.trec", lambda file: _write_run(folder.parts(), file, tag))
     done = replace(
         manifest,
         state="complete",
@@ -61,3 +69,14 @@ def finished(folder: OutputFolder, manifest: Manifest) -> Manifest:
     )
     done.write(folder)
     return done
+
+
+def _write_run(parts: Sequence[Path], file: IO[bytes], tag: str) -> None:
+    """All rankings of the parts in TREC's form. Raises StartError: an id has a blank."""
+    decode = msgspec.json.Decoder(RankingLine).decode
+    for part in parts:
+        with part.open("rb") as lines:
+            for line in lines:
+                found = decode(line)
+                ranked = [(str(each.id), each.relevance_score) for each in found.results]
+                file.write(trec_run(str(found.id), ranked, tag).encode())

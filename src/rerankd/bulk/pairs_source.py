@@ -89,6 +89,9 @@ class PairLines:
         """See Source."""
         return share_read(self.path, place)
 
+    def close(self) -> None:
+        """Nothing is open between two rows."""
+
     def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """See Source."""
         decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -122,6 +125,9 @@ class PairTable:
     def share(self, place: InputPlace) -> float | None:
         """See Source."""
         return share_read(self.path, place)
+
+    def close(self) -> None:
+        """Nothing is open between two rows."""
 
     def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """See Source."""

@@ -41,6 +41,9 @@ class RequestLines:
         """See Source."""
         return share_read(self.path, place)
 
+    def close(self) -> None:
+        """Nothing is open between two rows."""
+
     def rows(self, start: InputPlace) -> Iterator[InputRow]:
         """See Source."""
         decode = msgspec.json.Decoder(_Named).decode

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from rerankd.core.request import RerankRequest
 
-# requests: a query and its documents; pair: a query and one document; list: as a request, with
-# names of the documents, of which a TREC run is made.
+# requests: a query and its documents; pairs: a query and one document; run, collection: as
+# requests, with names of the documents, of which a TREC run is made.
 Kind = Literal["requests", "pairs", "run", "collection"]
-KINDS: Final[tuple[Kind, ...]] = ("requests", "pairs", "run", "collection")
 Name = str | int  # as the input has it: a number stays one
 
 
@@ -63,6 +62,10 @@ class Source(Protocol):
 
     def share(self, place: InputPlace) -> float | None:
         """How much of it is before a place, 0 to 1; None: nobody knows."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
         ...
 
 

@@ -40,7 +40,7 @@ InputFile = Annotated[
     Parameter(
         help='JSON lines of requests {"id": …, "query": …, "documents": […]}, or of pairs '
         '{"id": …, "query": …, "document": …}, or tab-separated pairs (.tsv); gzipped ones end '
-        "in .gz."
+        "in .gz. Or Parquet of either, a TREC run, or a folder with a test collection."
     ),
 ]
 Out = Annotated[Path, Parameter(help="Folder for part-*.jsonl, errors.jsonl and manifest.json.")]
@@ -57,6 +57,13 @@ ColumnNames = Annotated[
         negative=(),
         help="Which keys or columns of pairs hold what: id=…, query=…, document=…. Repeatable.",
     ),
+]
+Topics = Annotated[
+    Path | None,
+    Parameter(help="IN is a TREC run: its queries, JSON lines {id, text} or a table (.tsv)."),
+]
+Documents = Annotated[
+    Path | None, Parameter(help="IN is a TREC run: its documents, in the same forms.")
 ]
 TopN = Annotated[
     int | None,
@@ -94,6 +101,8 @@ def bulk(  # noqa: PLR0913 - a parameter is a flag
     *,
     model: ModelName = None,
     columns: ColumnNames = None,
+    topics: Topics = None,
+    documents: Documents = None,
     top_n: TopN = None,
     instruction: Instruction = None,
     raw_scores: RawScores = False,
@@ -103,7 +112,7 @@ def bulk(  # noqa: PLR0913 - a parameter is a flag
 ) -> None:
     """Score a large file into a folder; run again, it goes on where it was."""
     _check(top_n, sample)
-    written = Input(path=input, columns=tuple(columns or ()))
+    written = Input(path=input, columns=tuple(columns or ()), topics=topics, documents=documents)
     spec = model_spec(model or catalog.DEFAULT)
     wishes = Wishes(
         model=None if model is None else spec.name,
@@ -122,7 +131,11 @@ def bulk(  # noqa: PLR0913 - a parameter is a flag
     }
     with Bar() as bar:
         bar.step(f"loading {spec.name}", 0, None)
-        with Reranker.of(load(spec)) as reranker, closing(OutputFolder(out)) as folder:
+        with (
+            closing(source),
+            Reranker.of(load(spec)) as reranker,
+            closing(OutputFolder(out)) as folder,
+        ):
             check_kind(reranker.model, is_pairs=source.kind == "pairs")
             known = None if restart else read_manifest(out)
             now = Manifest(
