@@ -15,7 +15,8 @@ from tests.kit import stores
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
-collect_ignore = ["browser"]  # an environment of its own: tests/browser/run.sh
+# These need programs that are installed first: tests/browser/run.sh, tests/deploy/run.sh
+collect_ignore = ["browser", "deploy/tools"]
 
 
 @pytest.fixture

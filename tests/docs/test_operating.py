@@ -1,24 +1,20 @@
-"""docs/operating.md against a running server and the code: metrics, events, limits of a proxy."""
+"""docs/operating.md against a running server and the code: metrics, events."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
-import shlex
 from collections.abc import Generator
 from pathlib import Path
 
 import httpx2
 import pytest
-from reading import DOCS, ROOT, Block, blocks, prose
+from reading import DOCS, ROOT, prose
 
-from rerankd.settings.schema import Settings
-from rerankd.web import server as web_server
 from tests.kit.processes import PATIENCE_S, Server, serving
 
 PAGE = DOCS / "operating.md"
-DEFAULTS = Settings()
 KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -101,59 +97,3 @@ def _logs(function: ast.expr, path: Path) -> bool:
 @pytest.mark.parametrize("path", ["/ready", "/health", "/metrics"])
 def test_probes_need_no_key(server: Server, path: str) -> None:
     assert httpx2.get(server.url + path, timeout=PATIENCE_S).status_code == 200
-
-
-def test_every_probe_of_kubernetes_is_served_and_a_drain_has_time(server: Server) -> None:
-    [block] = blocks(PAGE, "yaml")
-    for path in re.findall(r"path: (/\w+), port", block.text):
-        assert httpx2.get(server.url + path, timeout=PATIENCE_S).status_code == 200
-    [grace] = re.findall(r"terminationGracePeriodSeconds: (\d+)", block.text)
-    [before] = re.findall(r"sleep: \{seconds: (\d+)\}", block.text)
-    assert int(grace) >= int(before) + DEFAULTS.limits.drain_s + _goodbye_s()
-    [args] = re.findall(r"args: \[(.+)\]", block.text)
-    assert args.split(", ")[:2] == ["rerankd", "serve"]
-
-
-def test_the_unit_has_time_for_a_drain() -> None:
-    unit = (ROOT / "deploy" / "systemd" / "rerankd.service").read_text()
-    [stop] = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
-    assert int(stop) > DEFAULTS.limits.drain_s + _goodbye_s()
-    [command] = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
-    assert shlex.split(command)[1] == "serve"
-
-
-def _goodbye_s() -> float:
-    """For clients, then for models."""
-    return 2 * web_server._GOODBYE_S  # pyright: ignore[reportPrivateUsage]
-
-
-def proxies() -> dict[str, Block]:
-    """By language."""
-    return {block.language: block for block in blocks(PAGE, "nginx", "caddyfile")}
-
-
-@pytest.mark.parametrize(
-    ("proxy", "body", "read", "idle"),
-    [
-        (
-            "nginx",
-            r"client_max_body_size (\d+)m;",
-            r"proxy_read_timeout (\d+)s;",
-            r"keepalive_timeout (\d+)s;",
-        ),
-        (
-            "caddyfile",
-            r"max_size (\d+)MiB",
-            r"response_header_timeout (\d+)s",
-            r"keepalive (\d+)s",
-        ),
-    ],
-)
-def test_a_proxy_lets_through_what_rerankd_takes(
-    proxy: str, body: str, read: str, idle: str
-) -> None:
-    text = proxies()[proxy].text
-    [mebibytes], [read_s], [idle_s] = (re.findall(found, text) for found in (body, read, idle))
-    assert int(mebibytes) * 2**20 >= DEFAULTS.limits.body_bytes
-    assert int(read_s) > DEFAULTS.limits.deadline_s
-    assert int(idle_s) < web_server._KEEP_ALIVE_S  # pyright: ignore[reportPrivateUsage]

@@ -30,27 +30,25 @@ from tests.kit.processes import PATIENCE_S, Server, serving
 # language -> what holds its blocks; a block in another language fails.
 HELD = {
     "": "a drawing",
-    "caddyfile": "test_operating.py",
     "console": "made from the commands, see test_pages.py",
     "java": "tests/clients/pages.py, and tests/web/test_integrations.py",
     "json": "here",
-    "nginx": "test_operating.py",
     "python": "here",
     "sh": "here",
     "text": "shown, not to be run",
     "toml": "here",
-    "yaml": "test_operating.py; tests/clients/proxy",
+    "yaml": "tests/clients/proxy",
 }
 # How many blocks say that they cannot run, by page.
 MARKED = {
     "README.md": 2,
     "docs/configuration.md": 1,
+    "docs/deploy.md": 4,
     "docs/gpu.md": 1,
     "docs/integrations/litellm.md": 1,
     "docs/integrations/providers.md": 1,
     "docs/models/decoders.md": 1,
     "docs/models/qwen3-vl-reranker.md": 1,
-    "docs/operating.md": 1,
     "docs/precision.md": 1,  # a minute
     "docs/quickstart.md": 1,
 }
