@@ -132,6 +132,19 @@ async def test_an_issuer_that_does_not_answer_is_waited_for_so_long(
     issuer.close()
 
 
+async def test_who_begins_does_not_wait_for_those_who_come_back(console: Console) -> None:
+    location = await console.begin()
+    held = asyncio.Event()
+    console.issuer.says["/jwks"] = Said(status=500, wait=held)
+    back = asyncio.ensure_future(console.client.get(console.issuer.authorize(location)))
+    while not console.issuer.count("/jwks"):
+        await asyncio.sleep(0.01)
+    await console.begin()
+    assert not back.done()
+    held.set()
+    assert (await back).status_code == 503
+
+
 async def test_all_that_is_asked_for_one_code_has_a_time(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

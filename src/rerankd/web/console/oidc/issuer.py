@@ -95,6 +95,7 @@ class Issuer:
         self._wall = wall
         self._is_local = place_of(url).origin.is_loopback
         self._asking = asyncio.Lock()
+        self._asking_keys = asyncio.Lock()
         self._found: Discovery | None = None
         self._found_at = 0.0
         self._keys: list[VerifyKey] = []
@@ -158,11 +159,12 @@ class Issuer:
 
     async def discovery(self) -> Discovery:
         """What it says of itself. Raises IssuerAway."""
-        async with self._asking:
-            now = self._clock()
-            if self._found is not None and now - self._found_at < _FRESH_S:
-                return self._found
-            if self._failed_at is not None and now - self._failed_at < _REST_S:
+        if (known := self._known()) is not None:
+            return known
+        async with self._asking:  # one asks for all who wait
+            if (known := self._known()) is not None:
+                return known
+            if self._failed_at is not None and self._clock() - self._failed_at < _REST_S:
                 raise IssuerAway(AWAY, "it did not answer just now")
             try:
                 self._found = await self._discovered()
@@ -172,6 +174,10 @@ class Issuer:
                 raise
             self._found_at, self._failed_at = self._clock(), None
             return self._found
+
+    def _known(self) -> Discovery | None:
+        """What it said within the hour."""
+        return self._found if self._clock() - self._found_at < _FRESH_S else None
 
     async def _discovered(self) -> Discovery:
         place = place_of(self.url.rstrip("/") + _WELL_KNOWN)
@@ -211,7 +217,7 @@ class Issuer:
 
     async def _published(self, found: Discovery, *, again: bool = False) -> list[VerifyKey]:
         """Its keys; `again`: one was not among them. Raises IssuerAway."""
-        async with self._asking:
+        async with self._asking_keys:
             age = None if self._keys_at is None else self._clock() - self._keys_at
             if age is None or age >= (_AGAIN_S if again else _FRESH_S):
                 place = self._place(found.jwks_uri, "jwks_uri")
