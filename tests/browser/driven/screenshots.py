@@ -76,6 +76,18 @@ def others(browser: Browser, kept: Scene, at_home: Scene, take: Take) -> None:
     take(page, "playground-two-models")
 
 
+def by_an_issuer(browser: Browser, issued: Scene, take: Take) -> None:
+    """The sign-in with its button, and who is told no."""
+    page = browser.new_context(base_url=issued.url).new_page()
+    page.goto("/ui")
+    take(page, "sign-in-issuer")
+    page.get_by_role("link", name="Sign in with Example Login").click()
+    page.get_by_role("link", name="eve").click()
+    page.get_by_role("alert").wait_for()
+    take(page, "sign-in-issuer-refused")
+    page.context.close()
+
+
 def main(out: Path) -> None:
     """All of them."""
     take = taking(out)
@@ -84,6 +96,7 @@ def main(out: Path) -> None:
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         others(browser, kept, at_home, take)
+        by_an_issuer(browser, stack.enter_context(scene("issued")), take)
         for who in ("operator", "shop"):
             console(browser, kept, who, take)
         browser.close()

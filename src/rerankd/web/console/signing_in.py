@@ -35,17 +35,29 @@ class Door:
         request: Request,
         wanted: str,
         status: int = 200,
-        problem: str | None = None,
         *,
-        again: bool = False,
+        problem: str | None = None,
+        failed: SignInFailed | None = None,
     ) -> Response:
-        """The page, with what went wrong before; `again`: as somebody else than before."""
-        oidc = self._state.oidc
-        more = {} if problem is None else {"problem": problem}
-        other = None
+        """The page.
+
+        Args:
+            request: that it answers.
+            wanted: the page that a sign-in leads to.
+            status: of the answer.
+            problem: with the key that was tried.
+            failed: the sign-in by the issuer that was tried.
+        """
+        oidc, other = self._state.oidc, None
         if oidc is not None:
-            other = {"name": oidc.name, "href": _href(oidc, request, wanted, again=again)}
-        return render.page("sign_in", None, status, next=wanted, other=other, **more)
+            again = failed is not None and failed.is_final
+            other = {
+                "name": oidc.name,
+                "href": _href(oidc, request, wanted, again=again),
+                "again": again,
+                "problem": None if failed is None else failed.told,
+            }
+        return render.page("sign_in", None, status, next=wanted, other=other, problem=problem)
 
     def by_key(self, request: Request, text: str, wanted: str) -> Response:
         """What comes of a key."""
@@ -53,7 +65,7 @@ class Door:
             key = self._admitted(request, text)
         except (Unauthorized, Forbidden, RateLimited) as error:
             said = error.message if not isinstance(error, Unauthorized) else _UNKNOWN
-            return self.form(request, wanted, error.status, said)
+            return self.form(request, wanted, error.status, problem=said)
         response = RedirectResponse(wanted, 303, render.HEADERS)
         self._begin(response, key.digest, is_https=request.url.scheme == "https")
         return response
@@ -65,7 +77,7 @@ class Door:
             again = request.query_params.get("again") == "1"
             begun, where = await oidc.begin(wanted, PREFIX, again=again)
         except SignInFailed as failed:
-            return self.form(request, wanted, failed.status, failed.told)
+            return self.form(request, wanted, failed.status, failed=failed)
         response = RedirectResponse(where, 303, render.HEADERS)
         response.set_cookie(
             OIDC_COOKIE,
@@ -124,7 +136,7 @@ class Door:
                 request_id=request.scope["state"]["request_id"],
                 client=network,
             )
-        return self.form(request, wanted, failed.status, failed.told, again=failed.is_final)
+        return self.form(request, wanted, failed.status, failed=failed)
 
     def _begin(self, response: Response, who: bytes | Key, *, is_https: bool) -> None:
         response.set_cookie(

@@ -190,6 +190,7 @@ async def test_a_name_is_text(console: Console, name: str) -> None:
 async def test_who_is_told_no_may_sign_in_as_somebody_else(console: Console) -> None:
     console.issuer.claims = {"groups": ["none"]}
     answer = await console.sign_in("/ui/keys")
+    assert "Sign in with Example &amp; Co as somebody else" in answer.text
     [href] = re.findall(r'href="(/ui/sign-in/oidc[^"]*)"', answer.text)
     begun = await console.client.get(SITE + href.replace("&amp;", "&"))
     asked = parse_qs(urlsplit(begun.headers["location"]).query)
@@ -225,6 +226,18 @@ async def test_keys_sign_in_as_before(console: Console) -> None:
     answer = await console.client.post(f"{SITE}/ui/sign-in", data=form)
     assert answer.status_code == 303
     assert await console.is_signed_in()
+
+
+async def test_a_wrong_key_is_told_at_its_field_the_issuers_no_at_its_button(
+    console: Console,
+) -> None:
+    answer = await console.client.post(f"{SITE}/ui/sign-in", data={"key": "wrong"})
+    assert answer.text.index("or with a key") < answer.text.index('id="problem"')
+    assert 'aria-describedby="problem"' in answer.text
+    answer = await console.sign_in(error="access_denied")
+    assert answer.text.index("access_denied") < answer.text.index("or with a key")
+    assert "aria-invalid" not in answer.text
+    assert "as somebody else" not in answer.text
 
 
 async def test_the_way_to_the_issuer_begins_under_the_name_that_it_leads_back_to(
