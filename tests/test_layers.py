@@ -73,7 +73,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
         # all but assemble and state: web/admin
         *("live", "own_usage", "server", "usage", "usage_answers", "usage_forms"),
     },
-    ("web", "extras"): {"__init__"},  # of web/console/oidc
+    ("web", "extras"): {"__init__", "assemble"},  # of web/console/oidc
     ("web", "gateway"): {
         *(
             "alerts",

@@ -27,6 +27,7 @@ from rerankd.gateway.pause import Pause
 from rerankd.gateway.plan import UpstreamPlan
 from rerankd.gateway.transport import Sent, Transport
 from rerankd.telemetry.logs import log_refusal
+from rerankd.telemetry.trace_context import sent_headers
 
 _LARGE_BYTES: Final = 131_072  # of texts; more are encoded and read on a thread
 _TIMES_USUAL: Final = 4  # what nine of ten answers take: a caller who leaves later had cause
@@ -270,7 +271,8 @@ class Upstream:
             found: Outgoing = self.plan.dialect.outgoing(asked, key)
         except InvalidRequest as error:  # it reads no such content
             raise AttemptFailed("over_limit", error=error) from error
-        headers: Mapping[str, str] = {**found.wire.headers, "user-agent": self._agent}
+        own = {"user-agent": self._agent, **sent_headers()}
+        headers: Mapping[str, str] = {**found.wire.headers, **own}
         return Sent(
             target=self.plan.origin.target(found.wire.path),
             headers=headers,

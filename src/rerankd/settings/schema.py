@@ -22,6 +22,7 @@ from rerankd.settings.schema_accounts import (
 )
 from rerankd.settings.schema_graphs import GraphSettings
 from rerankd.settings.schema_prices import CostSettings, PriceSettings
+from rerankd.settings.schema_traces import TraceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +370,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oidc: OidcSettings = OidcSettings()
     alerts: AlertSettings = AlertSettings()
     graphs: GraphSettings = GraphSettings()
+    traces: TraceSettings = TraceSettings()
     models: Annotated[
         tuple[str, ...],
         Meta(

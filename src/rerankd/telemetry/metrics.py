@@ -160,6 +160,20 @@ class _Now:
         )
 
 
+class _Spans:
+    """What became of spans."""
+
+    def __init__(self, make: Families) -> None:
+        self._spans = make.counter(
+            "rerankd_spans_total",
+            "Spans of traces that were made, and of them those sent, or failed to be.",
+            "state",
+        )
+
+    def spans(self, state: str, count: int) -> None:
+        self._spans.labels(state).inc(count)
+
+
 class Metrics:
     """All metrics of one server."""
 
@@ -171,6 +185,7 @@ class Metrics:
         self._fetches = _Fetches(make)
         self._upstreams = Upstreams(make)
         self._now = _Now(make)
+        self._spans = _Spans(make)
         self._workers = WorkerMetrics()
         make.registry.register(self._workers)
 
@@ -210,6 +225,10 @@ class Metrics:
     def fetched(self, outcome: str, size: int, seconds: float) -> None:
         """Count one fetch of an image or a video."""
         self._fetches.fetched(outcome, size, seconds)
+
+    def spans(self, state: str, count: int) -> None:
+        """Count spans that were "made", "sent" or "failed"; on any thread."""
+        self._spans.spans(state, count)
 
     def render(
         self, facts: BackendFacts, *, in_flight: int, upstreams: Sequence[UpstreamFacts] = ()

@@ -17,6 +17,8 @@ from rerankd.access.wrong_keys import WrongKeys
 from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
 from rerankd.dialects.wire import Options
+from rerankd.extras import OTEL, library
+from rerankd.gateway.address import origin_of
 from rerankd.gateway.fleet import Fleet
 from rerankd.gateway.plan import GatewayPlan, gateway_plan, needs_lexical
 from rerankd.gateway.router import Router
@@ -43,6 +45,7 @@ from rerankd.web.state import State
 
 if TYPE_CHECKING:
     from rerankd.store.accounts import AccountStore
+    from rerankd.telemetry.otlp import SpanSender
     from rerankd.web.console.oidc.sign_in import OidcSignIn
 
 
@@ -112,6 +115,31 @@ def sign_in_of(settings: Settings, *, needs_secret: bool = True) -> OidcSignIn |
     from rerankd.web.console.oidc.configured import sign_in_of  # an extra, as above
 
     return sign_in_of(issuer, settings.oidc, os.environ, needs_secret=needs_secret)
+
+
+def spans_of(settings: Settings, metrics: Metrics) -> SpanSender | None:
+    """What sends traces; None = nobody wants them.
+
+    Raises:
+        StartError: a library is not installed, or the endpoint is no URL.
+    """
+    traces = settings.traces
+    if traces.endpoint is None:
+        return None
+    try:
+        origin_of(traces.endpoint)
+    except StartError as error:
+        raise StartError(f"traces.endpoint: {error}") from None
+    library("opentelemetry.sdk.trace", OTEL)
+    from rerankd.telemetry.otlp import SpanSender  # an extra, as above
+
+    return SpanSender(
+        traces.endpoint,
+        sample=traces.sample_percent / 100,
+        service=traces.service,
+        version=__version__,
+        count=metrics.spans,
+    )
 
 
 def backend_of(
@@ -185,6 +213,7 @@ def make_state(
         accounts=accounts,
         oidc=oidc,
         webhook=webhook,
+        spans=spans_of(settings, metrics),
         inflight=InflightBytes(limits.inflight_bytes),
         docs_need_key=settings.server.docs_need_key,
         admin_hosts=(

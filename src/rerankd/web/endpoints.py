@@ -86,6 +86,8 @@ class _Call:
         self._end: tuple[int, str, float] | None = None  # status, error, seconds; not reported yet
         self._inside: tuple[bytes, ...] = ()  # whose requests in flight it is one of
         self._started = time.perf_counter()
+        spans = state.spans
+        self._context = None if spans is None else spans.begin(self._headers)
 
     async def answer(self, receive: Receive) -> WireAnswer | None:
         """The finished answer; None when the client is gone."""
@@ -296,6 +298,8 @@ class _Call:
         record, self._end = self._told(*self._end), None
         self._state.metrics.observe(record)
         self._state.recent.add(record)
+        if self._context is not None and self._state.spans is not None:
+            self._state.spans.end(self._context, record)
         log_request(record)
 
     def _told(self, status: int, error: str, seconds: float) -> RequestRecord:

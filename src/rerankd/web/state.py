@@ -32,8 +32,9 @@ from rerankd.web.front import Front
 from rerankd.web.reports import Reloaded
 from rerankd.web.threads import BodyThreads
 
-if TYPE_CHECKING:  # it brings a library of SQL, which a server without a store does not load
+if TYPE_CHECKING:  # each brings a library of SQL, which a server without a store does not load
     from rerankd.store.accounts import AccountStore
+    from rerankd.telemetry.otlp import SpanSender
     from rerankd.web.console.oidc.sign_in import OidcSignIn  # likewise one of signatures
 
 
@@ -73,6 +74,7 @@ class State:
     accounts: AccountStore | None = None  # with [store] only: what becomes of a request is kept
     admin_hosts: tuple[str, ...] = ()  # names of this server that the admin API answers to
     oidc: OidcSignIn | None = None  # who else than keys signs in to the console
+    spans: SpanSender | None = None  # with [traces] only: requests become spans
     webhook: Webhook | None = None  # is told of budgets that are spent
     trusted: tuple[Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     docs_need_key: bool = False  # /docs and /openapi.json, when keys are on
@@ -116,6 +118,8 @@ class State:
                 await asyncio.to_thread(self.accounts.close)
             if self.webhook is not None:
                 await self.webhook.close()
+            if self.spans is not None:
+                await asyncio.to_thread(self.spans.close)
             await self.switch.shadows.close()
             await self.backend.close()
         finally:
