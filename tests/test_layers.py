@@ -62,7 +62,9 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("gateway", "settings"): {"doors", "plan", "switch", "webhook"},
     ("gateway", "telemetry"): {"shadow", "upstream", "webhook"},
     ("service", "accounts"): {"base"},
-    ("service", "engines"): {"engine_calls", "reranker", "scheduler", "work"},
+    ("service", "engines"): {
+        *("changes", "engine_calls", "local", "reranker", "scheduler", "work"),
+    },
     ("service", "media"): {"local", "pipeline"},
     ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
@@ -80,6 +82,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
             "assemble",
             "endpoints",
             "model_list",
+            "models",
             "own_usage",
             "reload",
             "server",
@@ -88,7 +91,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
         *("configured", "issuer"),  # web/console/oidc
     },
     ("web", "media"): {"assemble"},
-    ("web", "models"): {"assemble", "opening", "reload", "server"},
+    ("web", "models"): {"assemble", "models", "opening", "reload", "server"},
     ("web", "workers"): {"assemble"},
     ("workers", "engines"): {"process", "team"},
     ("workers", "models"): {"forms", "messages", "process"},

@@ -13,6 +13,7 @@ from rerankd.core.errors import (
     EngineFailed,
     Forbidden,
     InvalidRequest,
+    ModelNotLoaded,
     Overloaded,
     RateLimited,
     SpaceUnavailable,
@@ -59,6 +60,30 @@ async def test_a_model_of_this_server_and_an_upstream_stand_in_for_each_other() 
         second = await gateway.rank()
         assert second.route is not None
         assert (second.route.label, second.route.space) == ("a/x", "here@1")
+
+
+async def test_a_model_that_was_unloaded_is_passed_over_and_its_scale_stays() -> None:
+    route = {"to": [{"model": "here"}, {"upstream": "a", "space": "here"}], "attempts": 1}
+    gateway = Gateway(route, a=Told())
+    gateway.here.off.add("here")
+    found = (await gateway.rank()).route
+    assert found is not None
+    assert (found.label, found.space, found.attempts) == ("a/x", "here@1", 1)
+    assert gateway.here.calls == []
+
+
+async def test_with_nobody_else_the_caller_is_told_that_it_is_not_loaded() -> None:
+    gateway = Gateway({"to": [{"model": "here"}]})
+    gateway.here.off.add("here")
+    with pytest.raises(ModelNotLoaded) as refused:
+        await gateway.rank()
+    assert refused.value.retry_after_s == 30
+    failing = Gateway(
+        {"to": [{"model": "here"}, {"upstream": "a", "space": "here"}]}, a=Told("failed")
+    )
+    failing.here.off.add("here")
+    with pytest.raises(Overloaded, match="has no room now"):  # who was asked decides
+        await failing.rank()
 
 
 async def test_another_space_never_answers_unless_it_may() -> None:

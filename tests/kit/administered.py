@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
 
 from rerankd.access.fields import KeyFields
+from rerankd.models.load import Loaded, Spec
 from rerankd.store.accounts import AccountStore
 from rerankd.store.key_feed import KeyFeed
 from rerankd.store.keys import KeyRepo
@@ -65,7 +66,12 @@ class Administered:
 
 @contextlib.asynccontextmanager
 async def administered(
-    store_url: str, folder: Path, values: Json | None = None
+    store_url: str,
+    folder: Path,
+    values: Json | None = None,
+    *,
+    load: Callable[[Spec], Loaded] | None = None,
+    aliases: Json | None = None,
 ) -> AsyncGenerator[Administered]:
     """An app with one fake model and an empty store but for a key of each role."""
     base: Json = {
@@ -73,6 +79,6 @@ async def administered(
         "admin": {"hosts": ["test"]},
         "keys": [{"name": "file", "key": FILE_KEY}],
     }
-    async with running(base | (values or {})) as (client, state):
+    async with running(base | (values or {}), load=load, aliases=aliases) as (client, state):
         assert state.accounts is not None
         yield Administered(client, state, state.accounts)

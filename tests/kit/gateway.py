@@ -94,6 +94,10 @@ class Here:
         self.names = Names(models=("here", "rerankd-lexical"))
         self.calls: list[RerankCall] = []
         self.error: Exception | None = None
+        self.off: set[str] = set()  # models that an operator unloaded
+
+    def is_off(self, model: str) -> bool:
+        return model in self.off
 
     def space(self, model: str) -> str:
         return f"{model}@1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -112,15 +112,16 @@ async def running(
     model: BytesModel | None = None,
     aliases: Json | None = None,
     registry: Registry = SERVED,
+    load: Callable[[Spec], Loaded] | None = None,
 ) -> AsyncGenerator[tuple[httpx2.AsyncClient, State]]:
-    """An in-process client of an app that serves one fake model."""
+    """An in-process client of an app that serves one fake model; `load` brings it, and others."""
     chosen = model or BytesModel()
     made = settings(**(values or {}))
 
-    def load(_: Spec) -> Loaded:
+    def bring(_: Spec) -> Loaded:
         return Loaded(model=chosen, warnings=())
 
-    state = make_state(made, load=load)
+    state = make_state(made, load=load or bring)
     plan = ServingPlan(specs=(Spec(name=chosen.card.name),), aliases=aliases or {})
     state.use_routes(gateway_of(made, plan))
     app: Any = create_app(state, plan, cors_origins=made.server.cors_origins, registry=registry)

@@ -71,7 +71,7 @@ async def test_models_lists_the_default_first_then_aliases() -> None:
 async def test_ready_says_no_while_draining() -> None:
     async with running() as (client, state):
         assert (await client.get("/ready")).json()["status"] == "ready"
-        state.drain.draining = True
+        state.drain.begun.set()
         answer = await client.get("/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "draining")
 

@@ -12,11 +12,13 @@ RerankError                    status  retry
 |- BodyTooLarge                413     no
 |- RateLimited                 429     yes    after retry_after_s; a limit of the key or team
 |- Overloaded                  503     yes    after retry_after_s; queue full, loading, draining
+|  |- ModelNotLoaded           503     later  an operator unloaded it, or it could not be loaded
 |- DeadlineExceeded            504     yes    limits.deadline_s passed
 |- UpstreamFailed              502     yes    who was to answer could not; shows no internals
 |- SpaceUnavailable            503     no     nobody here answers on the scale that is insisted on
 |- EngineFailed                500     once   our bug or a lost device; shows no internals
 StartError                     -       -      the operator's configuration or a model is unusable
+ChangeRefused                  -       -      a model is not loaded or unloaded now, and why
 |- PrecisionUnavailable        -       -      this kind of model does not run in it, or not here
 
 What a class sets in its constructor it declares, so that the error can cross a process
@@ -33,6 +35,7 @@ from rerankd.core.portable import Portable
 # window ends within a minute. wrong_keys: its network sent too many unknown keys.
 Rate = Literal["RPM", "TPM", "RPD", "TPD", "in_flight", "wrong_keys", "budget"]
 _SOON_S: Final = 60.0  # what a client can wait for, and try again
+_NOT_LOADED_S: Final = 30.0  # nobody knows when somebody loads a model again
 
 
 class RerankError(Portable):
@@ -218,6 +221,19 @@ class Overloaded(RerankError):
         self.retry_after_s = retry_after_s
 
 
+class ModelNotLoaded(Overloaded):
+    """The model has a name here but is not in memory: an operator unloaded it, or it failed."""
+
+    kind = "model_not_loaded"
+    reason = "model_not_loaded"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"model: {model} is not loaded now. Ask this server's operator, or use another model.",
+            retry_after_s=_NOT_LOADED_S,
+        )
+
+
 class UpstreamFailed(RerankError):
     """Whoever stands behind a routed name failed. The cause is logged, never told the caller."""
 
@@ -255,3 +271,19 @@ class StartError(Portable):
 
 class PrecisionUnavailable(StartError):
     """The model does not run in the precision that was chosen; it may run in another one."""
+
+
+class ChangeRefused(Portable):
+    """A model is not loaded or unloaded while the server runs; nothing was changed.
+
+    `reason`: "busy" another change is under way; "unknown" there is no such model here; "no_room"
+    it would not fit into memory; "not_possible" this kind of server changes nothing.
+    """
+
+    reason: Literal["busy", "unknown", "no_room", "not_possible"]
+
+    def __init__(
+        self, reason: Literal["busy", "unknown", "no_room", "not_possible"], message: str
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -14,12 +14,33 @@ from rerankd.core.trial import PrecisionTrial
 Task = Literal["rerank", "embed"]
 
 
+# unloading: its last requests are answered; failed: the last try to load it while serving
+ModelState = Literal["loading", "ready", "unloading", "unloaded", "failed"]
+
+
+class MemoryChange(Struct, frozen=True):
+    """Resident bytes of the process before and after a model was loaded or unloaded."""
+
+    before_bytes: int
+    after_bytes: int
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """Of the process, and what the machine or its container can still give; None = not known."""
+
+    resident_bytes: int | None = None
+    available_bytes: int | None = None
+
+
 class ModelFacts(Struct, frozen=True, kw_only=True):
     """One served name at one moment."""
 
     name: str
     root: str  # own name of the model that answers: differs from name for an alias
-    state: Literal["loading", "ready"] = "loading"  # what follows is known when it is ready
+    state: ModelState = "loading"  # what follows is known once it was ready
+    is_awaited: bool = True  # while it loads the server is not ready; not when it is loaded later
+    problem: str = ""  # why it failed, for operators
+    memory: MemoryChange | None = None  # of its last load or unload while serving
     window_tokens: int | None = None  # longest row; None = no limit
     modalities: tuple[str, ...] = ()  # sorted
     tasks: tuple[Task, ...] = ()  # what it may be asked to do
@@ -78,12 +99,15 @@ class BackendFacts(Struct, frozen=True, kw_only=True):
     tokenizers: int  # threads that tokenise
     # Bytes of images and videos in memory, by form: "encoded", "decoded".
     media_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
+    memory: Memory = field(default_factory=Memory)
     workers: tuple[WorkerFacts, ...] = ()  # none: this process scores itself
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model that is to be served is loaded."""
-        return bool(self.models) and all(model.state == "ready" for model in self.models)
+        """Whether every model is loaded but those that an operator unloaded, or loads just now."""
+        return bool(self.models) and not any(
+            model.state != "ready" and model.is_awaited for model in self.models
+        )
 
     @property
     def ready(self) -> tuple[ModelFacts, ...]:
@@ -91,6 +115,15 @@ class BackendFacts(Struct, frozen=True, kw_only=True):
         return tuple(model for model in self.models if model.state == "ready")
 
     def shown(self) -> tuple[ModelFacts, ...]:
-        """One for every name that a list shows: the models, default first, then the aliases."""
-        by_root = {model.name: model for model in self.models}
-        return tuple(replace(by_root[root], name=name) for name, root in self.names.shown().items())
+        """One for every name that a list shows: the models, default first, then the aliases.
+
+        Those of models that are not loaded, nor are going to be, are left out.
+        """
+        by_root = {
+            model.name: model for model in self.models if model.state in ("ready", "loading")
+        }
+        return tuple(
+            replace(by_root[root], name=name)
+            for name, root in self.names.shown().items()
+            if root in by_root
+        )

@@ -12,7 +12,13 @@ from rerankd.accounts.charge import PricedUsage, charge, searches
 from rerankd.accounts.price import PriceList
 from rerankd.core.answer import Ranking
 from rerankd.core.cost import Cost
-from rerankd.core.errors import EngineFailed, InvalidRequest, Overloaded, RerankError
+from rerankd.core.errors import (
+    EngineFailed,
+    InvalidRequest,
+    ModelNotLoaded,
+    Overloaded,
+    RerankError,
+)
 from rerankd.core.request import RerankRequest
 from rerankd.gateway.bill import Bill, Consulted
 from rerankd.gateway.course import Turn
@@ -138,9 +144,16 @@ class Doors:
     def refusal(self, target: RouteTarget) -> AttemptFailed | None:
         """Why a target cannot be asked now; None = it can."""
         if not target.upstream:
-            return None
+            return self._refusal_here(target)
         upstream = self.upstreams.get(target.upstream)
         return AttemptFailed("resting") if upstream is None else upstream.refusal(target.model)
+
+    def _refusal_here(self, target: RouteTarget) -> AttemptFailed | None:
+        model = self._backend.names.find(target.model)
+        if model is None or not self._backend.is_off(model):
+            return None
+        error = ModelNotLoaded(model)
+        return AttemptFailed("resting", retry_after_s=error.retry_after_s, error=error)
 
     def has_room(self, target: RouteTarget) -> bool:
         """Whether a request would not wait for others there; a model's own queue says so itself."""

@@ -240,6 +240,15 @@ def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
     return {name: tensor.shape for name, tensor in _header(file, MAX_TENSORS).items()}
 
 
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of all weight files of a folder; headers are read, no tensor.
+
+    Raises:
+        StartError: files are missing, damaged, or lie outside the folder.
+    """
+    return {name: shape for file in _files(folder) for name, shape in shapes_in(file).items()}
+
+
 def _canonical_parts(
     name: str, prefix: str, rename: Callable[[str], tuple[str, ...]] | None
 ) -> tuple[str, ...]:

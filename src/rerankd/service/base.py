@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from rerankd.accounts.account import Account
 from rerankd.core.answer import Ranking, RouteFacts
@@ -66,21 +66,28 @@ class EmbedCall:
     trace: Trace = field(default_factory=Trace)
 
 
+NOT_LOADED: Final = "not loaded"  # of a model that an operator unloaded: nothing is wrong
+
+
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:
-    """Per model: "ok", or what is wrong."""
+    """Per model: "ok", NOT_LOADED, or what is wrong."""
 
     models: dict[str, str]
 
     @property
     def ok(self) -> bool:
-        """Whether every model scored."""
-        return bool(self.models) and all(state == "ok" for state in self.models.values())
+        """Whether every model scored that is to be there."""
+        return bool(self.models) and all(
+            state in ("ok", NOT_LOADED) for state in self.models.values()
+        )
 
     @property
     def ills(self) -> str:
-        """What a restart may mend, model by model; "" = nothing. A model that loads is not ill."""
-        fine = ("ok", "loading")
+        """What a restart may mend, model by model; "" = nothing. A model that loads is not ill,
+        nor is one that an operator unloaded.
+        """
+        fine = ("ok", "loading", NOT_LOADED)
         return "; ".join(f"{m}: {state}" for m, state in self.models.items() if state not in fine)
 
 
@@ -124,6 +131,10 @@ class Backend(Protocol):
         """The score space of a model, by its own name; the name itself until it is loaded."""
         ...
 
+    def is_off(self, model: str) -> bool:
+        """Whether a model is neither loaded nor going to be; cheap, asked for routed requests."""
+        ...
+
     async def check(self) -> HealthVerdict:
         """Whether every model scores; at once, from what is known."""
         ...
@@ -139,8 +150,39 @@ class Backend(Protocol):
     async def swap(self, wanted: ServingPlan) -> None:
         """Serve another plan from here on; what is gone is freed when its requests are answered.
 
+        What was loaded or unloaded at run time is as the plan says again.
+
         Raises:
             StartError: a new model cannot be loaded; what was served stays.
+        """
+        ...
+
+    async def load_model(self, name: str, *, force: bool = False) -> None:
+        """Load a model beside the rest: of the plan, or of the catalog and on this machine.
+
+        Back when it serves, at once if it does. One that is being loaded is waited for, and who
+        stops waiting does not stop it.
+
+        Args:
+            name: its own, or an alias.
+            force: also where there seems to be no room for it.
+
+        Raises:
+            ChangeRefused: nothing was begun.
+            StartError: it cannot be loaded; facts() says so, and the rest is served as before.
+        """
+        ...
+
+    async def unload_model(self, name: str) -> None:
+        """Refuse requests for a model from here on (ModelNotLoaded); those that run are answered.
+
+        Back when its memory is free, at once if it is not loaded.
+
+        Args:
+            name: its own, or an alias.
+
+        Raises:
+            ChangeRefused: nothing was begun.
         """
         ...
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rerankd.core.request import Content, RerankRequest
-from rerankd.service.base import HealthVerdict
+from rerankd.service.base import NOT_LOADED, HealthVerdict
 from rerankd.service.pool import LoadedModel, Pool
 
 _EVERY_S: Final = 1.0
@@ -87,7 +87,7 @@ class Health:
     def _state(self, name: str) -> str:
         known = self._known.get(name)
         if known is None:
-            return "loading"
+            return NOT_LOADED if name in self._pool.off else "loading"
         scheduler, now = known.loaded.scheduler, self._clock()
         if scheduler.is_broken:
             return "its queue failed"
@@ -109,6 +109,12 @@ class Health:
         finally:
             known.ended_at = self._clock()
             known.probe = None
+
+    def forget(self, name: str) -> None:
+        """Hold a model no more that was unloaded, and end its probe."""
+        known = self._known.pop(name, None)
+        if known is not None and known.probe is not None:
+            known.probe.cancel()
 
     def close(self) -> None:
         """End the probes that are under way."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from rerankd.core.answer import Ranking
 from rerankd.core.embedding import Embedded
-from rerankd.core.facts import BackendFacts, ModelFacts
+from rerankd.core.facts import BackendFacts
 from rerankd.core.graph_cache import GraphCache
 from rerankd.core.names import Names
+from rerankd.engines.memory import memory, rounded
 from rerankd.media.fetch import Observe
 from rerankd.media.gate import Resolve
 from rerankd.media.loader import MediaLoader
@@ -18,12 +21,14 @@ from rerankd.models.load import Loaded, Spec, load
 from rerankd.service.base import EmbedCall, HealthVerdict, RerankCall
 from rerankd.service.bodies import OfRequest, in_body
 from rerankd.service.cascade import rank_in_stages
+from rerankd.service.changes import Changes
 from rerankd.service.embedding import embed
 from rerankd.service.health import Health
 from rerankd.service.lag import LoopLag
+from rerankd.service.model_facts import facts_of
 from rerankd.service.pipeline import Pipeline
 from rerankd.service.plan import ServingPlan
-from rerankd.service.pool import LoadedModel, Pool
+from rerankd.service.pool import Pool
 from rerankd.settings.schema import Limits, MediaSettings
 from rerankd.telemetry.logs import log_failed_task
 
@@ -35,6 +40,7 @@ class LocalBackend:
         self.pool = pool
         self.pipeline = pipeline
         self.health = Health(pool, lane=pipeline.lanes.small)
+        self.changes = Changes(pool, self.health.forget)
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
@@ -48,13 +54,15 @@ class LocalBackend:
         held = {} if media is None else {"encoded": media.encoded, "decoded": media.decoded}
         return BackendFacts(
             models=tuple(
-                _facts(name, pool.loaded.get(name), pool.floors) for name in pool.names.models
+                replace(facts_of(name, pool), memory=self.changes.memory.get(name))
+                for name in pool.names.models
             ),
             names=pool.names,
             request_tokens=pool.limits.request_tokens,
             queue_tokens=pool.limits.queue_tokens,
             tokenizers=self.pipeline.lanes.threads,
             media_bytes={form: budget.used_bytes for form, budget in held.items()},
+            memory=rounded(memory()),
         )
 
     async def rerank(self, call: RerankCall) -> Sequence[Ranking]:
@@ -78,14 +86,21 @@ class LocalBackend:
 
     def dimensions(self, model: str) -> int | None:
         """How many numbers its vectors have."""
-        loaded = self.pool.loaded.get(model)
-        embedder = None if loaded is None else loaded.embedder
-        return None if embedder is None else embedder.dimensions
+        loaded, off = self.pool.loaded.get(model), self.pool.off.get(model)
+        if loaded is None:
+            return None if off is None else off.was.dimensions
+        return None if loaded.embedder is None else loaded.embedder.dimensions
 
     def space(self, model: str) -> str:
-        """The score space of a model; its name until it is loaded."""
-        loaded = self.pool.loaded.get(model)
-        return model if loaded is None else loaded.space
+        """The score space of a model; its name until it is loaded for the first time."""
+        loaded, off = self.pool.loaded.get(model), self.pool.off.get(model)
+        if loaded is None:
+            return model if off is None else off.was.space or model
+        return loaded.space
+
+    def is_off(self, model: str) -> bool:
+        """Whether it is neither loaded nor going to be."""
+        return self.pool.is_off(model)
 
     async def check(self) -> HealthVerdict:
         """What each model's last probe said."""
@@ -97,20 +112,31 @@ class LocalBackend:
 
     async def load(self) -> None:
         """Load the checkpoints."""
-        await self.pool.load()
+        async with self.changes.turn:
+            await self.pool.load()
 
     async def swap(self, wanted: ServingPlan) -> None:
         """Load what is new; what is gone is freed behind the caller's back."""
-        gone = await self.pool.replace(wanted)
+        async with self.changes.turn:
+            gone = await self.pool.replace(wanted)
         if gone:
             task = asyncio.create_task(self.pool.retire(gone), name="free a model")
             self._retiring.add(task)
             task.add_done_callback(self._retired)
 
+    async def load_model(self, name: str, *, force: bool = False) -> None:
+        """Load one model beside the rest."""
+        await self.changes.load(name, force=force)
+
+    async def unload_model(self, name: str) -> None:
+        """Free one model."""
+        await self.changes.unload(name)
+
     async def close(self) -> None:
         """End probes, free the models, then the threads, also when that takes too long."""
         self.health.close()
         try:
+            await self.changes.close()
             await self.pool.close()
         finally:
             self.pipeline.close()
@@ -154,30 +180,3 @@ def local_backend(
     pool.lag_s = lag.seconds
     media = MediaLoader(parts.media, fetched, resolve=resolve)
     return LocalBackend(pool, Pipeline(parts.limits, media))
-
-
-def _facts(name: str, loaded: LoadedModel | None, floors: Mapping[str, float]) -> ModelFacts:
-    floor = floors.get(name)
-    if loaded is None:
-        return ModelFacts(name=name, root=name, floor=floor)
-    card, info, scheduler = loaded.model.card, loaded.model.engine.info, loaded.scheduler
-    return ModelFacts(
-        name=name,
-        root=name,
-        state="ready",
-        window_tokens=card.window_tokens,
-        modalities=tuple(sorted(card.modalities)),
-        tasks=loaded.tasks,
-        dimensions=None if loaded.embedder is None else loaded.embedder.dimensions,
-        engine=info.name,
-        device=info.device,
-        precision=info.precision,
-        precision_trials=loaded.trials,
-        space=loaded.space,
-        floor=floor,
-        warnings=loaded.warnings,
-        waiting_tokens=scheduler.waiting_tokens,
-        backlog_s=scheduler.admission.backlog_s,
-        tokens_per_s=scheduler.admission.pace.tokens_per_s,
-        cache_bytes=None if scheduler.cache is None else scheduler.cache.used_bytes,
-    )

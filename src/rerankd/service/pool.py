@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rerankd.core.errors import Overloaded, StartError
-from rerankd.core.facts import Task
+from rerankd.core.errors import ModelNotLoaded, Overloaded, StartError
+from rerankd.core.facts import ModelFacts, ModelState, Task
 from rerankd.core.graph_cache import GraphCache
 from rerankd.core.names import Names
 from rerankd.core.trial import PrecisionTrial, summary
@@ -47,6 +47,15 @@ class LoadedModel(NamedTuple):
         return ranks if self.embedder is None else (*ranks, "embed")
 
 
+@dataclass(slots=True, kw_only=True)
+class Off:
+    """A model of the plan that an operator unloaded, or that did not load again."""
+
+    state: ModelState  # any but ready
+    was: ModelFacts  # as it was served; of one that never was, its name
+    problem: str = ""  # why it failed
+
+
 class Pool:
     """Loads models off the event loop, finds them by name, swaps them on reload."""
 
@@ -64,6 +73,7 @@ class Pool:
         self._plan = ServingPlan(specs=(), aliases={})
         self.names = Names()  # who answers what
         self._loaded: dict[str, LoadedModel] = {}
+        self.off: dict[str, Off] = {}  # by name; what loads for the first time is not among them
 
     @property
     def loaded(self) -> Mapping[str, LoadedModel]:
@@ -95,7 +105,7 @@ class Pool:
             StartError: a new model cannot be loaded, or a floor is no score of its model; what was
                 served stays.
         """
-        known = {spec.name: spec for spec in self._plan.specs}
+        known = {spec.name: spec for spec in self._plan.specs if spec.name in self._loaded}
         fresh = [spec for spec in wanted.specs if known.get(spec.name) != spec]
         kept = {spec.name for spec in wanted.specs} - {spec.name for spec in fresh}
         for name in kept & self._loaded.keys():
@@ -105,7 +115,30 @@ class Pool:
         self._loaded = {n: s for n, s in self._loaded.items() if n in kept}
         self._loaded |= {name: self._serve(*opened) for name, opened in loaded}
         self._announce(wanted)
+        self.off = {}
         return gone
+
+    def spec(self, name: str) -> Spec | None:
+        """What is planned under a model's own name."""
+        return next((spec for spec in self._plan.specs if spec.name == name), None)
+
+    def plan_also(self, spec: Spec) -> None:
+        """Plan one more model, the last; its other names are its own where nobody has them."""
+        taken = {*self.names.models, *self.names.aliases}
+        more = {alias: spec.name for alias in spec.aliases if alias not in taken}
+        aliases = {**self._plan.aliases, **more}
+        specs = (*self._plan.specs, spec)
+        self._announce(replace(self._plan, specs=specs, aliases=aliases))
+
+    async def bring(self, spec: Spec) -> None:
+        """Load one planned model and serve it. Raises StartError."""
+        await self._load(spec)
+        self.off.pop(spec.name, None)
+
+    def take_off(self, name: str, was: ModelFacts) -> LoadedModel:
+        """Serve a loaded model no more; it is still to be retired."""
+        self.off[name] = Off(state="unloading", was=was)
+        return self._loaded.pop(name)
 
     async def retire(self, gone: Sequence[LoadedModel]) -> None:
         """Free models that are served no more, each when its last request is answered."""
@@ -115,12 +148,20 @@ class Pool:
         """A loaded model by its own name.
 
         Raises:
+            ModelNotLoaded: an operator unloaded it, or it could not be loaded again.
             Overloaded: it is still loading.
         """
         loaded = self._loaded.get(name)
         if loaded is None:
+            if self.is_off(name):
+                raise ModelNotLoaded(name)
             raise Overloaded(f"{name} is still loading.", retry_after_s=2.0)
         return loaded
+
+    def is_off(self, name: str) -> bool:
+        """Whether a model is neither loaded nor going to be."""
+        off = self.off.get(name)
+        return off is not None and off.state != "loading"
 
     async def close(self) -> None:
         """Free all models."""
@@ -141,7 +182,12 @@ class Pool:
             vector_cache_bytes=self.limits.vector_cache_bytes,
             graph_cache=self._graph_cache,
         )
-        return await asyncio.to_thread(self._load_explained, limited, floor)
+        opening = asyncio.create_task(asyncio.to_thread(self._load_explained, limited, floor))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread goes on, and nobody wants what it brings
+            opening.add_done_callback(_closed)
+            raise
 
     def _load_explained(self, spec: Spec, floor: float | None) -> _Opened:
         """On the thread: there are exceptions that no future brings back from there."""
@@ -196,6 +242,14 @@ def _check_floor(model: AnyModel, floor: float | None) -> None:
         )
 
 
+def _closed(opening: asyncio.Task[_Opened]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].model.engine.close()
+
+
 async def _retire(scheduler: Scheduler) -> None:
-    await scheduler.finish()
-    await scheduler.close()
+    """Also when nobody has the time to wait for its last requests: they get a 503."""
+    try:
+        await scheduler.finish()
+    finally:
+        await scheduler.close()

@@ -18,12 +18,17 @@ class Drain:
     """From SIGTERM to exit: no new work, running requests get their time, the rest a 503."""
 
     def __init__(self) -> None:
-        self.draining = False
+        self.begun = asyncio.Event()
         self.has_expired = False  # running requests must end now
         self._scopes: set[asyncio.Timeout] = set()
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new work is taken."""
+        return self.begun.is_set()
 
     @property
     def running(self) -> int:
@@ -61,7 +66,7 @@ class Drain:
 
     async def wait(self, patience_s: float) -> None:
         """Refuse new requests, give running ones `patience_s`, then end them with a 503."""
-        self.draining = True
+        self.begun.set()
         try:
             async with asyncio.timeout(patience_s):
                 await self._idle.wait()

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from rerankd import __version__
 from rerankd.access.keys import Key
-from rerankd.core.errors import RerankError, UnknownModel
+from rerankd.core.errors import ModelNotLoaded, RerankError, UnknownModel
 from rerankd.core.facts import ModelFacts
 from rerankd.dialects.base import AnyEndpoint, Probe, ServerFacts
 from rerankd.dialects.registry import Registry
@@ -49,9 +49,11 @@ class ModelLists:
         for info in self._infos(key):
             if info.id == name:
                 return _json(info)
-        answering(
-            self._state.backend.names, name, self._state.router.routes
-        )  # raises UnknownModel unless it is hidden
+        backend = self._state.backend
+        # raises UnknownModel unless it is hidden
+        own = answering(backend.names, name, self._state.router.routes)
+        if backend.is_off(own) and key.allows(name, own):
+            raise ModelNotLoaded(own)
         raise UnknownModel(f"model: {name!r} is not served to this key.")
 
     async def user(self, request: Request) -> Response:

@@ -28,9 +28,14 @@ class Operations:
         return _json(report, status=200 if verdict.ok else 503)
 
     async def ready(self, request: Request) -> Response:
-        """200 when all models are loaded and the server is not shutting down."""
+        """200 when all models are loaded and the server is not shutting down.
+
+        One that an operator unloaded is not waited for, unless nobody else answers.
+        """
         facts = self._state.backend.facts()
         status = "ready" if facts.is_ready else "loading"
+        if facts.is_ready and not facts.ready and not self._state.router.routes:
+            status = "unloaded"
         if self._state.drain.draining:
             status = "draining"
         warnings = {model.name: list(model.warnings) for model in facts.ready if model.warnings}

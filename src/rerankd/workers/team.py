@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rerankd.core.answer import Ranking
 from rerankd.core.embedding import Embedded
-from rerankd.core.errors import StartError
+from rerankd.core.errors import ChangeRefused, StartError
 from rerankd.core.facts import BackendFacts
 from rerankd.core.names import Names
 from rerankd.engines.cores import usable_cores
@@ -118,6 +118,10 @@ class WorkerTeam:
         """The score space of a model; its name until a worker has loaded it."""
         return self._known.get(model, (model, None))[0]
 
+    def is_off(self, model: str) -> bool:
+        """Whether it is neither loaded nor going to be."""
+        return False
+
     async def check(self) -> HealthVerdict:
         """What each model's last probe said, in the workers that run: the worst counts."""
         now = asyncio.get_running_loop().time()
@@ -174,6 +178,14 @@ class WorkerTeam:
             self._plan, self.names = wanted, wanted.names()
             self._known = {n: known for n, known in self._known.items() if n in self.names.models}
             self._changed()
+
+    async def load_model(self, name: str, *, force: bool = False) -> None:
+        """Raises ChangeRefused: with workers the settings and a reload say what is served."""
+        raise _settings_alone()
+
+    async def unload_model(self, name: str) -> None:
+        """Raises ChangeRefused, as load_model."""
+        raise _settings_alone()
 
     async def close(self) -> None:
         """End all workers, when they have freed their models."""
@@ -272,6 +284,13 @@ def _allowed() -> tuple[int, ...]:
 def _worst(states: Sequence[str]) -> str:
     """One model's state, of those that its workers tell."""
     return next((state for state in states if state != "ok"), "ok") if states else "loading"
+
+
+def _settings_alone() -> ChangeRefused:
+    return ChangeRefused(
+        "not_possible",
+        "With workers, models are loaded and unloaded by the settings and a reload alone.",
+    )
 
 
 def _why(status: int) -> str:

@@ -168,6 +168,6 @@ async def test_a_body_that_is_too_large_or_no_json_is_refused(server: Administer
 
 
 async def test_a_server_that_stops_takes_no_more_calls(server: Administered) -> None:
-    server.state.drain.draining = True
+    server.state.drain.begun.set()
     answer = await server.call("GET", "/keys")
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "overloaded")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 
@@ -61,6 +61,7 @@ class Desk:
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admin")
         self._running = 0
+        self._begun: set[asyncio.Task[None]] = set()
 
     @property
     def now_us(self) -> int:
@@ -81,6 +82,36 @@ class Desk:
             return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
         finally:
             self._running -= 1
+
+    async def begun(self, work: Coroutine[Any, Any, None], *, wait_s: float) -> bool:
+        """What goes on whether or not its caller waits for it.
+
+        Args:
+            work: is begun now.
+            wait_s: how long to wait; less when the server stops.
+
+        Returns:
+            Whether it has ended.
+
+        Raises:
+            Exception: whatever `work` raises meanwhile; what it raises later it has to log.
+        """
+        task = asyncio.create_task(work)
+        self._begun.add(task)
+        task.add_done_callback(self._ended)
+        stop = asyncio.create_task(self.state.drain.begun.wait())
+        try:
+            await asyncio.wait({task, stop}, timeout=wait_s, return_when="FIRST_COMPLETED")
+        finally:
+            stop.cancel()
+        if task.done():
+            await task
+        return task.done()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._begun.discard(task)
+        if not task.cancelled():
+            task.exception()  # so that nothing complains that nobody waited for it
 
     def change(
         self, asked: NamedCall | None, by: Key, work: Callable[[], AdminAnswer]

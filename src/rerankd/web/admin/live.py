@@ -1,4 +1,4 @@
-"""/admin/v1/overview, /requests and /models: what this server does now, from memory."""
+"""/admin/v1/overview and /requests: what this server does now, from memory."""
 
 from __future__ import annotations
 
@@ -120,14 +120,6 @@ class LiveList(msgspec.Struct, frozen=True, kw_only=True):
     last: int  # to be asked for what comes after
 
 
-class ModelStates(msgspec.Struct, frozen=True, kw_only=True):
-    """Every model of this server, default first, and the other names of each."""
-
-    object: Literal["list"]
-    data: list[ModelFacts]
-    aliases: dict[str, str]  # name -> model
-
-
 async def overview(desk: Desk, _: Call) -> AdminAnswer:
     """How the server does."""
     state = desk.state
@@ -169,14 +161,6 @@ async def requests(desk: Desk, call: Call) -> AdminAnswer:
     recent = desk.state.recent
     found = [_live(each) for each in recent.after(query.after, query.limit)]
     answer = LiveList(object="list", data=found, last=recent.count)
-    return AdminAnswer(content=msgspec.to_builtins(answer))
-
-
-async def models(desk: Desk, _: Call) -> AdminAnswer:
-    """Every model now."""
-    facts = desk.state.backend.facts()
-    aliases = {name: root for name, root in facts.names.shown().items() if name != root}
-    answer = ModelStates(object="list", data=list(facts.models), aliases=aliases)
     return AdminAnswer(content=msgspec.to_builtins(answer))
 
 
@@ -289,12 +273,5 @@ OPERATIONS: Final = (
         query=LiveQuery,
         answer=LiveList,
         run_here=requests,
-    ),
-    Operation(
-        method="GET",
-        path="/models",
-        summary="Every model of this server and how it does now.",
-        answer=ModelStates,
-        run_here=models,
     ),
 )

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from rerankd import __version__
 from rerankd.dialects.registry import Registry
 from rerankd.store.accounts import AccountStore
-from rerankd.web.admin import keys, live, money, server, teams, usage
+from rerankd.web.admin import keys, live, models, money, server, teams, usage
 from rerankd.web.admin.answers import AdminAnswer
 from rerankd.web.admin.app import AdminApp, AdminPaths
 from rerankd.web.admin.desk import Desk
@@ -25,6 +25,7 @@ _OPERATIONS: Final = (
     *money.OPERATIONS,
     *usage.OPERATIONS,
     *live.OPERATIONS,
+    *models.OPERATIONS,
     *server.OPERATIONS,
 )
 

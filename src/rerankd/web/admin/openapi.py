@@ -67,6 +67,10 @@ def _operation(
         "parameters": [*_parameters(operation, components)],
         "responses": {str(operation.status): _answer(operation, schemas)},
     }
+    if operation.may_go_on:
+        made["responses"]["202"] = _answer(operation, schemas) | {
+            "description": HTTPStatus(202).phrase
+        }
     error = {"content": {JSON: {"schema": schemas[repr(ProblemBody)]}}}
     made["responses"] |= {
         str(status): {"description": HTTPStatus(status).phrase, **error} for status in _ERRORS

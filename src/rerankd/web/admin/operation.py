@@ -39,6 +39,7 @@ class Operation:
     query: type[msgspec.Struct] = NoQuery
     body: type[msgspec.Struct] = NoBody
     status: int = 200
+    may_go_on: bool = False  # answered with 202 when it has not ended
     run: Callable[[Desk, Call], AdminAnswer] | None = None  # on a thread
     stream: Callable[[Desk, Call], Stream] | None = None  # instead; its pieces are made on one
     finish: Callable[[Desk, AdminAnswer], AdminAnswer] | None = (

@@ -58,6 +58,7 @@ class RefusedForm:
     status: int
     message: str
     param: str | None
+    kind: str = ""  # one word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ async def attempt(
         status, told, _ = problem(error, visit.request_id)
         if status not in _SAID:
             raise
-        return RefusedForm(status=status, message=told.message, param=told.param)
+        return RefusedForm(status=status, message=told.message, param=told.param, kind=told.type)
 
 
 def _field_of(param: str | None) -> str:

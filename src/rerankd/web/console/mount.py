@@ -43,6 +43,7 @@ FORMS: Final[dict[str, Do]] = {
     **teams.FORMS,
     **budgets.FORMS,
     **prices.FORMS,
+    **models.FORMS,
     **upstreams.FORMS,
     **config.FORMS,
 }

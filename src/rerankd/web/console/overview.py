@@ -73,8 +73,8 @@ def alerts(
             css = "warn" if each["state"] == "probing" else "bad"
             found.append((css, f"Upstream {each['name']}: {why}.", "/ui/upstreams"))
     for each in now["models"]:
-        if each["state"] != "ready":
-            found.append(("warn", f"Model {each['name']} is being loaded.", "/ui/models"))
+        if (said := _MODELS.get(each["state"])) is not None:
+            found.append((said[0], f"Model {each['name']} {said[1]}.", "/ui/models"))
         found += [("warn", f"{each['name']}: {said}", "/ui/models") for said in each["warnings"]]
     for each in budgets:
         css = "bad" if each["share"] >= 1 else "warn"
@@ -83,6 +83,14 @@ def alerts(
     if more:
         found.append(("warn", f"{more} more budgets are nearly used up.", "/ui/budgets"))
     return found
+
+
+_MODELS: Final = {  # state -> how bad, what it is
+    "loading": ("warn", "is being loaded"),
+    "unloading": ("warn", "is being unloaded"),
+    "unloaded": ("warn", "is unloaded: requests for it are answered 503"),
+    "failed": ("bad", "could not be loaded: requests for it are answered 503"),
+}
 
 
 def charts(hours: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
