@@ -84,9 +84,7 @@ class HealthVerdict:
 
     @property
     def ills(self) -> str:
-        """What a restart may mend, model by model; "" = nothing. A model that loads is not ill,
-        nor is one that an operator unloaded.
-        """
+        """What a restart may mend, model by model; "" = nothing. What loads, or is off, is well."""
         fine = ("ok", "loading", NOT_LOADED)
         return "; ".join(f"{m}: {state}" for m, state in self.models.items() if state not in fine)
 

@@ -144,7 +144,7 @@ class Changes:
         except BaseException:
             pool.off[name] = Off(state="unloaded", was=was)
             raise
-        self._told("model loaded", name, started, await asyncio.to_thread(meter.end))
+        log_event("model loaded", **self._told(name, started, await asyncio.to_thread(meter.end)))
 
     async def _check_room(self, spec: Spec) -> None:
         """Raises ChangeRefused."""
@@ -169,23 +169,23 @@ class Changes:
         await self._freed(self._pool.take_off(name, was), name)
         found = await asyncio.to_thread(meter.end)
         self._pool.off[name] = Off(state="unloaded", was=was)
-        self._told("model unloaded", name, started, found)
+        log_event("model unloaded", **self._told(name, started, found))
 
     async def _freed(self, gone: LoadedModel, name: str) -> None:
         """Apart, so that nothing holds the model when memory is given back."""
         self._forget(name)
-        await self._pool.retire((gone,))
+        await self._pool.free(gone)
 
-    def _told(self, event: str, name: str, started: float, found: MemoryChange | None) -> None:
+    def _told(self, name: str, started: float, found: MemoryChange | None) -> dict[str, object]:
+        """What the log says of a change that was made."""
         if found is not None:
             self.memory[name] = found
-        log_event(
-            event,
-            model=name,
-            seconds=round(time.monotonic() - started, 3),
-            before_bytes=None if found is None else found.before_bytes,
-            after_bytes=None if found is None else found.after_bytes,
-        )
+        return {
+            "model": name,
+            "seconds": round(time.monotonic() - started, 3),
+            "before_bytes": None if found is None else found.before_bytes,
+            "after_bytes": None if found is None else found.after_bytes,
+        }
 
 
 def _of_catalog(name: str) -> Spec:

@@ -142,7 +142,17 @@ class Pool:
 
     async def retire(self, gone: Sequence[LoadedModel]) -> None:
         """Free models that are served no more, each when its last request is answered."""
-        await asyncio.gather(*(_retire(old.scheduler) for old in gone))
+        await asyncio.gather(*map(self.free, gone))
+
+    async def free(self, gone: LoadedModel) -> None:
+        """Free a model that is served no more when its last request is answered.
+
+        Cancelled, it does not wait for these: they get a 503.
+        """
+        try:
+            await gone.scheduler.finish()
+        finally:
+            await gone.scheduler.close()
 
     def get(self, name: str) -> LoadedModel:
         """A loaded model by its own name.
@@ -245,11 +255,3 @@ def _check_floor(model: AnyModel, floor: float | None) -> None:
 def _closed(opening: asyncio.Task[_Opened]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[0].model.engine.close()
-
-
-async def _retire(scheduler: Scheduler) -> None:
-    """Also when nobody has the time to wait for its last requests: they get a 503."""
-    try:
-        await scheduler.finish()
-    finally:
-        await scheduler.close()

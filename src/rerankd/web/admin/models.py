@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from rerankd.core.errors import ChangeRefused, InvalidRequest, StartError
+from rerankd.core.errors import ChangeRefused, StartError
 from rerankd.core.facts import BackendFacts, Memory, ModelFacts
 from rerankd.gateway.uses import uses_of
 from rerankd.models import catalog, hub
@@ -34,7 +35,7 @@ class ModelStates(msgspec.Struct, frozen=True, kw_only=True):
 class ModelChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model, and how long to wait for it."""
 
-    model: str  # its own name, or an alias
+    model: Annotated[str, Meta(min_length=1)]  # its own name, or an alias
     force: bool = False  # a load without room for it, an unload of what is in use
     wait_s: Annotated[float, Meta(ge=0, le=600)] = _WAIT_S  # then 202: it goes on
 
@@ -79,7 +80,7 @@ async def unload(desk: Desk, call: Call) -> AdminAnswer:
     return await _changed(desk, asked, backend.unload_model(asked.model))
 
 
-async def _changed(desk: Desk, asked: ModelChange, work: Any) -> AdminAnswer:
+async def _changed(desk: Desk, asked: ModelChange, work: Coroutine[Any, Any, None]) -> AdminAnswer:
     """The model when it is done, or has begun."""
     try:
         is_done = await desk.begun(work, wait_s=max(asked.wait_s, _LEAST_WAIT_S))
@@ -100,8 +101,6 @@ async def _changed(desk: Desk, asked: ModelChange, work: Any) -> AdminAnswer:
 def _own_name(written: str, facts: BackendFacts) -> str:
     if facts.names.is_served(written):
         return facts.names.aliases.get(written, written)
-    if not written:
-        raise InvalidRequest("model: is empty.", param="model")
     entry = catalog.find(written)
     return written if entry is None else entry.name
 
