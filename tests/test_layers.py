@@ -94,7 +94,7 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("web", "models"): {"assemble", "models", "opening", "reload", "server"},
     ("web", "workers"): {"assemble"},
     ("workers", "engines"): {"process", "team"},
-    ("workers", "models"): {"forms", "messages", "process"},
+    ("workers", "models"): {"forms", "messages", "precisions", "process"},
 }
 # These name what they import in a variable: dialects find each other; extras take any library.
 DYNAMIC = {"dialects/registry.py", "extras.py"}

@@ -13,7 +13,7 @@ from rerankd.core.errors import EngineFailed, Overloaded
 from rerankd.service.base import EmbedCall, RerankCall, Trace
 from rerankd.telemetry.logs import log_refusal
 from rerankd.workers import messages
-from rerankd.workers.affinity import home, signature
+from rerankd.workers.affinity import Seen, signature
 from rerankd.workers.choice import Reckoning, soonest
 from rerankd.workers.forms import embedded_of, texts_form, work_form
 from rerankd.workers.member import Member
@@ -38,6 +38,7 @@ class Dispatch:
         self._members = members
         self._wait_s = wait_s
         self._reckonings: dict[str, Reckoning] = {}
+        self._seen: dict[str, Seen] = {}  # by model
         self._was_ready: set[str] = set()  # models
         self._more = asyncio.Event()  # set, then replaced, when a worker can be asked more
 
@@ -48,6 +49,11 @@ class Dispatch:
         self._more.set()
         self._more = asyncio.Event()
 
+    def forget(self, number: int) -> None:
+        """A worker has ended: what it remembered is gone."""
+        for seen in self._seen.values():
+            seen.forget(number)
+
     async def rerank(self, call: RerankCall) -> Sequence[Ranking]:
         """The rankings of a call.
 
@@ -56,7 +62,7 @@ class Dispatch:
             was with three workers that ended; Overloaded when there is none now.
         """
         texts = [each.value for request in call.requests for each in request.documents]
-        way = _Way(call, texts, self._reckoning(call.model))
+        way = self._way(call, texts)
         found = await self._answered(way, lambda number: work_form(number, call), messages.Ranked)
         way.learn(
             sum(each.input_tokens or 0 for each in found.rankings),
@@ -66,7 +72,7 @@ class Dispatch:
 
     async def embed(self, call: EmbedCall) -> Embedded:
         """The vectors of a call. Raises: as rerank."""
-        way = _Way(call, call.request.texts, self._reckoning(call.model))
+        way = self._way(call, call.request.texts)
         return embedded_of(
             await self._answered(
                 way, lambda number: texts_form(number, call), messages.EmbeddedTexts
@@ -77,9 +83,8 @@ class Dispatch:
         lost, refused = 0, set[int]()
         while True:
             there = await self._there(way.model)
-            number = way.choose({n: each.work_s for n, each in there.items()}, len(self._members))
-            if refused:
-                number = min(there, key=lambda n: (n in refused, there[n].work_s))
+            asked = there.keys() - refused or there.keys()
+            number = way.choose({n: there[n].work_s for n in sorted(asked)})
             try:
                 return await self._asked(there[number], way, question, answer)
             except WorkerLost:
@@ -90,14 +95,10 @@ class Dispatch:
                     log_refusal("request given up", reason, model=way.model)
                     raise EngineFailed("Internal error.") from None
             except Overloaded:
-                others = there.keys() - {number}
-                if (
-                    refused
-                    or not others
-                    or min(there[n].work_s for n in others) >= there[number].work_s
-                ):
+                least = min(there[n].work_s for n in there)
+                if refused or way.is_refused or there[number].work_s <= least:
                     raise
-                refused.add(number)  # somebody else has less to do
+                refused.add(number)  # it was asked for what it remembers; others have less to do
 
     async def _asked(
         self, member: Member, way: _Way, question: Callable[[int], ToWorker], answer: type[A]
@@ -144,36 +145,43 @@ class Dispatch:
                 f"No worker has {model} now; one is being started.", retry_after_s=2.0
             ) from None
 
-    def _reckoning(self, model: str) -> Reckoning:
-        return self._reckonings.setdefault(model, Reckoning())
+    def _way(self, call: RerankCall | EmbedCall, texts: Sequence[str]) -> _Way:
+        reckoning = self._reckonings.setdefault(call.model, Reckoning())
+        return _Way(call, texts, reckoning, self._seen.setdefault(call.model, Seen()))
 
 
 class _Way:
     """One call, whoever does it."""
 
     def __init__(
-        self, call: RerankCall | EmbedCall, texts: Sequence[str], reckoning: Reckoning
+        self,
+        call: RerankCall | EmbedCall,
+        texts: Sequence[str],
+        reckoning: Reckoning,
+        seen: Seen,
     ) -> None:
         self.model = call.model
         self.trace: Trace = call.trace
         self.seconds = 0.0  # that it takes where it is sent
+        self.is_refused = False  # by who charges for it
         self._charge: Callable[[int], Awaitable[None]] = call.charge
         self._bytes = sum(map(len, texts))
         self._signed = signature(texts)
         self._reckoning = reckoning
-        self._is_home = False
+        self._seen_by = seen
+        self._was_there = False
         self._paid = 0  # tokens, whichever worker counted them
         self._seen = 0  # that the present worker counted
         self._before: tuple[Cost, float] = call.trace.cost, call.trace.own_s
 
-    def choose(self, work_s: dict[int, float], workers: int) -> int:
+    def choose(self, work_s: dict[int, float]) -> int:
         """Who is asked, of those with so much work."""
         own = self._reckoning.seconds(self._bytes)
-        at_home = self._reckoning.at_home(own)
-        found = home(self._signed, workers, work_s)
-        number = soonest(work_s, found, own, at_home)
-        self._is_home = number == found
-        self.seconds = at_home if self._is_home else own
+        seen_s, seen = self._reckoning.seen(own), self._seen_by.of(self._signed)
+        number = soonest(work_s, seen, own, seen_s, self._signed)
+        self._was_there = number in seen
+        self.seconds = seen_s if self._was_there else own
+        self._seen_by.note(self._signed, number)
         return number
 
     def begin(self) -> None:
@@ -185,19 +193,23 @@ class _Way:
         self._seen += tokens
         if self._seen > self._paid:
             more, self._paid = self._seen - self._paid, self._seen
-            await self._charge(more)
+            try:
+                await self._charge(more)
+            except BaseException:
+                self.is_refused = True
+                raise
 
     def counted(self, own_s: float) -> float:
         """What it will take, now that a worker has counted it."""
         self._reckoning.counted(self._bytes, own_s)
         if own_s:
-            self.seconds = self._reckoning.at_home(own_s) if self._is_home else own_s
+            self.seconds = self._reckoning.seen(own_s) if self._was_there else own_s
         return self.seconds
 
     def learn(self, tokens: int, cached: int) -> None:
-        """How much of it its home remembered."""
-        if self._is_home:
-            self._reckoning.answered_at_home(tokens, cached)
+        """How much of it was remembered where it was before."""
+        if self._was_there:
+            self._reckoning.answered_again(tokens, cached)
 
     def spent(self, spent: SpentSoFar) -> None:
         """What the present worker took of time and tokens."""

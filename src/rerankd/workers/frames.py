@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
+from rerankd.telemetry.logs import log_failed_task
+
 _HEAD: Final = 4
 _MORE_BYTES: Final = 1 << 20  # of a frame, beside the texts that it carries
 
@@ -60,9 +62,9 @@ class Frames(asyncio.Protocol):
                     break
                 self._received(bytes(buffer[start + _HEAD : start + _HEAD + size]))
                 start += _HEAD + size
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - whatever it was, what follows means nothing
+            log_failed_task("a worker's socket", error)
             self.abort()
-            raise
         finally:
             del buffer[:start]
 

@@ -8,14 +8,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
 
 from rerankd.core.errors import StartError
 from rerankd.workers.shares import Cores
 
 # -P: no module of the folder that the server happens to be started in.
-PROGRAM: Final = (sys.executable, "-P", "-m", "rerankd.workers")
+PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "rerankd.workers")
 _BUFFER_BYTES: Final = 1 << 20  # as much of it as the system gives
 
 
@@ -50,8 +50,32 @@ def check_possible() -> None:
         raise StartError("server.workers: workers need a Unix system; leave it unset here.")
 
 
-async def launched(program: Sequence[str], cores: Cores, log: str) -> tuple[Process, socket.socket]:
+class WorkerProcess(Protocol):
+    """A worker's process, or what stands for one."""
+
+    @property
+    def pid(self) -> int:
+        """Its number in the system."""
+        ...
+
+    def kill(self) -> None:
+        """End it now."""
+        ...
+
+    async def end(self, patience_s: float) -> int:
+        """Its status, when it has ended; it is killed when that takes too long."""
+        ...
+
+
+Launch = Callable[[Cores, str], Awaitable[tuple[WorkerProcess, socket.socket]]]
+
+
+async def launched(cores: Cores, log: str) -> tuple[WorkerProcess, socket.socket]:
     """A worker's process, and our end of its socket.
+
+    Args:
+        cores: that it may use.
+        log: form of its log.
 
     Raises:
         OSError: the system has no room for another process.
@@ -61,7 +85,8 @@ async def launched(program: Sequence[str], cores: Cores, log: str) -> tuple[Proc
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         ours.setblocking(False)
-        command = [*program, str(theirs.fileno()), ",".join(map(str, cores.pinned)), log]
+        pinned = ",".join(map(str, cores.pinned))
+        command = [*PROGRAM, str(theirs.fileno()), pinned, str(cores.number), log]
         process = await asyncio.to_thread(_started, command, theirs.fileno())
     except BaseException:
         ours.close()

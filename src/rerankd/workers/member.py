@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,7 +12,7 @@ from rerankd.core.facts import BackendFacts, WorkerFacts
 from rerankd.service.plan import ServingPlan
 from rerankd.workers.forms import plan_form
 from rerankd.workers.frames import most_bytes
-from rerankd.workers.launch import Process, launched
+from rerankd.workers.launch import Launch, WorkerProcess
 from rerankd.workers.messages import (
     Check,
     Fetched,
@@ -39,7 +39,7 @@ class Member:
         setup: Setup,
         cores: Cores,
         *,
-        program: Sequence[str],
+        launch: Launch,
         log: str,
         fetched: Callable[[Fetched], None],
         changed: Callable[[], None],
@@ -49,7 +49,7 @@ class Member:
         Args:
             setup: what each of its processes is told first.
             cores: that they are kept on.
-            program: what is started, with the socket's number, cores and log form behind it.
+            launch: starts a process.
             log: form of the log.
             fetched: told of each fetch of an image or a video.
             changed: told when it can be asked something else than before.
@@ -67,11 +67,11 @@ class Member:
         self._lag_s = 0.0
         self._setup = setup
         self._cores = cores
-        self._program = program
+        self._launch = launch
         self._log = log
         self._fetched = fetched
         self._changed = changed
-        self._process: Process | None = None
+        self._process: WorkerProcess | None = None
 
     @property
     def pid(self) -> int | None:
@@ -137,7 +137,7 @@ class Member:
             StartError: it cannot serve that, or ended meanwhile.
         """
         try:
-            self._process, connection = await launched(self._program, self._cores, self._log)
+            self._process, connection = await self._launch(self._cores, self._log)
         except OSError as error:
             raise StartError(f"Worker {self.number} cannot be started: {error}.") from None
         limits = self._setup.limits

@@ -45,7 +45,6 @@ class Setup(Message, frozen=True):
     limits: Limits
     media: MediaSettings
     graphs: GraphCache | None
-    cores: int  # that it may keep busy
 
 
 class SpecForm(msgspec.Struct, frozen=True):

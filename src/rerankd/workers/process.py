@@ -28,21 +28,23 @@ _COLLECTED_AFTER: Final = 20_000  # as in a server: see cli.lean
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-def run(fd: int, log: str, *, load: Callable[[Spec], Loaded] = load) -> None:
+def run(fd: int, cores: int, log: str, *, load: Callable[[Spec], Loaded] = load) -> None:
     """Serve the server at the other end of a socket until it is gone or says so; never returns.
 
     Args:
         fd: of the socket.
+        cores: that it may keep busy.
         log: form of the log, as `server.log`.
         load: opens and checks a model.
     """
     for name in _SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    use_at_most(cores)
     configure_logging(log)
     gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])
     gc.freeze()
-    _loop().run_until_complete(_served(socket.socket(fileno=fd), load))
+    _loop().run_until_complete(served(socket.socket(fileno=fd), load))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a thread inside a library cannot be stopped, and Python would wait for it
@@ -56,9 +58,10 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _served(connection: socket.socket, load: Callable[[Spec], Loaded]) -> None:
+async def served(connection: socket.socket, load: Callable[[Spec], Loaded]) -> None:
+    """Do what is asked over a socket, until its other end is gone or says that it is enough."""
+
     def make(setup: Setup, lag: LoopLag, fetched: Callable[[str, int, float], None]) -> Backend:
-        use_at_most(setup.cores)
         frames.allow(frame_bytes(setup))
         parts = ScoringParts(setup.limits, setup.media, setup.graphs)
         return local_backend(parts, fetched, lag, load=load)
@@ -68,7 +71,10 @@ async def _served(connection: socket.socket, load: Callable[[Spec], Loaded]) -> 
         _SETUP_BYTES, lambda frame: worker.received(decode_to_worker(frame)), worker.ended.set
     )
     await asyncio.get_running_loop().create_unix_connection(lambda: frames, sock=connection)
-    await worker.ended.wait()
+    try:
+        await worker.ended.wait()
+    finally:
+        frames.abort()
 
 
 def frame_bytes(setup: Setup) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,10 +19,11 @@ from rerankd.service.local import ScoringParts
 from rerankd.service.plan import ServingPlan
 from rerankd.telemetry.logs import log_event, log_failed_task, log_refusal
 from rerankd.workers.dispatch import Dispatch
-from rerankd.workers.launch import PROGRAM, check_possible
+from rerankd.workers.launch import Launch, check_possible, launched
 from rerankd.workers.member import Member
 from rerankd.workers.merged import merged
 from rerankd.workers.messages import Setup
+from rerankd.workers.precisions import Precisions
 from rerankd.workers.remote import WorkerLost
 from rerankd.workers.shares import cores_of, shared, workers_for
 
@@ -49,7 +50,7 @@ class WorkerTeam:
         *,
         log: str = "auto",
         fetched: Callable[[str, int, float], None] = _unseen,
-        program: Sequence[str] = PROGRAM,
+        launch: Launch = launched,
     ) -> None:
         """No process yet.
 
@@ -58,7 +59,7 @@ class WorkerTeam:
             workers: how many there are.
             log: form of their log.
             fetched: told how each fetch of an image or a video ended.
-            program: what is started; see launch.launched.
+            launch: starts a worker's process.
 
         Raises:
             StartError: this system cannot have workers.
@@ -68,6 +69,7 @@ class WorkerTeam:
         self._limits = parts.limits
         self._plan = ServingPlan(specs=(), aliases={})
         self._is_loaded = False  # checkpoints, too
+        self._precisions = Precisions()
         self._known: dict[str, tuple[str, int | None]] = {}  # of models: space, dimensions
         self._changing = asyncio.Lock()  # of the plan; no worker is started meanwhile
         self._checked_at = float("-inf")
@@ -75,9 +77,9 @@ class WorkerTeam:
         share = shared(parts, workers)
         self.members = tuple(
             Member(
-                Setup(number, share.limits, share.media, share.graphs, own.number),
+                Setup(number, share.limits, share.media, share.graphs),
                 own,
-                program=program,
+                launch=launch,
                 log=log,
                 fetched=lambda message: fetched(message.outcome, message.size, message.seconds),
                 changed=self._changed,
@@ -142,21 +144,23 @@ class WorkerTeam:
         self._plan, self.names = wanted, wanted.names()
         async with self._changing:
             try:
-                async with asyncio.TaskGroup() as group:
-                    for member in self.members:
-                        group.create_task(member.open(wanted, loads=False))
-            except* StartError as failed:
+                await _all(member.open(wanted, loads=False) for member in self.members)
+            except BaseException:
                 await self._end()
-                raise failed.exceptions[0] from None
+                raise
         for member in self.members:
             self._started(member)
             self._begin(f"worker {member.number}", self._keep(member))
 
     async def load(self) -> None:
         """Have every worker load the checkpoints. Raises StartError."""
-        async with asyncio.TaskGroup() as group:
-            for member in self.members:
-                group.create_task(member.load())
+        first, *others = self.members
+        if self._precisions.is_open(self._plan):
+            await first.load()
+            self._note_precisions(first, self._plan)
+            await _all(self._load_alike(member) for member in others)
+        else:
+            await _all(member.load() for member in self.members)
         self._is_loaded = True
 
     async def swap(self, wanted: ServingPlan) -> None:
@@ -169,10 +173,11 @@ class WorkerTeam:
             taken: list[Member] = []
             try:
                 for member in self.members:
-                    await member.swap(wanted)
                     taken.append(member)
+                    await member.swap(self._precisions.plan_for(wanted, member.remote))
+                    self._note_precisions(member, wanted)
             except StartError:
-                for member in taken:
+                for member in taken[:-1]:
                     await self._back(member)
                 raise
             self._plan, self.names = wanted, wanted.names()
@@ -196,10 +201,19 @@ class WorkerTeam:
     async def _end(self) -> None:
         await asyncio.gather(*(member.close() for member in self.members))
 
+    async def _load_alike(self, member: Member) -> None:
+        """Load the checkpoints in the precisions that another worker has found."""
+        await member.swap(self._precisions.plan_for(self._plan, member.remote))
+        await member.load()
+
+    def _note_precisions(self, member: Member, plan: ServingPlan) -> None:
+        if member.remote is not None:
+            self._precisions.note(plan, member.facts, member.remote)
+
     async def _back(self, member: Member) -> None:
         """A worker serves the plan in force again; one that cannot is replaced by one that can."""
         try:
-            await member.swap(self._plan)
+            await member.swap(self._precisions.plan_for(self._plan, member.remote))
         except StartError as error:
             log_refusal("worker replaced", str(error), worker=member.number)
             member.kill()
@@ -212,6 +226,7 @@ class WorkerTeam:
             await self._until_lost(member)
             running, pid = member.running, member.pid
             status = await member.gone()
+            self._dispatch.forget(member.number)
             self._changed()
             log_refusal(
                 "worker ended", _why(status), worker=member.number, pid=pid, running=running
@@ -223,7 +238,9 @@ class WorkerTeam:
                 again_s = min(2 * again_s, _AGAIN_MOST_S)
                 try:
                     async with self._changing:
-                        await member.open(self._plan, loads=self._is_loaded)
+                        alike = self._precisions.plan_for(self._plan, None)
+                        await member.open(alike, loads=self._is_loaded)
+                        self._note_precisions(member, self._plan)
                 except StartError as error:
                     log_refusal(
                         "worker not started", str(error), worker=member.number, again_s=again_s
@@ -269,6 +286,16 @@ class WorkerTeam:
 def automatic() -> int:
     """How many workers `auto` means here."""
     return workers_for(usable_cores())
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """All of them at once; the first that fails ends the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def _checked(member: Member) -> None:
