@@ -15,8 +15,8 @@ from tests.kit import stores
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
-# These need programs that are installed first: tests/browser/run.sh, tests/deploy/run.sh
-collect_ignore = ["browser", "deploy/tools"]
+# These need programs that are installed first: run.sh of tests/browser, cluster, deploy.
+collect_ignore = ["browser", "cluster", "deploy/tools"]
 
 
 @pytest.fixture

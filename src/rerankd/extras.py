@@ -15,10 +15,11 @@ OTEL = "pip install 'rerankd[otel]'"
 EXPORT = "pip install 'rerankd[export]'"
 PARQUET = "pip install 'rerankd[parquet]'"
 OIDC = "pip install 'rerankd[oidc]'"
+RAY = "pip install 'rerankd[ray]'"
 
 
 def library(name: str, command: str = EVAL) -> Any:
-    """A module of an extra: ir_measures, scipy.stats, matplotlib; PIL, av; sqlalchemy, joserfc.
+    """A module of an extra: ir_measures, matplotlib; PIL, av; sqlalchemy, joserfc; ray.serve.
 
     Args:
         name: the module.

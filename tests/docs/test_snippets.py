@@ -49,6 +49,7 @@ MARKED = {
     "docs/integrations/providers.md": 1,
     "docs/models/decoders.md": 1,
     "docs/models/qwen3-vl-reranker.md": 1,
+    "docs/ray.md": 1,  # installs Ray
     "docs/precision.md": 1,  # a minute
     "docs/quickstart.md": 1,
 }

@@ -182,3 +182,11 @@ store.command(
     help="Say which tables the store has, and whether it can be used; status 1 when not.",
 )
 app.command(store)
+ray = App(name="ray", help="Replicas on a cluster of Ray, by Ray Serve. Needs no Ray here.")
+ray.command(
+    "rerankd.cli.ray:deploy",
+    help="Have Serve run replicas, or change them without a failed request.\n\n"
+    "The cluster's nodes need the extra: pip install 'rerankd[ray]'.",
+)
+ray.command("rerankd.cli.ray:status", help="Show the replicas; status 1 unless all serve.")
+app.command(ray)

@@ -1,0 +1,1 @@
+"""rerankd inside programs that start and place servers themselves."""

@@ -1,0 +1,1 @@
+"""rerankd on Ray Serve; only `replica` imports Ray."""
