@@ -26,6 +26,8 @@ SCHEDULER = (
 )
 OVERLOAD = ("tests/service/test_overload.py",)
 LAYERS = ("tests/test_layers.py",)
+OIDC = f"{WEB}/console/oidc"
+ATTACKS = ("tests/web/console/oidc/test_oidc_attacks.py",)
 
 MUTATIONS = (
     # Survived every test once.
@@ -344,5 +346,41 @@ MUTATIONS = (
         "request.truncate_query and is_text",
         "is_text",
         ("tests/service/test_query_cut.py",),
+    ),
+    # Sign-in by an issuer.
+    Mutation(
+        "a way back is anybody's",
+        f"{OIDC}/begun.py",
+        "if not hmac.compare_digest(found.state.encode(), state.encode()):",
+        "if not found.state:",
+        ATTACKS,
+    ),
+    Mutation(
+        "a way back leads in twice",
+        f"{OIDC}/begun.py",
+        "float(ends) <= now or state in self._used",
+        "float(ends) <= now",
+        ATTACKS,
+    ),
+    Mutation(
+        "a token of another sign-in is good",
+        f"{OIDC}/claims.py",
+        "not hmac.compare_digest(said.encode(), nonce.encode())",
+        "not said",
+        ATTACKS,
+    ),
+    Mutation(
+        "an algorithm is good that the issuer does not name",
+        f"{OIDC}/signature.py",
+        " or algorithm not in published:",
+        ":",
+        ATTACKS,
+    ),
+    Mutation(
+        "a code is asked about whatever came from there before",
+        f"{WEB}/console/signing_in.py",
+        "            self._state.wrong_keys.check(network)\n",
+        "",
+        ATTACKS,
     ),
 )

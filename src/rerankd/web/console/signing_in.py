@@ -95,7 +95,7 @@ class Door:
         wanted = PREFIX
         try:
             begun = oidc.finished(request.cookies.get(OIDC_COOKIE, ""), request.query_params)
-            wanted = local(begun.wanted)
+            wanted = begun.wanted
             network = network_of(request.scope, self._state.trusted)
             self._state.wrong_keys.check(network)
             key = await oidc.come_back(begun, request.query_params)
