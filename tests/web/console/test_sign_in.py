@@ -165,3 +165,19 @@ def test_sessions_end_by_time_and_by_number() -> None:
     sessions.begin(b"d")
     assert len(sessions) == 1
     assert COOKIE == "rerankd_session"
+
+
+async def test_every_colour_is_written_once_for_light_and_for_dark(server: Administered) -> None:
+    css = (await server.client.get("/static/base.css")).text
+    tokens = re.findall(r"^ *(--[\w-]+): (.*#.*);$", css, re.MULTILINE)
+    assert len({name for name, _ in tokens}) == len(tokens) > 15
+    assert all(re.fullmatch(r"light-dark\(#\w{6}, #\w{6}\)", value) for _, value in tokens)
+
+
+async def test_only_paths_below_the_prefixes_are_the_consoles_and_the_apis(
+    server: Administered,
+) -> None:
+    for path in ("/uix", "/admin/v1x", "/admin", "/admin/v"):
+        answer = await server.client.get(path)
+        assert (answer.status_code, answer.text) == (404, "404 page not found"), path
+    assert (await server.client.get("/admin/v1")).json()["error"]["type"] == "unauthorized"

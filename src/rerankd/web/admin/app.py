@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from rerankd.access.keys import Address, Key
 from rerankd.core.errors import (
@@ -36,26 +36,13 @@ from rerankd.web.admin.asked import body_of, query_of
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.gate import AdminGate
 from rerankd.web.admin.operation import Call, Operation
+from rerankd.web.below import pattern_of
 from rerankd.web.body import ClientGone, check_headers, read_body
 from rerankd.web.client import address_of, network_around
 
 PREFIX: Final = "/admin/v1"
 BODY_BYTES: Final = 1_048_576  # of a call; limits.body_bytes where that is less
 _IDEM: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
-
-class AdminPaths:
-    """ASGI middleware: what is below /admin/v1 is the admin API's, all else passes."""
-
-    def __init__(self, app: ASGIApp, admin: ASGIApp) -> None:
-        self._app = app
-        self._admin = admin
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to one of both."""
-        path = scope.get("path", "")
-        is_ours = scope["type"] == "http" and (path == PREFIX or path.startswith(PREFIX + "/"))
-        await (self._admin if is_ours else self._app)(scope, receive, send)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +80,7 @@ class AdminApp:
         for operation in operations:
             found.setdefault(operation.path, {})[operation.method] = operation
         for path, methods in sorted(found.items(), key=lambda each: "{" in each[0]):
-            pattern = re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path))
-            self._paths.append((re.compile(pattern), methods))
+            self._paths.append((pattern_of(path), methods))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""

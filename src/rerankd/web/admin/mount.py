@@ -11,12 +11,13 @@ from rerankd.dialects.registry import Registry
 from rerankd.store.accounts import AccountStore
 from rerankd.web.admin import keys, live, models, money, server, teams, usage
 from rerankd.web.admin.answers import AdminAnswer
-from rerankd.web.admin.app import AdminApp, AdminPaths
+from rerankd.web.admin.app import PREFIX, AdminApp
 from rerankd.web.admin.desk import Desk
 from rerankd.web.admin.gate import AdminGate
 from rerankd.web.admin.openapi import document
 from rerankd.web.admin.operation import Call, Operation
 from rerankd.web.admin.own import OwnPages
+from rerankd.web.below import Below
 from rerankd.web.state import State
 
 _OPERATIONS: Final = (
@@ -59,4 +60,4 @@ def admin_app(state: State, store: AccountStore) -> AdminApp:
 
 def admin_paths(app: AdminApp) -> Middleware:
     """It stands before every other middleware."""
-    return Middleware(AdminPaths, admin=app)
+    return Middleware(Below, prefix=PREFIX, other=app)

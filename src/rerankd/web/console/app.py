@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from rerankd.access.keys import Key
 from rerankd.core.errors import (
@@ -31,6 +31,7 @@ from rerankd.web.admin.answers import problem
 from rerankd.web.admin.app import AdminApp
 from rerankd.web.admin.gate import AdminGate
 from rerankd.web.admin.own_usage import OwnUsage
+from rerankd.web.below import pattern_of
 from rerankd.web.body import ClientGone, check_headers, read_body
 from rerankd.web.client import address_of
 from rerankd.web.console import render
@@ -47,20 +48,6 @@ Form = Mapping[str, str]
 Show = Callable[[Visit], Awaitable[Response]]
 Do = Callable[[Visit, Form], Awaitable[Response]]
 _Paths = list[tuple[re.Pattern[str], Any]]
-
-
-class ConsolePaths:
-    """ASGI middleware: /ui and what is below it is the console's, all else passes."""
-
-    def __init__(self, app: ASGIApp, console: ASGIApp) -> None:
-        self._app = app
-        self._console = console
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to one of both."""
-        path = scope.get("path", "")
-        is_ours = scope["type"] == "http" and (path == PREFIX or path.startswith(PREFIX + "/"))
-        await (self._console if is_ours else self._app)(scope, receive, send)
 
 
 class ConsoleApp:
@@ -210,7 +197,7 @@ class ConsoleApp:
 def _patterns(by_path: Mapping[str, Any]) -> _Paths:
     """Those without a part to be filled in first."""
     ordered = sorted(by_path.items(), key=lambda each: "{" in each[0])
-    return [(re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), what) for path, what in ordered]
+    return [(pattern_of(path), what) for path, what in ordered]
 
 
 def _found(paths: _Paths, path: str) -> tuple[Any, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.middleware import Middleware
 
 from rerankd.web.admin.app import AdminApp
+from rerankd.web.below import Below
 from rerankd.web.console import (
     budgets,
     config,
@@ -21,7 +22,7 @@ from rerankd.web.console import (
     upstreams,
     usage,
 )
-from rerankd.web.console.app import ConsoleApp, ConsolePaths, Do, Show
+from rerankd.web.console.app import PREFIX, ConsoleApp, Do, Show
 from rerankd.web.state import State
 
 PAGES: Final[dict[str, Show]] = {
@@ -51,4 +52,5 @@ FORMS: Final[dict[str, Do]] = {
 
 def console_paths(state: State, admin: AdminApp) -> Middleware:
     """What answers below /ui, before every other middleware."""
-    return Middleware(ConsolePaths, console=ConsoleApp(state, admin, pages=PAGES, forms=FORMS))
+    console = ConsoleApp(state, admin, pages=PAGES, forms=FORMS)
+    return Middleware(Below, prefix=PREFIX, other=console)

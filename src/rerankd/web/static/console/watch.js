@@ -10,6 +10,7 @@ async function look(shown) {
   const isFilledIn = shown.querySelector("details[open]") !== null;
   if (found === null || isFilledIn) return shown;
   shown.replaceWith(found); // made and escaped by the server
+  if (!("changing" in found.dataset)) document.querySelector(".note")?.remove(); // it is done
   return found;
 }
 
