@@ -32,7 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "workers": {"core", "engines", "models", "service", "settings", "telemetry"},
     "measure": {"core", "engines", "models", "service", "extras"},
     "bulk": {
-        *("accounts", "core", "dialects", "engines", "extras", "measure", "models", "service"),
+        *("accounts", "core", "dialects", "engines", "extras", "gateway", "measure", "media"),
+        *("models", "service"),
     },
     "web": {
         *("access", "accounts", "core", "dialects", "extras", "gateway", "media", "models"),
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *("access", "accounts", "adapters", "bulk", "core", "dialects", "engines", "gateway"),
         *("imports", "measure", "models", "service", "store", "web", "settings", "extras"),
-        "rerankd",
+        *("rerankd", "telemetry"),
     },
     "public": {"core", "service"},
     "__init__": {"public"},
@@ -58,9 +59,9 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("cli", "engines"): {"bench"},
     ("cli", "dialects"): {"upstream"},
     ("cli", "gateway"): {"upstream"},
-    ("cli", "bulk"): {"bulk", "bulk_progress"},
-    ("cli", "service"): {"bulk", "rank", "upstream"},
-    ("cli", "web"): {"config", "serve", "upstream"},
+    ("cli", "bulk"): {"bulk", "bulk_progress", "bulk_run", "bulk_scorers"},
+    ("cli", "service"): {"bulk_scorers", "rank", "upstream"},
+    ("cli", "web"): {"bulk_scorers", "config", "serve", "upstream"},
     ("gateway", "access"): {"bill", "router", "upstream"},
     ("gateway", "accounts"): {"bill", "doors", "plan", "router"},
     ("gateway", "media"): {"address", "fleet", "peer", "webhook", "transport"},
