@@ -213,7 +213,7 @@ def simulated(sizes: list[int], seconds: float) -> list[str]:
         served = Served(f"{workers} workers", [front, str(workers), str(token_s)])
         try:
             bodies = fresh(10, 66)
-            asyncio.run(load(served.port, 4 * workers, bodies, 4.0))
+            asyncio.run(load(served.port, 4 * workers, bodies, 3.0))
             before, started = served.cpu_s(), time.perf_counter()
             waited = asyncio.run(load(served.port, 4 * workers, bodies, seconds))
             took, after = time.perf_counter() - started, served.cpu_s()
@@ -226,6 +226,7 @@ def simulated(sizes: list[int], seconds: float) -> list[str]:
             f"| {workers} | {rate:.1f} | {rate / alone:.1f} | {rate / alone / workers:.3f} "
             f"| {spent[0]:.2f} | {spent.sum():.2f} |"
         )
+        print(lines[-1], file=sys.stderr)
     return lines
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import httpx2
 import pytest
 
-from tests.kit.live import until
+from tests.kit.live import in_flight, metric, until
 from tests.kit.processes import PATIENCE_S, Server, serving
 
 SERVE = ["-m", "rerankd", "serve", "--model", "rerankd-mini", "--model", "rerankd-lexical"]
@@ -21,6 +21,7 @@ WORDS = (
     *("river", "bank", "money", "loan", "water", "stone"),
     *("bridge", "capital", "France", "Paris", "city", "light"),
 )
+WORDS_ALONE = list(WORDS)
 HEADERS = {"content-type": "application/json"}
 
 
@@ -128,6 +129,9 @@ def test_a_worker_that_is_killed_under_load_costs_no_request(two: Server) -> Non
             os.kill(victim, signal.SIGKILL)
             until(lambda victim=victim: _is_replaced(two, victim))
         assert {each.result() for each in answers} == {200}
+    health = httpx2.get(f"{two.url}/health", timeout=PATIENCE_S).json()
+    assert (health["status"], health["workers"]) == ("ok", {"0": "running", "1": "running"})
+    assert metric(two.url, "rerankd_worker_restarts_total") == 1
     after = workers(two)
     assert len(after) == 2
     assert not before & {each["pid"] for each in after}
@@ -147,15 +151,42 @@ def test_workers_end_with_a_server_that_is_killed() -> None:
         until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids))
 
 
-def test_a_server_that_drains_answers_and_leaves_no_worker() -> None:
-    with serving([*SERVE, "--port", "0", "--workers", "2"]) as server:
-        pids = [each["pid"] for each in workers(server)]
+def test_a_reload_reaches_all_workers_and_a_drain_leaves_none(tmp_path: Path) -> None:
+    file = tmp_path / "rerankd.toml"
+    written = 'models = ["rerankd-lexical"{}]\n[server]\nport = 0\nworkers = 2\n[[keys]]\n'
+    written += 'name = "team"\nkey = "sk-0123456789abcdef"\n'
+    file.write_text(written.format(""))
+    key = {"authorization": "Bearer sk-0123456789abcdef"}
+    with serving(["-m", "rerankd", "serve", "--config", str(file)]) as server:
+
+        def asked(model: str, documents: list[str] = WORDS_ALONE) -> httpx2.Response:
+            body = {"model": model, "query": "bank", "documents": documents}
+            url = f"{server.url}/v1/rerank"
+            return httpx2.post(url, json=body, headers=key, timeout=PATIENCE_S)
+
+        def models() -> list[str]:
+            found = httpx2.get(f"{server.url}/v1/models", headers=key, timeout=PATIENCE_S).json()
+            return [each["id"] for each in found["data"]]
+
+        assert asked("rerankd-mini").status_code == 400
+        refused = httpx2.get(f"{server.url}/v1/workers", headers=key, timeout=PATIENCE_S)
+        assert refused.status_code == 403  # it may call; that list is for operators
+        file.write_text(written.format(', "rerankd-mini"'))
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: models() == ["rerankd-lexical", "rerankd-mini"])
+        pids = [int(child) for child in children(server.process.pid)]
+        assert len(pids) == 2
         with ThreadPoolExecutor(4) as pool:
-            body = {"query": "bank", "documents": documents(300)}
-            running = [pool.submit(ranked, server.url, body) for _ in range(4)]
-            until(lambda: sum(each["running"] for each in workers(server)) == 4)
+            running = [pool.submit(asked, "rerankd-mini", documents(300, n)) for n in range(4)]
+            until(lambda: in_flight(server.url) == 4)
             for pid in [*pids, server.process.pid]:  # as systemd, to all of them
                 os.kill(pid, signal.SIGTERM)
             assert [each.result().status_code for each in running] == [200] * 4
         assert server.process.wait(PATIENCE_S) == 0
         until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids))
+
+
+def children(pid: int) -> list[str]:
+    """Processes that it started."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [child for task in tasks for child in (task / "children").read_text().split()]
