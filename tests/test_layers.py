@@ -74,7 +74,9 @@ ONLY: dict[tuple[str, str], set[str]] = {
         *("changes", "engine_calls", "local", "reranker", "scheduler", "work"),
     },
     ("service", "media"): {"local", "pipeline"},
-    ("store", "access"): {"accounts", "key_feed", "key_rows", "keys", "teams"},
+    ("store", "access"): {
+        *("accounts", "key_feed", "key_rows", "keys", "limit_counts", "shared", "teams"),
+    },
     ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
     ("store", "settings"): {"accounts"},
     ("web", "accounts"): {"alerts", "budgets", "money", "own_usage", "prices", "reload", "state"},

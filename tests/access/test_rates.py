@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -136,11 +137,11 @@ def test_tokens_of_a_day_are_charged_settled_and_given_back_but_not_to_another_d
     limits, wall = days(MIDNIGHT + 86_400 - 1)
     key = stored(tpd=100)
     charge = limits.charge(key)
-    charge.add(60)
+    asyncio.run(charge.add(60))
     charge.settle(50)
     assert limits.headers(key)["x-ratelimit-remaining-tokens"] == "50"
     wall.now += 2
-    limits.charge(key).add(30)
+    asyncio.run(limits.charge(key).add(30))
     charge.give_back()
     assert limits.headers(key)["x-ratelimit-remaining-tokens"] == "70"
 

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from rerankd.core.errors import Rate
 
 DAY_S: Final = 86_400
+
+
+class Used(NamedTuple):
+    """What is used of a limit at a moment, as a meter of another process takes it over."""
+
+    amount: float  # of units; over the limit: a debt
+    at_s: float  # by the meter's clock
 
 
 class LimitMeter(Protocol):
@@ -43,6 +50,14 @@ class LimitMeter(Protocol):
 
     def full_s(self) -> float:
         """Seconds until all of them can."""
+        ...
+
+    def used(self) -> Used:
+        """What is used now."""
+        ...
+
+    def restore(self, used: Used) -> None:
+        """Take over what another meter of this limit had used."""
         ...
 
 
@@ -103,6 +118,15 @@ class Bucket:
         self._refill()
         return (self.limit - self._level) * 60 / self.limit
 
+    def used(self) -> Used:
+        """What is used now."""
+        self._refill()
+        return Used(self.limit - self._level, self._at)
+
+    def restore(self, used: Used) -> None:
+        """Take over what another meter of this limit had used."""
+        self._level, self._at = self.limit - used.amount, used.at_s
+
     def _refill(self) -> None:
         now = self._clock()
         refill = (now - self._at) * self.limit / 60
@@ -156,6 +180,15 @@ class Day:
     def full_s(self) -> float:
         """Seconds until all of them can: until midnight."""
         return DAY_S - self._clock() % DAY_S
+
+    def used(self) -> Used:
+        """What is used now."""
+        self._turn()
+        return Used(self._used, self._clock())
+
+    def restore(self, used: Used) -> None:
+        """Take over what another meter of this limit had used."""
+        self._day, self._used = day_of(used.at_s), round(used.amount)
 
     def _turn(self) -> None:
         """A new day begins with nothing used."""

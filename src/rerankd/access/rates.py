@@ -1,6 +1,7 @@
 """Limits of keys and teams: requests and tokens per minute and day, requests at once; in memory.
 
-A request is counted in all limits of its key and its team, or in none of them.
+A request is counted in all limits of its key and its team, or in none of them. Where several
+servers share the counts, `access.shared_rates` takes the place of this memory.
 
 Why not a library: docs/decisions/0004-rate-limits.md.
 """
@@ -9,14 +10,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
-from rerankd.access.keys import Key, Team
-from rerankd.access.meters import Bucket, Day, LimitMeter, day_of
+from rerankd.access.keys import Key
+from rerankd.access.meters import Bucket, Day, LimitMeter, Used, day_of
 from rerankd.core.errors import Rate, RateLimited
 
 Unit = Literal["requests", "tokens"]
+Spot = tuple[bytes, Rate]  # a holder and one of his limits
 
 _RETRY_S: Final = 1.0  # when a request of the same key may have ended
 _UNITS: Final[tuple[Unit, ...]] = ("requests", "tokens")
@@ -42,8 +44,23 @@ class RateLimits:
         """
         self._clock = clock
         self._wall = wall
-        self._meters: dict[tuple[bytes, Rate], LimitMeter] = {}
+        self._meters: dict[Spot, LimitMeter] = {}
+        self._restored: dict[Spot, Used] = {}  # of meters that nobody asked for yet
         self._inside: dict[bytes, int] = {}  # requests being answered, by holder
+
+    def in_flight(self, key: Key) -> InFlight:
+        """The place of a request that begins; not taken yet."""
+        return InFlight(self, key)
+
+    async def begin(self, place: InFlight) -> None:
+        """Count a request that begins.
+
+        Raises:
+            RateLimited: its key, or its team, has as many as it may; nothing is taken for good.
+        """
+        holders = self.enter(place.key)
+        place.on_leave = lambda: self.leave(holders)
+        self.take_request(place.key)
 
     def enter(self, key: Key) -> tuple[bytes, ...]:
         """Count a request that begins.
@@ -104,6 +121,25 @@ class RateLimits:
         for meter in self._of(key, "tokens"):
             meter.give_back(tokens, day)
 
+    async def swap_tokens(self, key: Key, tokens: int, *, returned: int, day: int) -> int:
+        """Give back what a request took before, and take more tokens in its place.
+
+        Args:
+            key: that takes them.
+            tokens: to be taken, all together.
+            returned: tokens that were taken, given back whether the others can be taken or not.
+            day: of UTC on which they were.
+
+        Returns:
+            The day of UTC on which they are taken.
+
+        Raises:
+            RateLimited: as `take_tokens`.
+        """
+        self.give_back_tokens(key, returned, day)
+        self.take_tokens(key, tokens)
+        return self.today()
+
     def charge(self, key: Key) -> Charge:
         """A charge of nothing yet, for one request."""
         return Charge(self, key)
@@ -112,11 +148,34 @@ class RateLimits:
         """Forget the counts of keys that are gone, and of teams that have no key any more."""
         holders = {owner.holder for key in keys for owner in key.owners}
         self._meters = {at: meter for at, meter in self._meters.items() if at[0] in holders}
+        self._restored = {at: used for at, used in self._restored.items() if at[0] in holders}
 
     def forget(self, key: Key) -> None:
         """Forget the counts of one key, which is gone."""
         for name in get_args(Rate):
             self._meters.pop((key.holder, name), None)
+            self._restored.pop((key.holder, name), None)
+
+    def counts(self) -> dict[Spot, Used]:
+        """What is used of each limit."""
+        return self._restored | {at: meter.used() for at, meter in self._meters.items()}
+
+    def restore(self, counts: Mapping[Spot, Used]) -> None:
+        """Take over what others counted, in place of what was counted here."""
+        for at, used in counts.items():
+            meter = self._meters.get(at)
+            if meter is None:
+                self._restored[at] = used
+            else:
+                meter.restore(used)
+
+    def inside(self) -> dict[bytes, int]:
+        """Requests that are being answered, by holder of a limit of them."""
+        return dict(self._inside)
+
+    def restore_inside(self, inside: Mapping[bytes, int]) -> None:
+        """Take over how many are being answered."""
+        self._inside = {holder: running for holder, running in inside.items() if running}
 
     def tightest(self, key: Key, unit: Unit) -> LimitMeter | None:
         """The limit of a key or its team that has the least left; None = it has none."""
@@ -153,36 +212,45 @@ class RateLimits:
 
     def _of(self, key: Key, unit: Unit) -> Iterator[LimitMeter]:
         """What counts a unit for a key."""
-        for owner in key.owners:
-            if unit == "requests":
-                yield from self._two(owner, "RPM", owner.rpm, "RPD", owner.rpd)
-            else:
-                yield from self._two(owner, "TPM", owner.tpm, "TPD", owner.tpd)
+        return (self._meter(at, limit) for at, limit in limits_of(key, unit))
 
-    def _two(
-        self,
-        owner: Key | Team,
-        minute: Rate,
-        per_minute: int | None,
-        day: Rate,
-        per_day: int | None,
-    ) -> Iterator[LimitMeter]:
-        if per_minute is not None:
-            yield self._meter(owner.holder, minute, per_minute)
-        if per_day is not None:
-            yield self._meter(owner.holder, day, per_day)
-
-    def _meter(self, holder: bytes, name: Rate, limit: int) -> LimitMeter:
-        meter = self._meters.get((holder, name))
+    def _meter(self, at: Spot, limit: int) -> LimitMeter:
+        meter, name = self._meters.get(at), at[1]
         if meter is None:
             if name in ("RPM", "TPM"):
                 meter = Bucket(limit, clock=self._clock, name=name)
             else:
                 meter = Day(limit, clock=self._wall, name=name)
-            self._meters[holder, name] = meter
+            if (used := self._restored.pop(at, None)) is not None:
+                meter.restore(used)
+            self._meters[at] = meter
         elif meter.limit != limit:
             meter.resize(limit)
         return meter
+
+
+class InFlight:
+    """One request among those being answered, from its headers to the end of its answer."""
+
+    def __init__(self, rates: RateLimits, key: Key) -> None:
+        self._rates = rates
+        self.key = key
+        self.on_leave: Callable[[], None] | None = None  # set once it is counted
+
+    async def enter(self) -> None:
+        """Count it, in its key's requests at once, of the minute and of the day.
+
+        Raises:
+            RateLimited: a limit is used up.
+            Overloaded: the counts that servers share cannot be reached.
+        """
+        await self._rates.begin(self)
+
+    def leave(self) -> None:
+        """It has ended, however it did; again is without effect."""
+        on_leave, self.on_leave = self.on_leave, None
+        if on_leave is not None:
+            on_leave()
 
 
 class Charge:
@@ -194,16 +262,17 @@ class Charge:
         self.key = key
         self.tokens = 0
 
-    def add(self, tokens: int) -> None:
+    async def add(self, tokens: int) -> None:
         """Charge more, as one sum with what was charged: so a request over the whole TPM passes.
 
         Raises:
             RateLimited: a limit has no room for the sum; nothing is charged any more.
+            Overloaded: the counts that servers share cannot be reached.
         """
-        total = self.tokens + tokens
-        self.give_back()
-        self._rates.take_tokens(self.key, total)
-        self.tokens, self._day = total, self._rates.today()
+        returned, self.tokens = self.tokens, 0
+        total = returned + tokens
+        self._day = await self._rates.swap_tokens(self.key, total, returned=returned, day=self._day)
+        self.tokens = total
 
     def settle(self, tokens: int) -> None:
         """What it was in the end, which was an estimate before; never refused: it is done."""
@@ -214,6 +283,18 @@ class Charge:
         """Return all of it."""
         self._rates.give_back_tokens(self.key, self.tokens, self._day)
         self.tokens = 0
+
+
+def limits_of(key: Key, unit: Unit) -> Iterator[tuple[Spot, int]]:
+    """The limits of a unit that a key and its team have."""
+    for owner in key.owners:
+        if unit == "requests":
+            found: tuple[tuple[Rate, int | None], ...] = ("RPM", owner.rpm), ("RPD", owner.rpd)
+        else:
+            found = ("TPM", owner.tpm), ("TPD", owner.tpd)
+        for name, limit in found:
+            if limit is not None:
+                yield (owner.holder, name), limit
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -42,6 +43,7 @@ class Bill:
         self._charge = charge
         self._trace = trace
         self._model = ""  # of this server, which counts
+        self._turn = asyncio.Lock()  # targets that are asked side by side take after each other
 
     @property
     def _account(self) -> Account | None:
@@ -62,10 +64,11 @@ class Bill:
             self._account.begin(asked, model, documents)
         self._model = model
 
-    def here(self, model: str) -> None:
+    async def here(self, model: str) -> None:
         """A model of this server counts from here on; what another counted is given back."""
-        self._charge.give_back()
-        self._model = model
+        async with self._turn:
+            self._charge.give_back()
+            self._model = model
 
     async def counted(self, tokens: int) -> None:
         """Take tokens that were counted exactly; RerankCall.charge.
@@ -73,23 +76,22 @@ class Bill:
         Raises:
             QuotaExceeded, RateLimited: nothing is taken any more.
         """
-        self._charge.add(tokens)
-        self._hold(
-            lambda account: account.hold(
-                self._model, self._charge.tokens, self._trace.cost.image_tokens
-            )
-        )
+        async with self._turn:
+            await self._charge.add(tokens)
+            images = self._trace.cost.image_tokens
+            self._hold(lambda account: account.hold(self._model, self._charge.tokens, images))
 
-    def estimate(self, model: str, tokens: Callable[[], int]) -> int:
+    async def estimate(self, model: str, tokens: Callable[[], int]) -> int:
         """Take an estimate for an upstream's model, unless tokens were counted already.
 
         Raises:
             QuotaExceeded, RateLimited: nothing is taken any more.
         """
-        if not self._charge.tokens:
-            self._charge.add(tokens())
-        self._hold(lambda account: account.hold_estimate(model, self._charge.tokens))
-        return self._charge.tokens
+        async with self._turn:
+            if not self._charge.tokens:
+                await self._charge.add(tokens())
+            self._hold(lambda account: account.hold_estimate(model, self._charge.tokens))
+            return self._charge.tokens
 
     def _hold(self, hold: Callable[[Account], None]) -> None:
         if self._account is None:

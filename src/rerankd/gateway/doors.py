@@ -98,7 +98,7 @@ class Doors:
         """The rankings of a model of this server. Raises AttemptFailed."""
         names = self._backend.names
         model = names.find(target.model)
-        asked.bill.here(model or "")
+        await asked.bill.here(model or "")
         if model is None:  # it went with a reload, just now
             raise AttemptFailed("resting")
         call = replace(asked.call, model=model, cascade=names.cascade(target.model))
@@ -123,7 +123,7 @@ class Doors:
         upstream = self.upstreams.get(target.upstream)
         if upstream is None:  # it went with a reload, just now
             raise AttemptFailed("resting")
-        asked.bill.estimate(target.model, lambda: sum(map(estimated_tokens, call.requests)))
+        await asked.bill.estimate(target.model, lambda: sum(map(estimated_tokens, call.requests)))
         call.trace.model, call.trace.engine = target.label, "upstream"
         call.trace.passed()
         started, timeout_s = self._clock(), max(left_s(call) - _IN_TIME_S, 0.0)

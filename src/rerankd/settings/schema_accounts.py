@@ -55,6 +55,20 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(gt=0, le=60, description="How often keys, prices and budgets are looked at again."),
     ] = 1.0
+    shared: Annotated[
+        bool,
+        Meta(
+            description="Several servers share this store: limits hold for all of them together. "
+            "The same for all."
+        ),
+    ] = False
+    when_away: Annotated[
+        Literal["refuse", "alone"],
+        Meta(
+            description="With `shared`, a request with a limit while the store is away: 503; or "
+            "counted by each server alone, up to its part of each limit."
+        ),
+    ] = "refuse"
     currency: Annotated[
         str, Meta(min_length=1, max_length=12, description="Of all prices and budgets.")
     ] = "USD"

@@ -23,6 +23,8 @@ from rerankd.store.money import Money
 from rerankd.store.owner import claim
 from rerankd.store.prices import LEAD_US
 from rerankd.store.rows import AttemptRow, UsageRow
+from rerankd.store.servers import check_others
+from rerankd.store.shared import SharedCounts
 from rerankd.store.watch import Watch
 from rerankd.telemetry.ledger import LedgerMetrics
 from rerankd.telemetry.logs import log_event, log_refusal
@@ -44,6 +46,7 @@ class AccountStore:
         self.watch = Watch(database, poll_s=settings.poll_s)
         self.metrics = LedgerMetrics(ledger.facts, lambda: self.watch.failures)
         self.money = Money(database, ledger.journal, self.books)
+        self.shared = SharedCounts(database, ledger.journal.run) if settings.shared else None
         self.written: Sequence[tuple[str, Price]] = ()  # prices of the settings, and where
         self._takes = True  # whether the last row could be kept
 
@@ -53,9 +56,16 @@ class AccountStore:
         Raises:
             StartError: the database is away, or has other prices than the settings.
         """
+        try:
+            have_others = check_others(
+                self.database, self.ledger.journal.run, shared=self.settings.shared
+            )
+        except StoreAway as error:
+            raise StartError(f"{self.database.shown} cannot be used now: {error}") from None
         self.ledger.start()
         try:
-            self.money.prices.adopt(self.written)
+            # Others must know a price before anybody is charged by it.
+            self.money.prices.adopt(self.written, lead_us=LEAD_US if have_others else 0)
             self.money.load()
             self.watch.readers.append(self.money.read)
         except StoreAway as error:
@@ -126,8 +136,23 @@ class AccountStore:
         except StoreAway as error:
             raise StartError(f"[store] url: the keys cannot be read: {error}.") from None
 
+    def follow(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        """Go on in the background; `deliver` hands over to the event loop.
+
+        Raises:
+            StartError: the database is away.
+        """
+        if self.shared is not None:
+            try:
+                self.shared.start(deliver)
+            except StoreAway as error:
+                raise StartError(f"{self.database.shown} cannot be used now: {error}") from None
+        self.watch.start(deliver)
+
     def close(self) -> None:
         """Bring the last rows into the database."""
+        if self.shared is not None:
+            self.shared.close()
         self.watch.close()
         self.ledger.close()
         self.database.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -21,7 +21,9 @@ from rerankd.extras import POSTGRESQL, library
 from rerankd.store.filesystem import made_for_owner, network_type
 
 LOCK_S: Final = 5.0  # how long a statement waits for another's lock
+_HELD_LOCK_MS: Final = 2000
 _CONNECT_S: Final = 5
+_UNANSWERED_MS: Final = 10_000  # after which a connection counts as broken
 _WRITES: Final = "rerankd_writes"  # execution option of a connection
 
 
@@ -109,6 +111,53 @@ class Database:
         self.engine.dispose()
 
 
+class HeldConnection:
+    """One connection that stays open, for short transactions one after the other.
+
+    Its commits survive the process, not a loss of power: what is counted for a minute need not.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Nothing is connected yet."""
+        self._database = database
+        self._connection: sa.Connection | None = None
+
+    @contextmanager
+    def write(self) -> Generator[sa.Connection]:
+        """As `Database.write`; after an error the connection is another one.
+
+        Raises:
+            StoreAway: see there.
+        """
+        with _away():
+            connection = self._connection or self._connected()
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(exc.SQLAlchemyError):
+                connection.invalidate()  # nobody else is to get its settings
+                connection.close()
+
+    def _connected(self) -> sa.Connection:
+        connection = self._database.engine.connect().execution_options(**{_WRITES: True})
+        self._connection = connection
+        driver: Any = connection.connection.driver_connection
+        if self._database.dialect == "sqlite":
+            driver.execute("PRAGMA synchronous=NORMAL")
+        else:
+            driver.execute(f"SET synchronous_commit = off; SET lock_timeout = {_HELD_LOCK_MS}")
+            driver.commit()
+        return connection
+
+
 def open_database(url: str, *, lock_s: float = LOCK_S) -> Database:
     """The store of a URL: sqlite:////path/to/file or postgresql://user:password@host/name.
 
@@ -179,6 +228,7 @@ def _postgresql(url: sa.URL, lock_s: float) -> Database:
         pool_pre_ping=True,  # a server that was started again ends old connections
         connect_args={
             "connect_timeout": _CONNECT_S,
+            "tcp_user_timeout": _UNANSWERED_MS,
             "application_name": "rerankd",
             "options": f"{options} {given if isinstance(given, str) else ' '.join(given)}",
         },

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -303,4 +304,33 @@ idempotency: Final = Table(
     _int("status"),
     Column("response", _JSON),
     _int("at_us"),
+)
+
+# Servers that share counts: each says every few seconds that it is there.
+server: Final = Table(
+    "server",
+    METADATA,
+    _needed("id", primary_key=True),  # as its journals are called
+    _int("protocol"),  # of the counts; servers of another one are refused
+    _int("started_us"),
+    _int("seen_us"),
+)
+
+# What is used of limits, of all servers together.
+limit_used: Final = Table(
+    "limit_used",
+    METADATA,
+    Column("holder", LargeBinary(16), primary_key=True),
+    _needed("name", primary_key=True),
+    Column("used", Float(53), nullable=False),
+    _int("at_us"),
+)
+
+# Requests at once, by server: of one that is not there any more they do not count.
+limit_inside: Final = Table(
+    "limit_inside",
+    METADATA,
+    Column("holder", LargeBinary(16), primary_key=True),
+    _needed("server", primary_key=True),
+    _int("running"),
 )

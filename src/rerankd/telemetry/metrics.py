@@ -12,6 +12,7 @@ from rerankd.telemetry.families import Families, Labelled
 from rerankd.telemetry.key_counts import KeyCounts
 from rerankd.telemetry.ledger import LedgerMetrics
 from rerankd.telemetry.record import RequestRecord
+from rerankd.telemetry.shared import SharedMetrics
 from rerankd.telemetry.upstreams import Upstreams
 from rerankd.telemetry.workers import WorkerMetrics
 
@@ -99,6 +100,10 @@ class _Requests:
                 self._media_seconds.of(model).observe(cost.media_s)
             self._queue_seconds.of(model).observe(cost.queue_s)
             self._engine_seconds.of(model).observe(cost.engine_s)
+
+    def use_shared(self, shared: SharedMetrics) -> None:
+        """Show how the counts do that several servers share."""
+        self._registry.register(shared)
 
     def unrouted(self, status: int) -> None:
         self._unrouted.labels(str(status)).inc()
@@ -213,6 +218,10 @@ class Metrics:
     def use_ledger(self, ledger: LedgerMetrics) -> None:
         """Show how the usage ledger does."""
         self._registry.register(ledger)
+
+    def use_shared(self, shared: SharedMetrics) -> None:
+        """Show how the counts do that several servers share."""
+        self._registry.register(shared)
 
     def unrouted(self, status: int) -> None:
         """Count one 404 or 405."""

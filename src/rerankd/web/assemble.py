@@ -13,6 +13,7 @@ from rerankd import __version__
 from rerankd.access.keys import Key, key_of
 from rerankd.access.rates import RateLimits
 from rerankd.access.ring import KeyRing
+from rerankd.access.shared_rates import SharedRates
 from rerankd.access.wrong_keys import WrongKeys
 from rerankd.core.errors import StartError
 from rerankd.core.options import BY_THE_CARD
@@ -35,6 +36,7 @@ from rerankd.service.local import ScoringParts, local_backend
 from rerankd.service.plan import ServingPlan, plan
 from rerankd.settings.schema import Settings
 from rerankd.telemetry.metrics import Metrics
+from rerankd.telemetry.shared import SharedMetrics
 from rerankd.web.alerts import teller
 from rerankd.web.body import InflightBytes
 from rerankd.web.client import networks
@@ -142,6 +144,13 @@ def spans_of(settings: Settings, metrics: Metrics) -> SpanSender | None:
     )
 
 
+def rates_of(settings: Settings, accounts: AccountStore | None) -> RateLimits:
+    """What counts the limits of keys: in memory, or where several servers do."""
+    if accounts is None or accounts.shared is None:
+        return RateLimits()
+    return SharedRates(accounts.shared, when_away=settings.store.when_away)
+
+
 def backend_of(
     settings: Settings,
     metrics: Metrics,
@@ -183,7 +192,6 @@ def make_state(
     limits, metrics = settings.limits, Metrics()
     lag = LoopLag(metrics.lagged)
     backend = backend_of(settings, metrics, lag, load=load, resolve=resolve)
-    rates = RateLimits()
     random = Random()
     shadows = Shadows(lambda compared: metrics.shadowed(*compared), random)
     prices, webhook = written_prices(settings), webhook_of(settings.alerts, os.environ)
@@ -191,6 +199,9 @@ def make_state(
     accounts = store_of(settings)
     if accounts is not None:
         metrics.use_ledger(accounts.metrics)
+        if accounts.shared is not None:
+            metrics.use_shared(SharedMetrics(accounts.shared.facts))
+    rates = rates_of(settings, accounts)
     switch = Switch(backend, limits, shadows, random=random)
     state = State(
         limits=limits,

@@ -10,6 +10,7 @@ import traceback
 from starlette.types import Message, Receive, Scope, Send
 
 from rerankd.access.keys import Key
+from rerankd.access.rates import InFlight
 from rerankd.core.errors import EngineFailed, Overloaded, RerankError
 from rerankd.dialects.base import ParsedBody, ParsedTexts
 from rerankd.dialects.json_mend import LoneSurrogate, mended
@@ -84,7 +85,7 @@ class _Call:
         self._body_bytes = 0
         self._held_bytes = 0  # in `inflight`: the body, what it becomes in memory, the answer
         self._end: tuple[int, str, float] | None = None  # status, error, seconds; not reported yet
-        self._inside: tuple[bytes, ...] = ()  # whose requests in flight it is one of
+        self._place: InFlight | None = None  # among the key's requests that are answered
         self._started = time.perf_counter()
         spans = state.spans
         self._context = None if spans is None else spans.begin(self._headers)
@@ -134,8 +135,8 @@ class _Call:
         self._trace.at_us = time.time_ns() // 1000
         key.check_role("call")
         state.front.check(key.name, content_length(self._headers))
-        self._inside = state.rates.enter(key)
-        state.rates.take_request(key)
+        self._place = state.rates.in_flight(key)
+        await self._place.enter()
         reading = read_body(
             receive,
             self._headers,
@@ -252,7 +253,8 @@ class _Call:
     def release(self) -> None:
         """Give back room and place, once the answer is with the client or nobody waits for it."""
         self._state.inflight.give_back(self._held_bytes)
-        self._state.rates.leave(self._inside)
+        if self._place is not None:
+            self._place.leave()
 
     def refused(self, error: RerankError) -> WireAnswer:
         """The error as the dialect shows it, recorded."""

@@ -105,7 +105,7 @@ class State:
         self.lag.start()
         if self.accounts is not None:
             await asyncio.to_thread(self.accounts.start)
-            self.accounts.watch.start(asyncio.get_running_loop().call_soon_threadsafe)
+            self.accounts.follow(asyncio.get_running_loop().call_soon_threadsafe)
         if self.webhook is not None:
             self.webhook.start()
         await self.backend.start(wanted)
