@@ -16,7 +16,7 @@ from rerankd.store.keys import KeyRepo
 from tests.kit.live import SLOW, in_flight, metric, rank, until
 from tests.kit.processes import PATIENCE_S, Server, serving, starting
 
-SHARED = "[store]\nshared = true\n"
+SHARED = "[store]\nshared = true\n[limits]\nwait_s = 60\n"
 
 
 @contextlib.contextmanager
