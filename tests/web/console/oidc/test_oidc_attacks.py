@@ -43,14 +43,12 @@ async def test_a_code_of_another_browser_signs_nobody_in(console: Console) -> No
     assert console.issuer.count("/token") == 0
 
 
-@pytest.mark.parametrize("cookie", ["", ".", "..", "a.b.c", "x.9999999999.L3Vp", "ä", "." * 900])
-@pytest.mark.parametrize("state", ["", "x", "ä", "%00"])
-async def test_made_up_cookies_and_states_are_none(
-    console: Console, cookie: str, state: str
-) -> None:
-    headers = {b"cookie": f"{OIDC_COOKIE}={cookie}".encode()}
-    answer = await console.client.get(f"{BACK}?code=x&state={state}", headers=headers)
-    assert answer.status_code == 400
+async def test_made_up_cookies_and_states_are_none(console: Console) -> None:
+    for cookie in ("", ".", "..", "a.b.c", "x.9999999999.L3Vp", "ä", "." * 900):
+        for state in ("", "x", "ä", "%00"):
+            headers = {b"cookie": f"{OIDC_COOKIE}={cookie}".encode()}
+            answer = await console.client.get(f"{BACK}?code=x&state={state}", headers=headers)
+            assert answer.status_code == 400, (cookie, state)
     assert console.issuer.asked == []
 
 
