@@ -34,7 +34,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class JobEstimate:
     """What a job takes, about."""
 
     tokens: int
@@ -69,7 +69,7 @@ def surveyed(rows: Iterable[InputRow]) -> Survey:
 
 def estimated(
     survey: Survey, kind: Kind, terms: Terms | None, scorer: Scorer | None, limits: WindowLimits
-) -> Estimate:
+) -> JobEstimate:
     """What all rows of a survey take.
 
     Args:
@@ -85,7 +85,7 @@ def estimated(
         if measured.characters:
             times = survey.characters / measured.characters
             seconds, tokens = measured.seconds * times, measured.tokens * times
-    return Estimate(tokens=round(tokens), seconds=seconds, cost_nano=_cost(survey, tokens, terms))
+    return JobEstimate(tokens=round(tokens), seconds=seconds, cost_nano=_cost(survey, tokens, terms))
 
 
 def _cost(survey: Survey, tokens: float, terms: Terms | None) -> int | None:
