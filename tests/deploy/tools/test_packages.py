@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 TWINE = Path(os.environ["DEPLOY_TOOLS"]) / "venv" / "bin" / "twine"
-DATA = ROOT / "packages" / "rerankd-multi"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -23,29 +22,26 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with wheel and source distribution, and the wheel of the multilingual model."""
+    """A folder with wheel and source distribution."""
     out = tmp_path_factory.mktemp("dist")
-    hatch = [sys.executable, "-m", "hatchling", "build", "-d", out]
-    run(*hatch, cwd=ROOT)
-    run(*hatch, "-t", "wheel", cwd=DATA)
+    run(sys.executable, "-m", "hatchling", "build", "-d", out, cwd=ROOT)
     return out
 
 
-def test_a_registry_would_take_them(built: Path) -> None:
+def test_a_registry_would_take_both(built: Path) -> None:
     made = sorted(built.iterdir())
-    assert len(made) == 3
+    assert len(made) == 2
     run(TWINE, "check", "--strict", *made, cwd=built)
 
 
 def test_it_installs_with_all_that_it_needs_into_an_empty_environment(
     built: Path, tmp_path: Path
 ) -> None:
-    [wheel] = built.glob("rerankd-0*.whl")
-    [data] = built.glob("rerankd_multi*.whl")
+    [wheel] = built.glob("*.whl")
     run("uv", "venv", "-q", "--python", sys.executable, "env", cwd=tmp_path)
     python = tmp_path / "env" / "bin" / "python"
-    wanted = [f"{wheel}[store,postgresql]", data]
-    run("uv", "pip", "install", "-q", "--python", python, *wanted, cwd=tmp_path)
+    wanted = f"{wheel}[store,postgresql]"
+    run("uv", "pip", "install", "-q", "--python", python, wanted, cwd=tmp_path)
     run("uv", "pip", "check", "-q", "--python", python, cwd=tmp_path)
     (tmp_path / "documents.txt").write_text("Berlin\nParis is the capital of France\n")
     command = ["rank", "capital of France", "documents.txt", "--json"]
