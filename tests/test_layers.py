@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -183,6 +184,7 @@ def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
     assert ("?" in imported) == (str(path.relative_to(SRC)) in DYNAMIC)
 
 
+@functools.cache  # every narrow door asks, and all files are read for it
 def arrows() -> dict[tuple[str, str], set[str]]:
     """(folder, other folder that it imports) -> names of the files that do."""
     found: dict[tuple[str, str], set[str]] = {}
