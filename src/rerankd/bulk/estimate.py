@@ -85,7 +85,9 @@ def estimated(
         if measured.characters:
             times = survey.characters / measured.characters
             seconds, tokens = measured.seconds * times, measured.tokens * times
-    return JobEstimate(tokens=round(tokens), seconds=seconds, cost_nano=_cost(survey, tokens, terms))
+    return JobEstimate(
+        tokens=round(tokens), seconds=seconds, cost_nano=_cost(survey, tokens, terms)
+    )
 
 
 def _cost(survey: Survey, tokens: float, terms: Terms | None) -> int | None:
