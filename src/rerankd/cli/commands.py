@@ -56,6 +56,11 @@ app.command(
     "With --without-keys too, variables and files of upstreams' keys that are not here are "
     "warnings, and the status is 3 when nothing else is wrong.",
 )
+app.command(
+    "rerankd.cli.top:top",
+    help="Show how servers do now, from their /metrics; Ctrl-C ends it.\n\n"
+    "With --once: status 1 when a server did not answer.",
+)
 upstreams = App(name="upstream", help="What requests can be sent on to: providers, other servers.")
 upstreams.command(
     "rerankd.cli.upstream:dialects", help="List the dialects that an upstream can speak."
