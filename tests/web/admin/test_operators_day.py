@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.kit.live import SLOW
 from tests.kit.processes import PATIENCE_S, Server, serving
 
 SERVE = ("-m", "rerankd", "serve", "--port", "0", "--model", "rerankd-lexical")
@@ -73,7 +74,7 @@ class Desk:
             headers={"authorization": f"Bearer {self.admin}"},
             timeout=PATIENCE_S,
         )
-        assert answer.status_code in (200, 201), answer.text
+        assert answer.status_code in (200, 201, 202), answer.text
         if "export" in path:
             return [json.loads(line) for line in answer.text.splitlines()]
         return answer.json()
@@ -219,3 +220,26 @@ def test_the_server_shows_its_settings_and_reads_them_again(store_url: str, tmp_
         report = desk.http("POST", "/reload")
         assert report["taken"] == []
         assert "colour" in report["refused"]
+
+
+def test_models_come_and_go_and_a_stop_waits_for_none(store_url: str, tmp_path: Path) -> None:
+    folder, file = tmp_path / "large", tmp_path / "rerankd.toml"
+    folder.mkdir()
+    file.write_text(f'models = ["rerankd-lexical", "{folder}"]\n', "utf-8")
+    desk = Desk(store_url, tmp_path)
+    with serving([SLOW, str(file)], env=desk.env) as server:
+        desk.server = server
+
+        def states() -> list[str]:
+            return [each["state"] for each in desk.http("GET", "/models")["data"]]
+
+        wait(lambda: states() == ["ready", "ready"])
+        assert desk.http("POST", "/models/unload", {"model": "large"})["state"] == "unloaded"
+        assert desk.http("POST", "/reload")["taken"] == ["keys", "models"]
+        assert states() == ["ready", "ready"]
+        desk.http("POST", "/models/unload", {"model": "large"})
+        (folder / "waits").touch()
+        begun = desk.http("POST", "/models/load", {"model": "large", "wait_s": 0})
+        assert begun["state"] == "loading"
+        assert httpx2.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 200
+        assert server.stop() == 0  # the thread that loads is left behind
