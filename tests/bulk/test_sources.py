@@ -160,3 +160,11 @@ def test_an_input_of_no_kind_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     with pytest.raises(StartError, match=r"ends in none of \.jsonl"):
         source(path)
+
+
+def test_a_pair_is_asked_for_as_a_request_would_be(tmp_path: Path) -> None:
+    path = lines(tmp_path / "in.jsonl", [{"query": "q", "document": "d"}])
+    whole = lines(tmp_path / "whole.jsonl", [{"query": "q", "documents": ["d"]}])
+    for wishes in (Wishes(), Wishes(model="m", instruction="find", raw_scores=True)):
+        [pair], [request] = read(source(path, wishes=wishes)), read(source(whole, wishes=wishes))
+        assert pair.request == request.request

@@ -70,6 +70,8 @@ class Costs:
 
     def end(self, window: Sequence[InputRow], guess: int) -> None:
         """All of a window was answered that begin() guessed at."""
+        if self.terms is None:
+            return
         self._open_nano -= guess
         self._characters += sum(row.characters for row in window)
 

@@ -14,7 +14,6 @@ from rerankd.bulk.rows import InputPlace, InputRow, Kind, Name
 from rerankd.bulk.text_lines import TextLine, first_line, share_read, text_lines
 from rerankd.bulk.wishes import Wishes
 from rerankd.core.errors import InvalidRequest, StartError
-from rerankd.core.request import Content, RerankRequest
 
 FIELDS: Final = ("id", "query", "document")
 # Columns of tables without a header, by how many there are; 4: query id, document id, both texts,
@@ -60,8 +59,7 @@ def pair_row(
         error = "id: a string or a whole number is expected."
     if error or not isinstance(query, str) or not isinstance(document, str):
         return InputRow(line=line, id=name, after=after, error=error)
-    request = RerankRequest(query=Content(value=query), documents=(Content(value=document),))
-    return InputRow(line=line, id=name, after=after, request=wishes.applied(request))
+    return InputRow(line=line, id=name, after=after, request=wishes.pair(query, document))
 
 
 def _wrong(name: str, value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from rerankd.core.errors import InvalidRequest
-from rerankd.core.request import RerankRequest
+from rerankd.core.request import Content, RerankRequest
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,4 +42,15 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             return_documents=False,
             explain=False,
             priority=0,
+        )
+
+    def pair(self, query: str, document: str) -> RerankRequest:
+        """As applied(), of a pair that says nothing more; made once: there are millions of them."""
+        return RerankRequest(
+            query=Content(value=query),
+            documents=(Content(value=document),),
+            model=self.model,
+            instruction=self.instruction,
+            raw_scores=self.raw_scores,
+            return_documents=False,
         )
