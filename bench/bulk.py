@@ -15,7 +15,9 @@ import argparse
 import hashlib
 import json
 import random
+import resource
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -163,8 +165,19 @@ def kill(folder: Path, count: int, model: str) -> None:
         sys.exit(1)
 
 
-def library_rate(count: int, model: str) -> float:
-    """Pairs per second of the library, model loaded."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast, and at what cost; the second tells more on a machine that others use too."""
+
+    pairs_per_s: float
+    cpu_ms: float  # of all threads, a pair
+
+    def __str__(self) -> str:
+        return f"{self.pairs_per_s:.0f} pairs/s, {self.cpu_ms:.3f} CPU-ms a pair"
+
+
+def library_rate(count: int, model: str) -> Rate:
+    """Of the library, model loaded."""
     with Reranker.of(load(model_spec(model))) as reranker:
         found = list(rows(count))
         lists = [found[i : i + PAIRS_OF_QUERY] for i in range(0, count, PAIRS_OF_QUERY)]
@@ -176,37 +189,39 @@ def library_rate(count: int, model: str) -> float:
             for own in lists
         ]
         reranker.rerank(requests[0])
-        began = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         for request in requests[1:]:
             reranker.rerank(request)
-        return (count - PAIRS_OF_QUERY) / (time.perf_counter() - began)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return Rate((count - PAIRS_OF_QUERY) / wall, 1e3 * cpu / (count - PAIRS_OF_QUERY))
 
 
-def job_rate(folder: Path, count: int, model: str) -> float:
-    """Pairs per second of a job, without the time that an input of one query takes."""
-    seconds: list[float] = []
+def job_rate(folder: Path, count: int, model: str) -> Rate:
+    """Of a job, without what an input of one query takes."""
+    walls, cpus = list[float](), list[float]()
     for size in (PAIRS_OF_QUERY, count):
         source = folder / f"pairs-{size}.jsonl"
         write_input(source, size)
-        seconds.append(
-            run_job(
-                source,
-                folder / f"{model.replace('/', '-')}-{size}-{len(seconds)}-{time.monotonic_ns()}",
-                model,
-                size,
-            ).seconds
-        )
-    return (count - PAIRS_OF_QUERY) / (seconds[1] - seconds[0])
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        walls.append(run_job(source, folder / f"out-{time.monotonic_ns()}", model, size).seconds)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    pairs = count - PAIRS_OF_QUERY
+    return Rate(pairs / (walls[1] - walls[0]), 1e3 * (cpus[1] - cpus[0]) / pairs)
 
 
 def rate(folder: Path, count: int, model: str, rounds: int) -> None:
     """Both in turns."""
-    ratios: list[float] = []
+    speeds, costs = list[float](), list[float]()
     for _ in range(rounds):
         library, job = library_rate(count, model), job_rate(folder, count, model)
-        ratios.append(job / library)
-        print(f"library {library:.0f} pairs/s, bulk {job:.0f} pairs/s: {job / library:.2f}")
-    print(f"{model}: median {sorted(ratios)[len(ratios) // 2]:.2f} of {rounds} rounds")
+        speeds.append(job.pairs_per_s / library.pairs_per_s)
+        costs.append(job.cpu_ms / library.cpu_ms)
+        print(f"library {library}; bulk {job}: {speeds[-1]:.2f} of its rate", flush=True)
+    print(
+        f"{model}: {statistics.median(speeds):.2f} of the library's rate, "
+        f"{statistics.median(costs):.2f} of its CPU; medians of {rounds} rounds"
+    )
 
 
 def main() -> None:
