@@ -14,6 +14,7 @@ import pytest
 
 from rerankd.core.embedding import EmbedRequest
 from rerankd.core.errors import (
+    ChangeRefused,
     EngineFailed,
     InvalidRequest,
     Overloaded,
@@ -214,6 +215,16 @@ async def test_what_a_worker_refuses_is_refused_with_its_own_words() -> None:
     async with team_of(1, Inn(), limits=Limits(request_tokens=10)) as team:
         with pytest.raises(InvalidRequest, match=r"limits\.request_tokens"):
             await team.rerank(call("a text of more than ten bytes"))
+
+
+async def test_models_come_and_go_by_the_settings_alone() -> None:
+    async with team_of(1, Inn()) as team:
+        for change in (team.load_model("m"), team.unload_model("m")):
+            with pytest.raises(ChangeRefused, match="by the settings and a reload") as refused:
+                await change
+            assert refused.value.reason == "not_possible"
+        assert not team.is_off("m")
+        assert await team.rerank(call("x"))
 
 
 async def test_a_failure_inside_a_worker_is_told_without_its_words() -> None:
