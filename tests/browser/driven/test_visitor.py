@@ -85,6 +85,36 @@ def test_a_file_is_loaded(visitor: Somebody, tmp_path: Path, name: str, content:
     assert visitor.steps <= 5
 
 
+# As a pointer that brings files from outside: the browser's own events, with what they carry.
+_DROP = """([name, content]) => {
+    const carried = new DataTransfer();
+    carried.items.add(new File([content], name));
+    const at = document.querySelector('main');
+    for (const kind of ['dragenter', 'dragover', 'drop'])
+        at.dispatchEvent(
+            new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: carried}));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "Tokyo is a capital.\n\nRome is one too."),
+        ("a.jsonl", '{"text": "Tokyo is a capital."}\n"Rome is one too."\n'),
+        ("a.csv", "id,text\r\n1,Tokyo is a capital.\r\n2,Rome is one too.\r\n"),
+    ],
+)
+def test_a_file_is_dropped(visitor: Somebody, name: str, content: str, documents: int) -> None:
+    visitor.press("Clear")
+    visitor.steps += 1
+    visitor.page.evaluate(_DROP, [name, content])
+    visitor.press("Rerank")
+    expect(hits(visitor.page)).to_have_count(documents)
+    expect(hits(visitor.page).first).to_contain_text("Tokyo is a capital.")
+    expect(visitor.page.locator("body.dropping")).to_have_count(0)
+    assert visitor.steps <= 4
+
+
 def test_a_file_that_is_none_is_told_by_name(visitor: Somebody, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('"good"\nnot json\n', "utf-8")
     visitor.unfold("Paste or load several")
