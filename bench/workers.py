@@ -1,12 +1,13 @@
 """What `rerankd serve --workers N` gains and costs.
 
     uv run python bench/workers.py real       # this machine: one process, and 2 workers, in turn
-    uv run python bench/workers.py simulated  # engines that sleep: 1 to 64 workers, then the front
+    uv run python bench/workers.py simulated  # 1 to 64 workers whose engines wait, virtual time
+    uv run python bench/workers.py front      # what one front carries: workers that cost nothing
 
 `real`: rerankd-mini, new documents each time, 8 clients; and the same 800 documents again. Memory
-is the proportional set size of all processes of a server. `simulated`: each worker's engine sleeps,
-so the processor is the front's, the sockets' and the clients'; what one front carries is told by
-its CPU time for a request. Linux only.
+is the proportional set size of all processes of a server. `simulated`: team, messages and sockets
+are real, an engine takes time on a clock that jumps: what is seen is the choice of workers, not
+this machine. `front`: CPU of the process that listens, for a request. Linux only.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from pathlib import Path
 import numpy as np
 from shared import ROOT
 
+from tests.kit.virtual_time import VirtualLoop
+from tests.workers.goodput import goodput
+
 _PEERS = Path(__file__).parent / "peers"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _START_S = 180.0
 _CLIENTS = 8
-_FAKE_BODY = 5_900  # bytes of its documents
-_FAKE_REQUEST_S = 0.4
 
 
 class Served:
@@ -201,32 +203,21 @@ def span(values: list[float]) -> str:
 
 
 def simulated(sizes: list[int], seconds: float) -> list[str]:
-    """Workers that sleep."""
-    front = str(_PEERS / "fake_front.py")
-    token_s = _FAKE_REQUEST_S / _FAKE_BODY
+    """Goodput, 1.0 = what one engine can do, with 2 and 4 clients for each worker."""
     lines = [
-        "| workers | requests a second | x one worker | of linear | CPU ms: front | all |",
-        "|---|---|---|---|---|---|",
+        "| workers | 2 clients each | of linear | 4 clients each | of linear |",
+        "|---|---|---|---|---|",
     ]
-    alone = 0.0
+    alone: list[float] = []
     for workers in sizes:
-        served = Served(f"{workers} workers", [front, str(workers), str(token_s)])
-        try:
-            bodies = fresh(10, 66)
-            asyncio.run(load(served.port, 4 * workers, bodies, 3.0))
-            before, started = served.cpu_s(), time.perf_counter()
-            waited = asyncio.run(load(served.port, 4 * workers, bodies, seconds))
-            took, after = time.perf_counter() - started, served.cpu_s()
-        finally:
-            served.stop()
-        rate = len(waited) / took
-        alone = alone or rate
-        spent = 1000 * (np.array(after) - np.array(before)) / len(waited)
-        lines.append(
-            f"| {workers} | {rate:.1f} | {rate / alone:.1f} | {rate / alone / workers:.3f} "
-            f"| {spent[0]:.2f} | {spent.sum():.2f} |"
-        )
-        print(lines[-1], file=sys.stderr)
+        cells: list[str] = []
+        for place, clients in enumerate((2, 4)):
+            loop = VirtualLoop()
+            rate = loop.run_until_complete(goodput(workers, seconds, clients))
+            loop.close()
+            alone += [rate] if place == len(alone) else []
+            cells += [f"{rate:.2f}", f"{rate / alone[place] / workers:.3f}"]
+        lines.append(f"| {workers} | {' | '.join(cells)} |")
     return lines
 
 
@@ -266,7 +257,7 @@ def main() -> None:
     args = parser.parse_args()
     lines = {
         "real": lambda: real(args.rounds, args.seconds),
-        "simulated": lambda: simulated(args.sizes, args.seconds),
+        "simulated": lambda: simulated(args.sizes, 4 * args.seconds),
         "front": lambda: carried(args.seconds),
     }[args.what]()
     sys.stdout.write("\n".join(lines) + f"\nload average {os.getloadavg()[0]:.1f}\n")

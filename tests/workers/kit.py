@@ -17,7 +17,7 @@ from rerankd.service.local import ScoringParts
 from rerankd.service.plan import ServingPlan
 from rerankd.settings.schema import Limits, MediaSettings
 from rerankd.workers.launch import WorkerProcess
-from rerankd.workers.process import served
+from rerankd.workers.process import local, served
 from rerankd.workers.shares import Cores
 from rerankd.workers.team import WorkerTeam
 from tests.kit.support import BytesModel
@@ -68,7 +68,7 @@ class Inn:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        task = asyncio.create_task(served(theirs, self._load))
+        task = asyncio.create_task(served(theirs, local(self._load)))
         self.workers.append(Inside(task))
         return self.workers[-1], ours
 

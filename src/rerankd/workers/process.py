@@ -19,7 +19,7 @@ from rerankd.service.local import ScoringParts, local_backend
 from rerankd.telemetry.logs import configure_logging
 from rerankd.workers.frames import Frames, most_bytes
 from rerankd.workers.messages import Setup, decode_to_worker
-from rerankd.workers.worker import Worker
+from rerankd.workers.worker import Make, Worker
 
 _SETUP_BYTES: Final = 1 << 20
 _COLLECTED_AFTER: Final = 20_000  # as in a server: see cli.lean
@@ -44,7 +44,7 @@ def run(fd: int, cores: int, log: str, *, load: Callable[[Spec], Loaded] = load)
     configure_logging(log)
     gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])
     gc.freeze()
-    _loop().run_until_complete(served(socket.socket(fileno=fd), load))
+    _loop().run_until_complete(served(socket.socket(fileno=fd), local(load)))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a thread inside a library cannot be stopped, and Python would wait for it
@@ -58,15 +58,24 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def served(connection: socket.socket, load: Callable[[Spec], Loaded]) -> None:
-    """Do what is asked over a socket, until its other end is gone or says that it is enough."""
+def local(load: Callable[[Spec], Loaded]) -> Make:
+    """What makes the backend of a worker: that of its own process; `load` as in run()."""
 
     def make(setup: Setup, lag: LoopLag, fetched: Callable[[str, int, float], None]) -> Backend:
-        frames.allow(frame_bytes(setup))
         parts = ScoringParts(setup.limits, setup.media, setup.graphs)
         return local_backend(parts, fetched, lag, load=load)
 
-    worker = Worker(lambda frame: frames.send(frame), make)  # noqa: PLW0108 - it is made below
+    return make
+
+
+async def served(connection: socket.socket, make: Make) -> None:
+    """Do what is asked over a socket, until its other end is gone or says that it is enough."""
+
+    def made(setup: Setup, lag: LoopLag, fetched: Callable[[str, int, float], None]) -> Backend:
+        frames.allow(frame_bytes(setup))
+        return make(setup, lag, fetched)
+
+    worker = Worker(lambda frame: frames.send(frame), made)  # noqa: PLW0108 - it is made below
     frames = Frames(
         _SETUP_BYTES, lambda frame: worker.received(decode_to_worker(frame)), worker.ended.set
     )
@@ -74,6 +83,7 @@ async def served(connection: socket.socket, load: Callable[[Spec], Loaded]) -> N
     try:
         await worker.ended.wait()
     finally:
+        worker.close()
         frames.abort()
 
 

@@ -99,6 +99,12 @@ class Worker:
             case _:
                 assert_never(message)
 
+    def close(self) -> None:
+        """Nobody is there any more: end what is under way."""
+        self._lag.stop()
+        for task in (*self._tasks.values(), *self._others):
+            task.cancel()
+
     def _set_up(self, message: Setup) -> None:
         self._name = f"worker {message.number}"
         self._backend = self._make(message, self._lag, self._fetched)
