@@ -4,7 +4,7 @@
     uv run python bench/workers.py simulated  # 1 to 64 workers whose engines wait, virtual time
     uv run python bench/workers.py front      # what one front carries: workers that cost nothing
 
-`real`: rerankd-mini, new documents each time, 8 clients; and the same 800 documents again. Memory
+`real`: rerankd-mini, new documents each time, 4 clients; and the same 800 documents again. Memory
 is the proportional set size of all processes of a server. `simulated`: team, messages and sockets
 are real, an engine takes time on a clock that jumps: what is seen is the choice of workers, not
 this machine. `front`: CPU of the process that listens, for a request. Linux only.
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from tests.workers.goodput import goodput
 _PEERS = Path(__file__).parent / "peers"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _START_S = 180.0
-_CLIENTS = 8
+_CLIENTS = 4
 
 
 class Served:
@@ -104,7 +104,9 @@ async def load(port: int, clients: int, bodies: Iterator[bytes], seconds: float)
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
         while (started := time.perf_counter()) < end:
-            content = next(bodies)
+            content = next(bodies, None)
+            if content is None:
+                break
             writer.write(
                 b"POST /v1/rerank HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
@@ -162,8 +164,9 @@ def real(rounds: int, seconds: float) -> list[str]:
             rates: dict[str, list[float]] = {each.name: [] for each in served}
             waits: dict[str, list[float]] = {each.name: [] for each in served}
             cpus: dict[str, list[float]] = {each.name: [] for each in served}
-            for each in served:
-                asyncio.run(load(each.port, _CLIENTS, bodies(), seconds / 2))
+            for each in served:  # until all that will be remembered is
+                for _ in range(2):
+                    asyncio.run(load(each.port, _CLIENTS, islice(bodies(), 40), _START_S))
             for turn in range(rounds):
                 for each in served if turn % 2 else served[::-1]:
                     before = sum(each.cpu_s())

@@ -205,4 +205,4 @@ def test_cores_are_given_out_once() -> None:
     # a container's quota: everybody else's starts at core 0 as well
     assert cores_of(2, 4, tuple(range(64))) == [Cores(2, ()), Cores(2, ())]
     assert cores_of(2, 4, ()) == [Cores(2, ()), Cores(2, ())]
-    assert [workers_for(cores) for cores in (1, 2, 4, 64, 500)] == [1, 1, 2, 32, 32]
+    assert [workers_for(cores) for cores in (1, 2, 3, 4, 8, 64, 500)] == [1, 2, 2, 2, 4, 32, 32]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rerankd.service.local import ScoringParts
 
 _CORES_EACH: Final = 2  # of `auto`
-_MOST: Final = 32
+_LEAST, _MOST = 2, 32  # two cores are better used by two
 
 
 class Cores(NamedTuple):
@@ -49,7 +49,7 @@ def shared(parts: ScoringParts, workers: int) -> ScoringParts:
 
 def workers_for(cores: int) -> int:
     """How many `auto` means on a machine of so many usable cores."""
-    return max(1, min(cores // _CORES_EACH, _MOST))
+    return min(max(cores // _CORES_EACH, min(cores, _LEAST)), _MOST)
 
 
 def cores_of(workers: int, usable: int, allowed: Sequence[int]) -> list[Cores]:
