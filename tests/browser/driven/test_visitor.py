@@ -97,11 +97,11 @@ _DROP = """([name, content]) => {
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "documents"),
     [
-        ("a.txt", "Tokyo is a capital.\n\nRome is one too."),
-        ("a.jsonl", '{"text": "Tokyo is a capital."}\n"Rome is one too."\n'),
-        ("a.csv", "id,text\r\n1,Tokyo is a capital.\r\n2,Rome is one too.\r\n"),
+        ("a.txt", "Tokyo is a capital.\n\nRome is one too.", 1),
+        ("a.jsonl", '{"text": "Tokyo is a capital."}\n"Rome is one too."\n', 2),
+        ("a.csv", "id,text\r\n1,Tokyo is a capital.\r\n2,Rome is one too.\r\n", 2),
     ],
 )
 def test_a_file_is_dropped(visitor: Somebody, name: str, content: str, documents: int) -> None:
