@@ -10,18 +10,23 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from cluster import PATIENCE_S, URL, Callers, Cluster, cluster, until
+from pyarrow import parquet
 
 from rerankd.store.database import open_database
 from tests.kit.processes import Server, serving
+from tests.kit.ray_cluster import PATIENCE_S, URL, Callers, Cluster, cluster, until
 
 KEY = "rerankd-cluster-key-of-the-tests"
 ROUTE_KEY = "rerankd-key-of-the-front"
@@ -43,6 +48,7 @@ queue_tokens = 30000
 [store]
 url = "{STORE}"
 journal = "{folder / "journal"}"
+shared = true
 [[keys]]
 name = "caller"
 key = "{KEY}"
@@ -50,13 +56,19 @@ key = "{KEY}"
 
 
 @pytest.fixture(scope="module")
-def ray() -> Generator[Cluster]:
-    """Two replicas."""
+def head() -> Generator[Cluster]:
+    """Nothing deployed yet."""
     with cluster() as started:
-        started.config.write_text(settings(started.folder, documents=100))
-        said = started.deploy("--replicas", "2")
-        assert "RUNNING: 2 RUNNING, 2 wanted" in said
         yield started
+
+
+@pytest.fixture(scope="module")
+def ray(head: Cluster) -> Cluster:
+    """Two replicas."""
+    head.config.write_text(settings(head.folder, documents=100))
+    said = head.deploy("--replicas", "2")
+    assert "RUNNING: 2 RUNNING, 2 wanted" in said
+    return head
 
 
 def rank(body: dict[str, Any] = SMALL, **headers: str) -> httpx2.Response:
@@ -80,6 +92,32 @@ def long_body(documents: int = 60) -> dict[str, Any]:
     """One that takes a while."""
     text = " ".join(f"word{n}" for n in range(200))
     return {"query": "word7", "documents": [f"{text} {i}" for i in range(documents)]}
+
+
+def test_ray_data_scores_what_bulk_scores(head: Cluster, tmp_path: Path) -> None:
+    ids = [f"{n:04}" for n in range(400)]
+    table = {
+        "id": ids,
+        "query": [f"word{n // 20} of a city" for n in range(400)],
+        "document": [f"City {n} has word{n % 20} and word{n % 7}." for n in range(400)],
+    }
+    parquet.write_table(pa.table(table), tmp_path / "pairs.parquet")
+    page = (Path(__file__).parents[3] / "docs" / "ray.md").read_text("utf-8")
+    [recipe] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    program = [sys.executable, "-c", recipe.replace("/data/", f"{tmp_path}/")]
+    env = os.environ | {"RAY_ADDRESS": "127.0.0.1:6379"}
+    subprocess.run(program, env=env, check=True, timeout=PATIENCE_S)
+    found = parquet.read_table(tmp_path / "scored").to_pylist()
+    out = tmp_path / "bulk"
+    head.rerankd("bulk", str(tmp_path / "pairs.parquet"), str(out), "--model", "rerankd-mini")
+    lines = [
+        line for part in sorted(out.glob("part-*.jsonl")) for line in part.read_text().splitlines()
+    ]
+    wanted = {row["id"]: row["relevance_score"] for row in map(json.loads, lines)}
+    assert list(wanted) == ids
+    assert sorted(row["id"] for row in found) == ids
+    scores = {row["id"]: row["relevance_score"] for row in found}
+    assert scores == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_command_shows_both(ray: Cluster) -> None:
@@ -135,6 +173,33 @@ def test_errors_are_those_of_one_server(ray: Cluster, single: Server, path: str)
 def _plain(answer: httpx2.Response) -> str:
     """Its body, but for ids."""
     return re.sub(r"rerank-\d{8}-\w{24}|\w{8}(-\w{4}){3}-\w{12}", "ID", answer.text)
+
+
+def made(ray: Cluster, name: str, *limit: str) -> tuple[str, int]:
+    """A key of the store that both replicas know, and how often it was answered until then."""
+    said = ray.rerankd("keys", "create", name, "--json", "--store", STORE, *limit)
+    key = json.loads(said)["key"]
+    answered = in_a_row = 0
+    while in_a_row < 8:  # HAProxy takes turns
+        is_good = ask(key) == 200
+        answered += is_good
+        in_a_row = in_a_row + 1 if is_good else 0
+    return key, answered
+
+
+def ask(key: str) -> int:
+    """The status of one request."""
+    headers = {"authorization": f"Bearer {key}"}
+    url = f"{URL}/v1/rerank"
+    return httpx2.post(url, json=SMALL, headers=headers, timeout=PATIENCE_S).status_code
+
+
+def test_a_limit_is_exact_over_both(ray: Cluster) -> None:
+    key, answered = made(ray, "daily", "--rpd", "40")
+    with ThreadPoolExecutor(8) as pool:
+        ends = Counter(pool.map(ask, [key] * 120))
+    assert answered + ends[200] == 40
+    assert set(ends) == {200, 429}
 
 
 def test_a_full_queue_is_our_503(ray: Cluster) -> None:
@@ -193,6 +258,12 @@ def test_a_killed_replica_fails_nobody_behind_a_route(ray: Cluster, tmp_path: Pa
         until(lambda: list(ray.replicas().values()).count("RUNNING") >= 2)
         answered = callers.answered
         until(lambda: callers.answered > answered + 100)
+    assert callers.failed == {}
+
+
+def test_work_that_waits_gets_a_replica_more(ray: Cluster) -> None:
+    with Callers(URL, KEY, BODY, count=8) as callers:
+        until(lambda: list(ray.replicas().values()).count("RUNNING") == 3)
     assert callers.failed == {}
 
 
