@@ -78,7 +78,9 @@ ONLY: dict[tuple[str, str], set[str]] = {
     ("store", "access"): {
         *("accounts", "key_feed", "key_rows", "keys", "limit_counts", "shared", "teams"),
     },
-    ("store", "accounts"): {"accounts", "budgets", "money", "prices", "verify"},
+    ("store", "accounts"): {
+        *("accounts", "budget_counts", "budgets", "money", "prices", "shared", "verify"),
+    },
     ("store", "settings"): {"accounts"},
     ("web", "accounts"): {"alerts", "budgets", "money", "own_usage", "prices", "reload", "state"},
     ("web", "store"): {

@@ -29,6 +29,12 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def not_at_midnight() -> None:
+    """Wait where a day of UTC ends within a minute: its counts would begin anew in between."""
+    while (left_s := 86_400 - time.time() % 86_400) < 60:
+        time.sleep(left_s)
+
+
 def metric(url: str, name: str) -> float:
     """One sample of /metrics; 0 when it is not there."""
     for line in httpx2.get(f"{url}/metrics", timeout=PATIENCE_S).text.splitlines():

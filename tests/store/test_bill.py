@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from pathlib import Path
 from random import Random
 
@@ -54,14 +55,11 @@ def requests(books: Books, random: Random) -> list[UsageRow]:
         status, degraded = random.choice([(200, "")] * 6 + [(200, "input-order"), (500, "")])
         stood_in = random.random() < 0.1
         account = books.open((EVERYBODY,), at_us)
-        account.begin(
-            model if stood_in else asked,
-            model,
-            [random.randrange(1, 300) for _ in range(random.choice([1, 3]))],
-        )
+        sizes = [random.randrange(1, 300) for _ in range(random.choice([1, 3]))]
+        asyncio.run(account.begin(model if stood_in else asked, model, sizes))
         tokens = random.randrange(10 ** random.randrange(1, 7))
         images = random.randrange(tokens + 1) if random.random() < 0.3 else 0
-        account.hold(model, tokens, images)
+        asyncio.run(account.hold(model, tokens, images))
         if degraded:
             account.settle_free(tokens)
         elif status == 200:

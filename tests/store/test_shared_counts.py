@@ -19,6 +19,7 @@ from rerankd.store import servers
 from rerankd.store.database import Database, open_database
 from rerankd.store.shared import SharedCounts
 from rerankd.store.tables import limit_inside, limit_used, server
+from tests.kit.live import not_at_midnight
 
 DAY_S = 86_400
 
@@ -45,6 +46,7 @@ async def nodes(
     url: str, count: int = 2, *, when_away: WhenAway = "refuse", wait_s: float = 60
 ) -> AsyncGenerator[Sequence[Node]]:
     """So many servers on one store."""
+    not_at_midnight()
     found: list[Node] = []
     databases = [open_database(url) for _ in range(count)]
     try:

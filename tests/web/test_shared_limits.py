@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rerankd.access.fields import KeyFields
+from rerankd.accounts.budget import Owner
+from rerankd.accounts.written import WrittenBudget
+from rerankd.store.budgets import BudgetRepo
 from rerankd.store.database import Database
 from rerankd.store.keys import KeyRepo
-from tests.kit.live import SLOW, in_flight, metric, rank, until
+from tests.kit.live import SLOW, in_flight, metric, not_at_midnight, rank, until
 from tests.kit.processes import PATIENCE_S, Server, serving, starting
 
 SHARED = "[store]\nshared = true\n[limits]\nwait_s = 60\n"
@@ -32,7 +35,11 @@ def server(url: str, folder: Path, name: str) -> Generator[Server]:
 def test_limits_hold_over_two_servers_and_what_a_killed_one_answered_is_free_again(
     database: Database, store_url: str, tmp_path: Path
 ) -> None:
+    not_at_midnight()
     _, daily = KeyRepo(database).create(KeyFields(name="daily", rpd=30))
+    row, paid = KeyRepo(database).create(KeyFields(name="paid"))
+    budget = WrittenBudget(unit="requests", amount=20, window="total")
+    BudgetRepo(database).set(Owner("key", row.id), budget)
     _, slow = KeyRepo(database).create(KeyFields(name="slow", in_flight=3))
     with (
         server(store_url, tmp_path, "a") as a,
@@ -47,6 +54,14 @@ def test_limits_hold_over_two_servers_and_what_a_killed_one_answered_is_free_aga
         assert found == {(200, None): 30, (429, "rpd"): 30}
         left = [r.headers["x-ratelimit-remaining-requests"] for r in answers]
         assert left.count("0") >= 31
+
+        asked = [pool.submit(rank, url, 1, key=paid) for url in urls]
+        found = Counter(each.result().status_code for each in asked)
+        while found[200] < 20:  # all of it was held, by requests that were then answered
+            assert rank(a.url, 1, key=paid).status_code == 200
+            found[200] += 1
+        assert found[200] == 20
+        assert [rank(url, 1, key=paid).status_code for url in (a.url, b.url)] == [402, 402]
 
         held = [pool.submit(rank, b.url, 1500, key=slow) for _ in range(3)]
         until(lambda: in_flight(b.url) == 3)

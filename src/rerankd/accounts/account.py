@@ -92,7 +92,7 @@ class Account:
         self._documents: Sequence[int] = ()
         self._entry = Entry()
 
-    def begin(self, asked: str, model: str, documents: Sequence[int]) -> None:
+    async def begin(self, asked: str, model: str, documents: Sequence[int]) -> None:
         """Reserve what is known before anything is tokenised.
 
         Args:
@@ -108,14 +108,14 @@ class Account:
         more: list[Unit] = ["tokens"]
         if price is not None and (price.terms.per_1m_input or price.terms.per_1m_image):
             more.append("money")
-        self._hold(_amounts(price, self._usage(price, 0, 0)), more)
+        await self._hold(_amounts(price, self._usage(price, 0, 0)), more)
 
-    def hold(self, model: str, tokens: int, image_tokens: int = 0) -> None:
+    async def hold(self, model: str, tokens: int, image_tokens: int = 0) -> None:
         """Reserve for exact counts of tokens, all stages so far together. Raises as `begin`."""
         price = self._price(model)
-        self._hold(_amounts(price, self._usage(price, tokens, image_tokens)))
+        await self._hold(_amounts(price, self._usage(price, tokens, image_tokens)))
 
-    def hold_estimate(self, model: str, tokens: int) -> None:
+    async def hold_estimate(self, model: str, tokens: int) -> None:
         """Reserve for a target whose tokens nobody counted; where another is asked, the larger.
 
         Raises:
@@ -123,7 +123,7 @@ class Account:
         """
         price = self._price(model)
         amounts = _amounts(price, self._usage(price, tokens, 0))
-        self._hold(Amounts(*map(max, amounts, self._held.amounts)))
+        await self._hold(Amounts(*map(max, amounts, self._held.amounts)))
 
     def settle(
         self, model: str, tokens: int, image_tokens: int = 0, *, tokens_from: TokensFrom = "exact"
@@ -194,6 +194,10 @@ class Account:
         """What the ledger is told."""
         return self._entry
 
+    def held_parts(self) -> tuple[tuple[str, int, int], ...]:
+        """Of which budgets that servers share its line is: name, start of the window, amount."""
+        return self._held.parts()
+
     def spend(self, line: int) -> None:
         """Its line is in the journal, at that place: what is held is spent."""
         self._held.spend(line)
@@ -211,9 +215,9 @@ class Account:
         units = searches(self._documents, price and price.terms)
         return PricedUsage(tokens, units, min(image_tokens, tokens))
 
-    def _hold(self, amounts: Amounts, more: Sequence[Unit] = ()) -> None:
+    async def _hold(self, amounts: Amounts, more: Sequence[Unit] = ()) -> None:
         try:
-            self._held.change(amounts, more=more)
+            await self._held.hold(amounts, more=more)
         except Exceeded as exceeded:
             self._held.settle(NONE)
             raise refusal(exceeded, self.at_us, self._books.currency) from None

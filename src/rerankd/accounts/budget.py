@@ -110,7 +110,7 @@ class Spending(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Count:
+class WindowCount:
     """What one window of a budget holds."""
 
     span: Span
@@ -119,22 +119,22 @@ class _Count:
 
 
 @dataclass(slots=True)
-class _Meter:
+class BudgetMeter:
     """A budget and the windows of it that a request may still fall in."""
 
     budget: Budget
     place: int  # of its unit in Amounts
-    counts: dict[int, _Count] = field(default_factory=dict[int, _Count])
-    newest: _Count | None = None
+    counts: dict[int, WindowCount] = field(default_factory=dict[int, WindowCount])
+    newest: WindowCount | None = None
     line: int = -1  # the last one of the journal that was recounted
 
-    def count(self, at_us: int, keep_us: int) -> _Count:
+    def count(self, at_us: int, keep_us: int) -> WindowCount:
         """The window of a moment; those that no request can be in any more are forgotten."""
         newest = self.newest
         if newest is not None and newest.span.has(at_us):
             return newest
         found = span(self.budget.window, at_us, self.budget.tz)
-        count = self.counts.setdefault(found.start_us, _Count(found))
+        count = self.counts.setdefault(found.start_us, WindowCount(found))
         if newest is None or found.start_us > newest.span.start_us:
             self.newest = count
             self.counts = {
@@ -144,7 +144,8 @@ class _Meter:
             }
         return count
 
-    def state(self, count: _Count) -> BudgetState:
+    def state(self, count: WindowCount) -> BudgetState:
+        """It in one of its windows."""
         return BudgetState(count.span, self.budget.amount, count.spent, count.reserved)
 
 
@@ -159,13 +160,13 @@ class Budgets:
         """
         self._keep_us = keep_us
         self.tell: Callable[[Level], None] = lambda _: None  # of one that is spent to ALERTS
-        self._meters: dict[Owner, tuple[_Meter, ...]] = {}
+        self._meters: dict[Owner, tuple[BudgetMeter, ...]] = {}
         self._undrained: deque[Spending] = deque()
         self.backlog: Callable[[], int] = lambda: 0  # of the journal, behind what the ledger has
         self.is_pinned = False  # the ledger is being read for a recount: forget no line
 
     def __iter__(self) -> Iterator[Budget]:
-        return (meter.budget for meter in self._all())
+        return (meter.budget for meter in self.meters())
 
     def use(self, budgets: Iterable[Budget]) -> tuple[Budget, ...]:
         """Take over other budgets; one that stays keeps its counts, also with another amount.
@@ -174,13 +175,13 @@ class Budgets:
             those that are new, or count something else: they know of nothing that was spent before
             this call until `recount`.
         """
-        known = {_counted(meter.budget): meter for meter in self._all()}
-        meters: dict[Owner, list[_Meter]] = {}
+        known = {_counted(meter.budget): meter for meter in self.meters()}
+        meters: dict[Owner, list[BudgetMeter]] = {}
         new: list[Budget] = []
         for budget in budgets:
             meter = known.get(_counted(budget))
             if meter is None:
-                meter = _Meter(budget, UNITS.index(budget.unit))
+                meter = BudgetMeter(budget, UNITS.index(budget.unit))
                 new.append(budget)
             meter.budget = budget
             meters.setdefault(budget.owner, []).append(meter)
@@ -195,7 +196,7 @@ class Budgets:
             line: the last line of this process' journal that is in the sums.
         """
         self.drained(line)
-        for meter in self._all():
+        for meter in self.meters():
             if (found := sums.get(meter.budget.ref)) is None:
                 continue
             count = meter.count(found[0], self._keep_us)
@@ -246,14 +247,15 @@ class Budgets:
     @property
     def windows(self) -> int:
         """How many are held in memory."""
-        return sum(len(meter.counts) for meter in self._all())
+        return sum(len(meter.counts) for meter in self.meters())
 
     @property
     def undrained(self) -> int:
         """How many requests are held in memory that the ledger may not have yet."""
         return len(self._undrained)
 
-    def _all(self) -> Iterator[_Meter]:
+    def meters(self) -> Iterator[BudgetMeter]:
+        """Of all budgets."""
         return (meter for meters in self._meters.values() for meter in meters)
 
 
@@ -265,13 +267,21 @@ class Reservation:
         budgets: Budgets,
         owners: tuple[Owner, ...],
         at_us: int,
-        held: tuple[tuple[_Meter, _Count], ...],
+        held: tuple[tuple[BudgetMeter, WindowCount], ...],
     ) -> None:
         self._budgets = budgets
-        self._held = held
+        self.held = held
         self.owners = owners
         self.at_us = at_us
         self.amounts = NONE
+
+    async def hold(self, amounts: Amounts, *, more: Sequence[Unit] = ()) -> None:
+        """As `change`; where servers share the counts, all of them are asked. Raises Exceeded."""
+        self.change(amounts, more=more)
+
+    def parts(self) -> tuple[tuple[str, int, int], ...]:
+        """What the line in the journal says of budgets that servers share: of none."""
+        return ()
 
     def change(self, amounts: Amounts, *, more: Iterable[Unit] = ()) -> None:
         """Hold these amounts instead, in all budgets or, when one has no room, in none.
@@ -286,7 +296,7 @@ class Reservation:
         """
         open_ended = {UNITS.index(unit) for unit in more}
         refused: list[Exceeded] = []
-        for meter, count in self._held:
+        for meter, count in self.held:
             place = meter.place
             state = meter.state(count)
             state = state._replace(reserved=state.reserved - self.amounts[place])
@@ -299,7 +309,7 @@ class Reservation:
 
     def settle(self, amounts: Amounts) -> None:
         """Hold what the request took in the end; never refused: it is done."""
-        for meter, count in self._held:
+        for meter, count in self.held:
             count.reserved += amounts[meter.place] - self.amounts[meter.place]
         self.amounts = amounts
 
@@ -316,7 +326,7 @@ class Reservation:
     def least_left(self, unit: Unit) -> int | None:
         """What is left of a unit where least of it is; None: no budget is in it."""
         place = UNITS.index(unit)
-        states = (meter.state(count) for meter, count in self._held if meter.place == place)
+        states = (meter.state(count) for meter, count in self.held if meter.place == place)
         return min((state.left for state in states), default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from rerankd.access.keys import Key
@@ -49,7 +49,7 @@ class Bill:
     def _account(self) -> Account | None:
         return self._trace.account
 
-    def begin(self, asked: str, model: str, documents: Sequence[int]) -> None:
+    async def begin(self, asked: str, model: str, documents: Sequence[int]) -> None:
         """Reserve what is known before anything is tokenised.
 
         Args:
@@ -61,7 +61,7 @@ class Bill:
             QuotaExceeded, RateLimited: a budget has no room.
         """
         if self._account is not None:
-            self._account.begin(asked, model, documents)
+            await self._account.begin(asked, model, documents)
         self._model = model
 
     async def here(self, model: str) -> None:
@@ -79,7 +79,7 @@ class Bill:
         async with self._turn:
             await self._charge.add(tokens)
             images = self._trace.cost.image_tokens
-            self._hold(lambda account: account.hold(self._model, self._charge.tokens, images))
+            await self._hold(lambda account: account.hold(self._model, self._charge.tokens, images))
 
     async def estimate(self, model: str, tokens: Callable[[], int]) -> int:
         """Take an estimate for an upstream's model, unless tokens were counted already.
@@ -90,14 +90,14 @@ class Bill:
         async with self._turn:
             if not self._charge.tokens:
                 await self._charge.add(tokens())
-            self._hold(lambda account: account.hold_estimate(model, self._charge.tokens))
+            await self._hold(lambda account: account.hold_estimate(model, self._charge.tokens))
             return self._charge.tokens
 
-    def _hold(self, hold: Callable[[Account], None]) -> None:
+    async def _hold(self, hold: Callable[[Account], Awaitable[None]]) -> None:
         if self._account is None:
             return
         try:
-            hold(self._account)
+            await hold(self._account)
         except RerankError:
             self._charge.give_back()
             raise

@@ -112,7 +112,7 @@ class Router:
             sizes = [len(request.documents) for request in requests]
             trace.stood_in = route is None and names.is_stood_in_for(asked)  # has no price now
             priced = model if trace.stood_in else asked or model
-            bill.begin(priced, "" if route else model, sizes)
+            await bill.begin(priced, "" if route else model, sizes)
             if route is not None and self._switch is not None:
                 return await self._switch.rerank(
                     Asked(route=route, call=call, wish=wish, bill=bill)
@@ -167,7 +167,7 @@ class Router:
             request=request, model=model, share=key.name, charge=bill.counted, trace=trace
         )
         with _given_back(bill):
-            bill.begin(model if trace.stood_in else asked or model, model, ())
+            await bill.begin(model if trace.stood_in else asked or model, model, ())
             found = await self._backend.embed(call)
             bill.answered_here()
         if not trace.stood_in:

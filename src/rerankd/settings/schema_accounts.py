@@ -58,15 +58,15 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: Annotated[
         bool,
         Meta(
-            description="Several servers share this store: limits hold for all of them together. "
-            "The same for all."
+            description="Several servers share this store: limits and budgets hold for all of them "
+            "together. The same for all."
         ),
     ] = False
     when_away: Annotated[
         Literal["refuse", "alone"],
         Meta(
             description="With `shared`, a request with a limit while the store is away: 503; or "
-            "counted by each server alone, up to its part of each limit."
+            "counted by each server alone, up to its part of each limit. Budgets: 503."
         ),
     ] = "refuse"
     currency: Annotated[

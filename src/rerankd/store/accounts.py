@@ -11,6 +11,7 @@ from rerankd.access.keys import Key
 from rerankd.accounts.account import Account, Attempt, Books, Entry
 from rerankd.accounts.budget import Budgets
 from rerankd.accounts.price import Price
+from rerankd.accounts.shared_budgets import SharedBudgets
 from rerankd.core.errors import Overloaded, StartError
 from rerankd.settings.schema_accounts import StoreSettings
 from rerankd.store.database import Database, StoreAway, open_database
@@ -42,11 +43,14 @@ class AccountStore:
         self.settings = settings
         self.database = database
         self.ledger = ledger
-        self.books = Books(Budgets(keep_us=_KEEP_US), currency=settings.currency)
+        self.shared = SharedCounts(database, ledger.journal.run) if settings.shared else None
+        budgets = Budgets(keep_us=_KEEP_US)
+        if self.shared is not None:
+            budgets = SharedBudgets(self.shared, keep_us=_KEEP_US)
+        self.books = Books(budgets, currency=settings.currency)
         self.watch = Watch(database, poll_s=settings.poll_s)
         self.metrics = LedgerMetrics(ledger.facts, lambda: self.watch.failures)
         self.money = Money(database, ledger.journal, self.books)
-        self.shared = SharedCounts(database, ledger.journal.run) if settings.shared else None
         self.written: Sequence[tuple[str, Price]] = ()  # prices of the settings, and where
         self._takes = True  # whether the last row could be kept
 
@@ -249,6 +253,7 @@ def row_of(record: RequestRecord, key: Key, at_us: int, account: Account | None 
         total_us=_us(record.total_s),
         client_net=record.client,
         tries=tuple(map(_try, entry.attempts)),
+        held=() if account is None else account.held_parts(),
     )
 
 

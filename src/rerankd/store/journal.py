@@ -52,6 +52,11 @@ class JournalFile:
         return self.path.name.removesuffix(SUFFIX)
 
     @property
+    def run(self) -> str:
+        """What the process is known by that wrote it."""
+        return self.name.rpartition("-")[0]
+
+    @property
     def is_done(self) -> bool:
         """Whether it can be deleted."""
         return self.is_sealed and self.drained >= self.size

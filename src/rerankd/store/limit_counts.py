@@ -13,7 +13,17 @@ import sqlalchemy as sa
 
 from rerankd.access.meters import Used
 from rerankd.access.rates import Spot
-from rerankd.access.shared import After, Before, RateStep, decided, needed
+from rerankd.access.shared import (
+    After,
+    Before,
+    Enter,
+    Leave,
+    Needed,
+    RateStep,
+    TakeTokens,
+    decided,
+    needed,
+)
 from rerankd.store.database import Database, HeldConnection
 from rerankd.store.servers import clock_us, is_there
 from rerankd.store.tables import limit_inside, limit_used, server
@@ -51,36 +61,9 @@ class LimitCounts:
         self._unsaid: set[bytes] = set()  # of `_own`, that the store does not know
         self._known: set[Spot] = set()  # that have a row
 
-    def settle(self, steps: Sequence[RateStep]) -> Settled:
-        """Do steps, all in one transaction.
-
-        Raises:
-            StoreAway: it is not known whether they were done.
-        """
-        need = needed(steps)
-        self._unsaid |= need.holders  # until it is known that the transaction was done
-        spots = need.spots | {_at_once(holder) for holder in need.holders}
-        while True:
-            self._make(spots - self._known)
-            with self._held.write() as connection:
-                rows = _locked(connection, spots)
-                if len(rows) == len(spots):
-                    counted = self._counted(connection, steps, need.holders, rows)
-                    break
-            self._known -= spots  # some were removed, unused for days
-        self._own = counted.own
-        self._unsaid.clear()
-        return counted
-
-    def left(self, holders: Iterable[bytes]) -> None:
-        """Requests have ended while the store was away: it is told with the next step."""
-        for holder in holders:
-            self._own[holder] -= 1
-            self._unsaid.add(holder)
-
-    def _make(self, spots: Iterable[Spot]) -> None:
-        """Make rows, before others are locked."""
-        spots = sorted(spots)
+    def prepare(self, steps: Sequence[RateStep]) -> None:
+        """Make the rows that steps need, before others are locked. Raises StoreAway."""
+        spots = sorted(_spots(needed(steps)) - self._known)
         if not spots:
             return
         new = insert_of(self._database, limit_used).on_conflict_do_nothing()
@@ -89,6 +72,35 @@ class LimitCounts:
                 new, [{"holder": h, "name": name, "used": 0.0, "at_us": 0} for h, name in spots]
             )
         self._known.update(spots)
+
+    def settle(self, connection: sa.Connection, steps: Sequence[RateStep]) -> Settled | None:
+        """Do steps; they are done when the transaction is. None: rows are not there any more."""
+        need = needed(steps)
+        spots = _spots(need)
+        self._unsaid |= need.holders  # until it is known that the transaction was done
+        rows = _locked(connection, spots)
+        if len(rows) == len(spots):
+            return self._counted(connection, steps, need.holders, rows)
+        self._known -= spots  # some were removed, unused for days
+        return None
+
+    def settled(self, done: Settled) -> None:
+        """The transaction is done."""
+        self._own = done.own
+        self._unsaid.clear()
+
+    def not_settled(self, steps: Sequence[RateStep]) -> None:
+        """It failed. Nothing was taken; what has ended is told with the next."""
+        for step in steps:
+            match step:
+                case Enter():
+                    step.holders = ()
+                case TakeTokens():
+                    step.day = None
+                case _:
+                    pass
+        for holder in [h for s in steps if isinstance(s, Leave) for h in s.entered.holders]:
+            self._own[holder] -= 1
 
     def _counted(
         self,
@@ -171,9 +183,10 @@ class LimitCounts:
             )
 
 
-def _at_once(holder: bytes) -> Spot:
-    """The row whose lock is that of a holder's requests at once."""
-    return holder, "in_flight"
+def _spots(need: Needed) -> set[Spot]:
+    """All rows of steps; one of them only to be locked, for a holder's requests at once."""
+    at_once: set[Spot] = {(holder, "in_flight") for holder in need.holders}
+    return need.spots | at_once
 
 
 def _locked(connection: sa.Connection, spots: Iterable[Spot]) -> Sequence[Any]:

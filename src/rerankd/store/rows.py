@@ -29,8 +29,8 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one request was, took and costs. No texts, no keys, no whole addresses.
 
     Times are microseconds, `*_us` of the clock since 1970; money is 10^-9 of the currency. Fields
-    are those of the table, but `tries`, which become rows of `attempt`; new ones have a default, so
-    that a journal of an older version can be read.
+    are those of the table, but `tries`, which become rows of `attempt`, and `held`; new ones have a
+    default, so that a journal of an older version can be read.
     """
 
     request_id: str
@@ -73,6 +73,9 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total_us: int = 0
     client_net: str = ""
     tries: tuple[AttemptRow, ...] = ()
+    # Of each budget that servers share: its name, start of the window, and what it took of it.
+    held: tuple[tuple[str, int, int], ...] = ()
 
 
-COLUMNS: Final = tuple(name for name in UsageRow.__struct_fields__ if name != "tries")
+_NO_COLUMNS: Final = {"tries", "held"}
+COLUMNS: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in _NO_COLUMNS)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from rerankd.core.errors import StartError
 from rerankd.store.database import Database
-from rerankd.store.tables import limit_inside, limit_used, server
+from rerankd.store.tables import budget_part, limit_inside, limit_used, server
 from rerankd.store.transfer import insert_of
 
 PROTOCOL: Final = 1  # of the counts: raised when servers before could not read them
@@ -86,4 +86,7 @@ def removed_old(connection: sa.Connection) -> None:
     connection.execute(sa.delete(server).where(server.c.seen_us < clock - _DAY_US))
     gone = limit_inside.c.server.not_in(sa.select(server.c.id))
     connection.execute(sa.delete(limit_inside).where(gone))
+    gone = budget_part.c.server.not_in(sa.select(server.c.id))
+    is_drained = budget_part.c.spent <= budget_part.c.drained
+    connection.execute(sa.delete(budget_part).where(gone, is_drained))
     connection.execute(sa.delete(limit_used).where(limit_used.c.at_us < clock - 2 * _DAY_US))

@@ -11,12 +11,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rerankd.access.meters import Used
 from rerankd.access.rates import Spot
-from rerankd.access.shared import CountsAway, Enter, Leave, RateStep, TakeTokens
-from rerankd.core.errors import RateLimited
+from rerankd.access.shared import CountsAway, RateStep
+from rerankd.accounts.budget import Level
+from rerankd.accounts.shared_budgets import (
+    Adjust,
+    BudgetSpot,
+    BudgetStanding,
+    BudgetStep,
+    Hold,
+    Spend,
+)
+from rerankd.core.errors import Overloaded
+from rerankd.store.budget_counts import BudgetCounts, BudgetsSettled
+from rerankd.store.budgets import BudgetRepo
 from rerankd.store.database import Database, HeldConnection, StoreAway
 from rerankd.store.limit_counts import LimitCounts, Settled
 from rerankd.store.servers import removed_old, said_gone, said_there
@@ -30,7 +42,46 @@ _AT_ONCE: Final = 500  # steps of one transaction
 _REMOVE_S: Final = 3600.0
 _LEAVE_S: Final = 3.0
 
+Step = RateStep | BudgetStep
 _Waiting = asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepsDone:
+    """What a transaction did."""
+
+    limits: Settled | None
+    budgets: BudgetsSettled | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepsByKind:
+    """The steps of a transaction, by what they are on."""
+
+    order: Sequence[bool]  # of all of them: whether it is one on budgets
+    rates: Sequence[RateStep]
+    budgets: Sequence[BudgetStep]
+
+    @classmethod
+    def of(cls, steps: Sequence[Step]) -> StepsByKind:
+        """Both parts of steps, each in its order."""
+        rates, budgets, order = list[RateStep](), list[BudgetStep](), list[bool]()
+        for step in steps:
+            is_budget = isinstance(step, Hold | Adjust | Spend)
+            order.append(is_budget)
+            if isinstance(step, Hold | Adjust | Spend):
+                budgets.append(step)
+            else:
+                rates.append(step)
+        return cls(order, rates, budgets)
+
+    def refused(self, done: StepsDone | None) -> Sequence[Exception | None]:
+        """Why each step was refused; None = it was not."""
+        if done is None:
+            return [CountsAway() for _ in self.order]
+        rates = iter(() if done.limits is None else done.limits.after.refused)
+        budgets = iter(() if done.budgets is None else done.budgets.taken.refused)
+        return [next(budgets if is_budget else rates) for is_budget in self.order]
 
 
 class SharedCounts:
@@ -48,12 +99,16 @@ class SharedCounts:
         self.id = server_id
         self.servers = 1
         self.seen: Callable[[float, Mapping[Spot, Used]], None] = lambda _, __: None
+        self.budgets_seen: Callable[[Mapping[BudgetSpot, BudgetStanding], Sequence[Level]], None]
+        self.budgets_seen = lambda _, __: None
         self.is_away = False
         self.alone = self.steps = self.transactions = self.failures = 0
         self._database = database
         self._held = HeldConnection(database)
+        self._repo = BudgetRepo(database)
         self._limits = LimitCounts(database, self._held, server_id)
-        self._queue: deque[tuple[RateStep, _Waiting | None]] = deque()
+        self._budgets = BudgetCounts(database, self._held, server_id)
+        self._queue: deque[tuple[Step, _Waiting | None]] = deque()
         self._wake = threading.Event()
         self._over = threading.Event()
         self._beat_at = self._remove_at = 0.0
@@ -70,11 +125,11 @@ class SharedCounts:
         self._deliver = deliver
         self._thread.start()
 
-    async def take(self, step: RateStep) -> None:
+    async def take(self, step: Step) -> None:
         """Do a step, and wait for it.
 
         Raises:
-            RateLimited: it is refused.
+            RateLimited, Exceeded: it is refused.
             CountsAway: it is not known whether it was done; it may yet be.
         """
         if self.is_away or self._over.is_set():
@@ -89,7 +144,16 @@ class SharedCounts:
             self._away(f"no answer within {self._wait_s:g} s")
             raise CountsAway from None
 
-    def post(self, step: RateStep) -> None:
+    async def take_budget(self, step: Hold) -> None:
+        """Do a step, and wait for it. Raises Exceeded, Overloaded."""
+        try:
+            await self.take(step)
+        except CountsAway as away:
+            raise Overloaded(
+                "The budgets of this key cannot be counted now.", retry_after_s=WAIT_S
+            ) from away
+
+    def post(self, step: Step) -> None:
         """Do a step after those before it, some time; none of it is refused."""
         self._queue.append((step, None))
         self._wake.set()
@@ -128,35 +192,59 @@ class SharedCounts:
     def _settle(self) -> bool:
         """Do the steps that wait, at most _AT_ONCE; whether the counts were there."""
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _AT_ONCE))]
-        steps = [step for step, _ in batch]
-        counted: Settled | None = None
+        parts = StepsByKind.of([step for step, _ in batch])
+        done: StepsDone | None = None
 
         def settle() -> None:
-            nonlocal counted
-            counted = self._limits.settle(steps)
+            nonlocal done
+            done = self._settled(parts)
 
         is_there = self._tried(settle)
-        self.steps += len(steps)
-        if counted is None:
-            self._limits.left(_not_counted(steps))
-        self._hand(lambda: self._told(batch, counted))
+        self.steps += len(batch)
+        if done is None:
+            self._limits.not_settled(parts.rates)
+            self._budgets.not_settled(parts.budgets)
+        refused = parts.refused(done)
+        self._hand(lambda: self._told(batch, refused, done))
         return is_there
 
+    def _settled(self, parts: StepsByKind) -> StepsDone:
+        """Do steps, all in one transaction. Raises StoreAway: nobody knows whether it was done."""
+        while True:
+            self._limits.prepare(parts.rates)
+            self._budgets.prepare(parts.budgets)
+            with self._held.write() as connection:
+                limits = self._limits.settle(connection, parts.rates) if parts.rates else None
+                budgets = None
+                if parts.budgets:
+                    budgets = self._budgets.settle(connection, parts.budgets)
+            is_limited = limits is not None or not parts.rates
+            if is_limited and (budgets is not None or not parts.budgets):
+                break
+        if limits is not None:
+            self._limits.settled(limits)
+        if budgets is not None:
+            self._budgets.settled(budgets)
+        return StepsDone(limits, budgets)
+
     def _told(
-        self, batch: Sequence[tuple[RateStep, _Waiting | None]], counted: Settled | None
+        self,
+        batch: Sequence[tuple[Step, _Waiting | None]],
+        refused: Sequence[Exception | None],
+        done: StepsDone | None,
     ) -> None:
         """Tell who waits; on the event loop."""
-        if counted is not None:
-            self.seen(counted.now_s, counted.after.counts)
-        for n, (_, done) in enumerate(batch):
-            if done is None or done.done():  # whoever waited is gone
+        if done is not None and done.limits is not None:
+            self.seen(done.limits.now_s, done.limits.after.counts)
+        if done is not None and done.budgets is not None:
+            self.budgets_seen(done.budgets.standing, done.budgets.taken.levels)
+        for (_, waiting), refusal in zip(batch, refused, strict=True):
+            if waiting is None or waiting.done():  # whoever waited is gone
                 continue
-            refused: RateLimited | CountsAway | None
-            refused = CountsAway() if counted is None else counted.after.refused[n]
-            if refused is None:
-                done.set_result(None)
+            if refusal is None:
+                waiting.set_result(None)
             else:
-                done.set_exception(refused)
+                waiting.set_exception(refusal)
 
     def _beat(self) -> None:
         """Say that this server is there. Raises StoreAway."""
@@ -166,6 +254,9 @@ class SharedCounts:
             if now >= self._remove_at:
                 removed_old(connection)
                 self._remove_at = now + _REMOVE_S
+            standing = self._budgets.all(connection)
+        self._budgets.keep_up(self._repo)
+        self._hand(lambda: self.budgets_seen(standing, ()))
         self._beat_at = now + HEARTBEAT_S
 
     def _end(self) -> None:
@@ -208,16 +299,3 @@ class SharedCounts:
             self._deliver(tell)
         except RuntimeError:  # the loop has ended
             return
-
-
-def _not_counted(steps: Sequence[RateStep]) -> list[bytes]:
-    """Forget what became of steps in a transaction that failed; holders of requests that ended."""
-    for step in steps:
-        match step:
-            case Enter():
-                step.holders = ()
-            case TakeTokens():
-                step.day = None
-            case _:
-                pass
-    return [h for step in steps if isinstance(step, Leave) for h in step.entered.holders]

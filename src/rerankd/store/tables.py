@@ -334,3 +334,26 @@ limit_inside: Final = Table(
     _needed("server", primary_key=True),
     _int("running"),
 )
+
+# What the ledger has of budgets that servers share, by budget and window.
+budget_count: Final = Table(
+    "budget_count",
+    METADATA,
+    _needed("ref", primary_key=True),
+    _int("start_us", primary_key=True),
+    _int("spent"),
+    _int("counted_us"),  # when that was summed; since then it is added to
+)
+
+# Beside that, by server: what requests in progress hold, what those that were answered took, and
+# how much of this is in the ledger. A server that is gone reserves nothing.
+budget_part: Final = Table(
+    "budget_part",
+    METADATA,
+    _needed("ref", primary_key=True),
+    _int("start_us", primary_key=True),
+    _needed("server", primary_key=True),
+    _int("reserved"),
+    _int("spent"),
+    _int("drained"),
+)

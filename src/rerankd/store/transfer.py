@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rerankd.store.budget_moves import locked_for_rows, move_held
 from rerankd.store.database import Database
 from rerankd.store.journal import Journal, JournalFile
 from rerankd.store.rows import COLUMNS, UsageRow
@@ -103,7 +104,9 @@ def _drain(database: Database, file: JournalFile, most: int) -> int:
                 _put_aside(file, at, line, str(error))
             at += len(line) + 1
         if lines:
+            locked_for_rows(connection)
             _write(database, connection, rows)
+            move_held(connection, file.run, [row for _, row in rows])
             _advance(database, connection, (file.name, at), [row for _, row in rows])
     file.drained = at
     return at - begin
