@@ -19,13 +19,14 @@ from rerankd.core.portable import ErrorForm, Portable, declared, decode, encode
 from rerankd.service.bodies import OfRequest
 
 # Folders whose modules need libraries that not every install has, and raise no errors of their own.
-_NOT_IMPORTED = ("rerankd.engines.torch", "rerankd.__main__")
+_NOT_IMPORTED = ("rerankd.engines.torch", "rerankd.adapters.ray")
 
 
 def classes() -> list[type[Portable]]:
     """All of the package, with those that no module here imports yet."""
     for module in pkgutil.walk_packages(rerankd.__path__, "rerankd."):
-        if not module.name.startswith(_NOT_IMPORTED):
+        is_program = module.name.endswith(".__main__")
+        if not is_program and not module.name.startswith(_NOT_IMPORTED):
             importlib.import_module(module.name)
     return sorted(Portable.classes.values(), key=lambda kind: kind.__name__)
 
