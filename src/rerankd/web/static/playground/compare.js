@@ -4,39 +4,31 @@ import { drawn, element, number } from "./dom.js";
 import { kendall, overlap } from "./measures.js";
 
 const orderOf = (result) => result.answer.results.map((hit) => hit.index);
-const WIDE = 150, LEFT = 70, TOP = 28;
-const MOST_NAME = 20; // characters above a column
+const HIGH = 20, LOW = 14, MANY = 25; // pixels of a rank; of one of many
 
-// Where each document stands with each model, joined by lines.
+// Where each document stands with each model, joined by lines: a column for each, in the middle of its card.
 function rankLines(results, orders, page) {
   const most = Math.max(...orders.map((list) => list.length));
-  const step = most > 25 ? 14 : 20;
-  const width = WIDE * (results.length - 1) + 2 * LEFT, height = TOP + step * most + 4;
-  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Ranks of each document by model; the table below has the same" });
-  svg.style.setProperty("max-width", `${width * 1.15}px`);
+  const step = most > MANY ? LOW : HIGH;
+  const svg = drawn("svg", { height: step * most, role: "img", "aria-label": "Ranks of each document by model; the table below has the same" });
   const ranks = orders.map((list) => new Map(list.map((index, i) => [index, i])));
-  const x = (i) => LEFT + WIDE * i, y = (rank) => TOP + step * rank + step / 2;
+  const x = (i) => `${(100 * (i + 0.5)) / results.length}%`, y = (rank) => step * rank + step / 2;
   for (const index of orders[0]) {
-    const group = drawn("g", { class: "line", "data-line": index });
+    const title = drawn("title", {});
+    title.textContent = `Document ${index + 1}: ${Array.from(page.sent[index].kind === "image" ? page.sent[index].name : page.sent[index].value).slice(0, 80).join("")}`;
+    const group = drawn("g", { class: "line", "data-line": index }, title);
+    const texts = [];
     ranks.forEach((rank, i) => {
       if (!rank.has(index)) return;
       const next = ranks[i + 1];
-      if (next?.has(index)) group.append(drawn("line", { x1: x(i) + 14, y1: y(rank.get(index)), x2: x(i + 1) - 14, y2: y(next.get(index)) }));
-      const label = drawn("text", { x: x(i), y: y(rank.get(index)) + 4, "text-anchor": "middle" });
-      label.textContent = String(index + 1);
-      group.append(label);
+      if (next?.has(index)) group.append(drawn("line", { x1: x(i), y1: y(rank.get(index)), x2: x(i + 1), y2: y(next.get(index)) }));
+      texts.push(drawn("text", { x: x(i), y: y(rank.get(index)) + 4, "text-anchor": "middle" }, String(index + 1)));
     });
-    const title = drawn("title", {});
-    title.textContent = `Document ${index + 1}: ${Array.from(page.sent[index].kind === "image" ? page.sent[index].name : page.sent[index].value).slice(0, 80).join("")}`;
-    group.prepend(title);
+    group.append(...texts); // on the ends of the lines
     svg.append(group);
   }
-  results.forEach((result, i) => {
-    const name = drawn("text", { class: `name m${result.number}`, x: x(i), y: 14, "text-anchor": "middle" });
-    name.textContent = result.model.length > MOST_NAME ? `${result.model.slice(0, MOST_NAME - 1)}…` : result.model;
-    svg.append(name);
-  });
-  return svg;
+  const names = results.map((result) => element("span", { class: `m${result.number}`, title: result.model }, result.model));
+  return element("div", { class: "ranks" }, element("div", { class: "names", "aria-hidden": "true" }, ...names), svg);
 }
 
 function rankTable(results, orders) {
