@@ -19,7 +19,7 @@ else
 This machine gives no network namespace, and Ray would listen on all of its interfaces. Behind a firewall that lets nobody in:
     RERANKD_CLUSTER_IN_THE_OPEN=1 tests/cluster/run.sh
 WORDS
-  exit 1
+  exit 77
 fi
 
 "$here/../../.ci/with_postgresql" true # installed, while there is a network
