@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Generator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from conftest import Opener
 from playwright.sync_api import Locator, Page, expect
-from watching import Scene, Somebody, run_curl
+from watching import Scene, Somebody, run_curl, until
 
 ANSWER_MS = 100  # from the server's answer to the screen
 _TRIES = 5
@@ -115,6 +120,44 @@ def test_a_file_is_dropped(visitor: Somebody, name: str, content: str, documents
     assert visitor.steps <= 4
 
 
+def png(width: int, height: int) -> bytes:
+    """A grey picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        sealed = kind + data
+        return struct.pack(">I", len(data)) + sealed + struct.pack(">I", zlib.crc32(sealed))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    lines = zlib.compress((b"\0" + b"\x80" * width) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+
+
+def test_an_image_is_seen_and_refused_at_its_place_by_a_model_of_texts(
+    open_server: Scene, opened: Opener, tmp_path: Path
+) -> None:
+    (tmp_path / "tower.png").write_bytes(png(40, 30))
+    with opened(open_server) as (page, watch):
+        watch.expected += [r"status of 400"]
+        visitor = Somebody(page)
+        visitor.open("/")
+        visitor.unfold("Paste or load several")
+        page.get_by_label("Files:").set_input_files(tmp_path / "tower.png")
+        place = page.get_by_role("group", name="Documents").get_by_role("listitem").nth(5)
+        thumbnail = place.get_by_role("img", name="tower.png")
+        expect(thumbnail).to_be_visible()
+        expect(place).to_contain_text("tower.png · 40 × 30 pixels")
+        expect(place).to_contain_text("No chosen model reads images")
+        visitor.press("Rerank")
+        said = page.get_by_role("group", name="Documents").get_by_role("alert")
+        expect(said).to_contain_text("documents[5]: is an image; rerankd-mini reads text only")
+        expect(place).to_have_class("wrong")
+        expect(hits(page)).to_have_count(0)
+        visitor.press("Remove document 6")
+        visitor.press("Rerank")
+        expect(hits(page)).to_have_count(5)
+        expect(said).to_have_count(0)
+
+
 def test_a_file_that_is_none_is_told_by_name(visitor: Somebody, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('"good"\nnot json\n', "utf-8")
     visitor.unfold("Paste or load several")
@@ -211,6 +254,34 @@ def test_a_server_with_keys_asks_for_one(kept: Scene, opened: Opener) -> None:
         stored = page.context.storage_state()
         assert kept.keys["shop"] not in json.dumps(stored)  # it is the tab's alone
         assert kept.keys["shop"] not in page.url
+
+
+def are_in_force(page: Page, kept: Scene) -> bool:
+    """Whether the prices have started: they do so some seconds after they are added."""
+    by = {"authorization": f"Bearer {kept.keys['operator']}"}
+    prices = page.request.get("/admin/v1/prices", headers=by).json()["data"]
+    return all(datetime.fromisoformat(each["starts"]) < datetime.now(UTC) for each in prices)
+
+
+def test_an_answer_tells_what_the_ledger_charged_for_it(kept: Scene, opened: Opener) -> None:
+    with opened(kept) as (page, watch):
+        watch.expected += [r"status of 401"]
+        until(lambda: are_in_force(page, kept))
+        visitor = Somebody(page)
+        visitor.open("/")
+        visitor.write("Key", kept.keys["shop"])
+        page.keyboard.press("Tab")
+        page.get_by_role("checkbox", name="search").check()
+        visitor.press("Rerank")
+        table = page.get_by_role("region", name="Side by side").get_by_role("table").first
+        of_mini, of_search = table.get_by_role("row").nth(1), table.get_by_role("row").nth(2)
+        expect(of_search).to_contain_text("0.002 USD")  # 2.00 for 1 000 searches
+        tokens = int(of_mini.get_by_role("cell").nth(4).inner_text())
+        charged = f"{Decimal(tokens) / 10**7:f} USD"  # 0.10 for 1 M tokens
+        expect(of_mini).to_contain_text(charged)
+        for model, told in (("rerankd-mini", charged), ("search", "0.002 USD")):
+            card = page.get_by_role("region", name=f"Answer of {model}")
+            expect(card).to_contain_text(re.compile(rf" · {re.escape(told)}"))
 
 
 def test_the_keyboard_is_enough(visitor: Somebody) -> None:
