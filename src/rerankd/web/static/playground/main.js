@@ -6,6 +6,7 @@ import { MOST, read, split, text, wire } from "./documents.js";
 import { byId as $, element, plural } from "./dom.js";
 import { Editor } from "./editor.js";
 import { collection, download, zipped } from "./export.js";
+import { fold, startFolding, unfold } from "./fold.js";
 import { decode, encode } from "./link.js";
 import { clearProblems, problem } from "./problems.js";
 import { shortened, snippet, SNIPPETS } from "./snippets.js";
@@ -24,9 +25,9 @@ const EXAMPLE = {
   ],
 };
 
-// sent: the documents of the shown answers; grades: document id -> grade.
+// sent: the documents of the shown answers; isEdited: the form, since it was sent; grades: document id -> grade.
 const page = {
-  served: [], results: [], sent: [], query: "", answers: 0, run: 0, grades: new Map(), beside: null, k: null,
+  served: [], results: [], sent: [], query: "", answers: 0, run: 0, isEdited: false, grades: new Map(), beside: null, k: null,
   notExplained: `No places and chunks: they come for up to ${MOST_EXPLAINED} documents, of a model of this server, with a key that may ask for them.`,
   grade: (index) => page.grades.get(page.sent[index].id) ?? 0,
   gradesByIndex: () => new Map(page.sent.map((each, i) => [i, page.grades.get(each.id) ?? 0])),
@@ -136,6 +137,7 @@ async function go(event) {
     return editor.focus(0);
   }
   const run = ++page.run;
+  page.isEdited = false;
   say(`Ranking ${plural(editor.documents.length, "document")} with ${plural(wanted.length, "model")} …`);
   $("go").setAttribute("aria-busy", "true");
   Object.assign(page, { sent: editor.documents.map((each) => ({ ...each })), query: $("query").value, results: [], answers: wanted.length, beside: null, k: null });
@@ -149,6 +151,7 @@ async function go(event) {
   const good = page.results.filter((result) => result.answer);
   tellRefusals();
   say(good.length ? good.map((result) => `${result.model}: document ${order(result)[0] + 1} first`).join("; ") : "Refused.");
+  if (good.length === wanted.length && !page.isEdited) fold(`${page.query} · ${plural(page.sent.length, "document")}`);
 }
 
 let comparing = 0;
@@ -212,6 +215,8 @@ async function save() {
 
 let pending = 0;
 function changed() {
+  page.isEdited = true;
+  unfold();
   $("count").textContent = String(editor.documents.length);
   clearTimeout(pending);
   pending = setTimeout(() => { $("snippet-text").textContent = shortened(program()); }, 120);
@@ -290,6 +295,7 @@ function start() {
   $("share").addEventListener("click", share);
   addEventListener("hashchange", () => { const found = decode(location.hash); if (found) { fill(found); listModels(found.models); } });
   drops();
+  startFolding();
   listModels(shared?.models);
 }
 

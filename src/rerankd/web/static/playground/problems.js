@@ -1,5 +1,7 @@
 // What is wrong, at the field that it is about; what no field is named for, above the button.
 
+import { unfold } from "./fold.js";
+
 const placeOf = (field) => document.querySelector(`[data-problem="${CSS.escape(field)}"]`) ?? document.querySelector('[data-problem=""]');
 
 // more: beside what stands there already, each sentence once.
@@ -19,7 +21,9 @@ export function problem(field, message, { more = false } = {}) {
       input.removeAttribute("aria-describedby");
     }
   }
-  if (message) place.closest("details")?.setAttribute("open", "");
+  if (!message) return;
+  unfold();
+  place.closest("details")?.setAttribute("open", "");
 }
 
 export function clearProblems() {
