@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from conftest import CHROMIUM, FLAGS, scene, signing_in
 from crawl import pages
+from forms import answered_forms
 from playwright.sync_api import Browser, Page, sync_playwright
 from watching import NARROW, WIDE, Scene
 
-Take = Callable[[Page, str], None]
+SIZES = (WIDE, NARROW)
+Take = Callable[..., None]
 
 
 def taking(out: Path) -> Take:
-    """What makes the four pictures of a page as it is now."""
+    """What makes the pictures of a page as it is now: two of each width."""
 
-    def take(page: Page, name: str) -> None:
-        for width, size in ((1440, WIDE), (360, NARROW)):
+    def take(page: Page, name: str, sizes: Sequence[dict[str, int]] = SIZES) -> None:
+        for size in sizes:
+            width = size["width"]
             page.set_viewport_size(size)
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -48,6 +51,9 @@ def console(browser: Browser, kept: Scene, who: str, take: Take) -> None:
     for path in pages(page):
         page.goto(path, wait_until="networkidle")
         take(page, f"{who}-{named(path)}")
+    if who == "operator":
+        for name in answered_forms(page):
+            take(page, f"{who}-{name}")
     page.context.close()
 
 
@@ -74,6 +80,10 @@ def others(browser: Browser, kept: Scene, at_home: Scene, take: Take) -> None:
     page.get_by_role("heading", name="Side by side").wait_for()
     page.get_by_role("button", name="Document 3 is relevant").first.click()
     take(page, "playground-two-models")
+    page.set_viewport_size(NARROW)
+    page.get_by_role("button", name="Rerank").click()
+    page.get_by_role("button", name="Query, documents, models", expanded=False).wait_for()
+    take(page, "playground-folded", [NARROW])
 
 
 def by_an_issuer(browser: Browser, issued: Scene, take: Take) -> None:

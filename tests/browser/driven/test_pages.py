@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Opener
 from crawl import pages
+from forms import answered_forms
 from playwright.sync_api import Page
 from watching import NARROW, WIDE, Scene
 
@@ -44,9 +45,12 @@ class Seen:
     shut: list[str] = field(default_factory=list)  # pages whose content no key gets to
 
     def look(self, page: Page, path: str) -> None:
-        """Everything about one page."""
-        page.set_viewport_size(WIDE)
+        """Everything about the page at a path."""
         page.goto(path, wait_until="networkidle")
+        self.look_at(page, path)
+
+    def look_at(self, page: Page, path: str) -> None:
+        """The page that is open, on a wide screen."""
         self.pages.append(path)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -58,6 +62,7 @@ class Seen:
         width = page.evaluate("() => document.documentElement.scrollWidth")
         if width > NARROW["width"]:
             self.wide.append(f"{path}: {width} px, {page.evaluate(_WIDEST)}")
+        page.set_viewport_size(WIDE)
 
     def _tab(self, page: Page, path: str) -> None:
         has_content = page.locator("main").locator("a[href], button, input:visible").count() > 0
@@ -113,6 +118,15 @@ def test_the_keyboard_gets_to_the_content_and_its_focus_is_seen(
 ) -> None:
     assert not seen(who).lost, "\n".join(seen(who).lost)
     assert not seen(who).shut, "\n".join(seen(who).shut)
+
+
+def test_what_forms_answer_with_is_as_good_a_page(kept: Scene, opened: Opener) -> None:
+    seen = Seen()
+    with opened(kept, by="operator") as (page, _):
+        page.context.add_init_script(AXE)
+        for name in answered_forms(page):
+            seen.look_at(page, name)
+    assert seen == Seen(pages=["key-made", "upstream-tested"])
 
 
 @pytest.mark.parametrize("path", ["/", "/ui"])
