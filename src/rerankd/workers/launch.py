@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,11 @@ from typing import Final, Protocol
 
 from rerankd.core.errors import StartError
 from rerankd.workers.shares import Cores
+
+# The server says when it is time. A terminal and systemd send these to all processes of a group.
+SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 # -P: no module of the folder that the server happens to be started in.
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "rerankd.workers")
@@ -97,6 +103,11 @@ async def launched(cores: Cores, log: str) -> tuple[WorkerProcess, socket.socket
 
 
 def _started(command: list[str], fd: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own program
-        command, pass_fds=[fd], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    """In a thread of its own: what it holds back, the process holds back until it ignores it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            command, pass_fds=[fd], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -18,14 +18,12 @@ from rerankd.service.lag import LoopLag
 from rerankd.service.local import ScoringParts, local_backend
 from rerankd.telemetry.logs import configure_logging
 from rerankd.workers.frames import Frames, most_bytes
+from rerankd.workers.launch import SIGNALS
 from rerankd.workers.messages import Setup, decode_to_worker
 from rerankd.workers.worker import Make, Worker
 
 _SETUP_BYTES: Final = 1 << 20
 _COLLECTED_AFTER: Final = 20_000  # as in a server: see cli.lean
-
-# The server says when it is time. A terminal and systemd send these to all processes of a group.
-_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def run(fd: int, cores: int, log: str, *, load: Callable[[Spec], Loaded] = load) -> None:
@@ -37,9 +35,9 @@ def run(fd: int, cores: int, log: str, *, load: Callable[[Spec], Loaded] = load)
         log: form of the log, as `server.log`.
         load: opens and checks a model.
     """
-    for name in _SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     use_at_most(cores)
     configure_logging(log)
     gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])
