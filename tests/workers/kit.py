@@ -59,6 +59,7 @@ class Inn:
     def __init__(self, load: Load = load) -> None:
         self.load = load
         self.workers: list[Inside] = []
+        self.loop = asyncio.get_running_loop()
         self.fails = False  # whether the system has no room for another one
 
     async def __call__(self, cores: Cores, log: str) -> tuple[WorkerProcess, socket.socket]:

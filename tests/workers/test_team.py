@@ -269,6 +269,113 @@ async def test_another_plan_is_served_by_all_workers_or_by_none() -> None:
         assert await team.rerank(call("one", model="other"))
 
 
+async def test_a_worker_that_ends_while_it_takes_a_plan_is_started_with_it() -> None:
+    inn, may = Inn(), threading.Event()
+    opened: list[str] = []
+
+    def slow(spec: Spec) -> Loaded:
+        opened.append(spec.name)
+        if len(opened) == 1:
+            may.wait(60)
+        return load(spec)
+
+    async with team_of(2, inn) as team:
+        inn.load = slow
+        changing = asyncio.create_task(team.swap(planned("m", "new")))
+        await until(lambda: opened == ["new"])
+        inn.workers[0].kill()
+        assert await team.rerank(call("one"))
+        may.set()
+        await changing
+        assert all(worker.models == ("m", "new") for worker in team.facts().workers)
+        await until(lambda: team.facts().workers[0].restarts == 1)
+        assert len(inn.workers) == 3  # not started twice
+        assert await team.rerank(call("one", model="new"))
+
+
+async def test_a_plan_that_ends_a_worker_twice_is_refused() -> None:
+    inn = Inn()
+
+    def lethal(spec: Spec) -> Loaded:
+        if spec.name == "new":
+            inn.loop.call_soon_threadsafe(inn.workers[-1 if len(inn.workers) > 2 else 0].kill)
+            time.sleep(0.05)
+        return load(spec)
+
+    async with team_of(2, inn) as team:
+        inn.load = lethal
+        with pytest.raises(StartError, match="Worker 0 ended"):
+            await team.swap(planned("m", "new"))
+        await until(lambda: [w.restarts for w in team.facts().workers] == [1, 0])
+        assert all(worker.models == ("m",) for worker in team.facts().workers)
+        assert await team.rerank(call("one"))
+
+
+async def test_a_plan_that_comes_while_a_worker_is_away_is_tried_by_it() -> None:
+    def refuses(spec: Spec) -> Loaded:
+        if spec.name == "new":
+            raise StartError("No room.")
+        return load(spec)
+
+    inn = Inn()
+    async with team_of(1, inn) as team:
+        inn.load = refuses
+        inn.workers[0].kill()
+        await until(lambda: team.facts().workers[0].state == "ended")
+        with pytest.raises(StartError, match="No room"):
+            await team.swap(planned("m", "new"))
+        assert team.names.models == ("m",)
+        assert await team.rerank(call("one"))
+
+
+async def test_a_worker_that_loads_makes_nobody_ill() -> None:
+    inn, may = Inn(), threading.Event()
+
+    def slow(spec: Spec) -> Loaded:
+        may.wait(60)
+        return load(spec)
+
+    async with team_of(2, inn) as team:
+        inn.load = slow
+        inn.workers[0].kill()
+        await until(lambda: len(inn.workers) == 3 and team.members[0].remote is not None)
+        verdicts: list[bool] = []
+        while team.members[0].verdict != {"m": "loading"}:
+            verdicts.append((await team.check()).ok)
+            await asyncio.sleep(0.02)
+        assert (await team.check()).ok
+        assert all(verdicts)
+        may.set()
+
+
+async def test_what_a_silent_worker_has_runs_on_another_and_is_charged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rerankd.workers.worker.TELL_S", 3600)
+    charged: list[int] = []
+
+    async def charge(tokens: int) -> None:
+        charged.append(tokens)
+
+    gates = Gates()
+    async with team_of(2, Inn(gates.load)) as team:
+        running = asyncio.create_task(team.rerank(call("a document", charge=charge)))
+        await until(lambda: sum(busy(team)) == 1 and bool(charged))
+        (first,) = (n for n, requests in enumerate(busy(team)) if requests)
+        silent = team.members[first].remote
+        assert silent is not None
+        for member in team.members:
+            assert member.remote is not None
+            member.remote.heard += 3600 if member.remote is not silent else -10
+        await until(lambda: busy(team)[1 - first] == 1)
+        assert team.facts().workers[first].state == "silent"
+        gates.open()
+        (ranking,) = await running
+        assert charged == [ranking.input_tokens]
+        worker = team.facts().workers[first]
+        assert (worker.reruns, worker.restarts, worker.running) == (1, 0, 0)
+
+
 async def test_a_start_that_fails_names_the_cause_and_leaves_no_worker() -> None:
     def fails(spec: Spec) -> Loaded:
         raise StartError(f"{spec.name} is damaged.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, cast
 import httpx2
 import pytest
 
+from rerankd.workers.launch import launched
+from rerankd.workers.shares import Cores
 from tests.kit.live import in_flight, metric, until
 from tests.kit.processes import PATIENCE_S, Server, serving
 
@@ -184,6 +187,50 @@ def test_a_reload_reaches_all_workers_and_a_drain_leaves_none(tmp_path: Path) ->
             assert [each.result().status_code for each in running] == [200] * 4
         assert server.process.wait(PATIENCE_S) == 0
         until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids))
+
+
+def test_a_worker_that_is_killed_amid_a_reload_costs_neither_a_request_nor_the_reload(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "rerankd.toml"
+    written = 'models = ["rerankd-lexical"{}]\n[server]\nport = 0\nworkers = 2\n'
+    file.write_text(written.format(""))
+    is_over = threading.Event()
+    with (
+        serving(["-m", "rerankd", "serve", "--config", str(file)]) as server,
+        ThreadPoolExecutor(4) as pool,
+    ):
+
+        def ask(client: int) -> set[int]:
+            found, number = set[int](), client
+            while not is_over.is_set():
+                number += 10
+                body = {"query": "bank", "documents": documents(40, number)}
+                found.add(ranked(server.url, body).status_code)
+            return found
+
+        asked = [pool.submit(ask, client) for client in range(4)]
+        second = workers(server)[1]["pid"]
+        file.write_text(written.format(', "rerankd-mini"'))
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "rerankd-mini" in workers(server)[0]["models"])
+        os.kill(second, signal.SIGKILL)  # the reload is there, or about to be
+        until(lambda: _is_replaced(server, second))
+        until(lambda: all("rerankd-mini" in each["models"] for each in workers(server)))
+        until(lambda: workers(server)[1]["restarts"] == 1)
+        is_over.set()
+        assert [each.result() for each in asked] == [{200}] * 4
+        body = {"model": "rerankd-mini", "query": "bank", "documents": documents(4)}
+        assert ranked(server.url, body).status_code == 200
+        assert server.stop() == 0
+
+
+async def test_signals_to_a_worker_that_begins_do_nothing() -> None:
+    process, connection = await launched(Cores(1, ()), "auto")
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(process.pid, each)
+    connection.close()
+    assert await process.end(PATIENCE_S) == 0
 
 
 def children(pid: int) -> list[str]:

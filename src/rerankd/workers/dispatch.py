@@ -18,11 +18,12 @@ from rerankd.workers.choice import Reckoning, soonest
 from rerankd.workers.forms import embedded_of, texts_form, work_form
 from rerankd.workers.member import Member
 from rerankd.workers.messages import CountedTokens, SpentSoFar, ToWorker
-from rerankd.workers.remote import WorkerLost
+from rerankd.workers.remote import WorkerLost, WorkerSilent
 
 A = TypeVar("A", messages.Ranked, messages.EmbeddedTexts)
 
 _RERUNS: Final = 2  # of a request: what has ended a third worker is probably the request
+_MOVES: Final = 2  # of a request: what silences a third worker stays until that one has done it
 
 
 class Dispatch:
@@ -80,13 +81,17 @@ class Dispatch:
         )
 
     async def _answered(self, way: _Way, question: Callable[[int], ToWorker], answer: type[A]) -> A:
-        lost, refused = 0, set[int]()
+        lost, moved, refused = 0, 0, set[int]()
         while True:
             there = await self._there(way.model)
             asked = there.keys() - refused or there.keys()
             number = way.choose({n: there[n].work_s for n in sorted(asked)})
             try:
+                way.is_movable = moved < _MOVES
                 return await self._asked(there[number], way, question, answer)
+            except WorkerSilent:
+                moved += 1
+                there[number].reruns += 1
             except WorkerLost:
                 lost += 1
                 there[number].reruns += 1
@@ -118,7 +123,12 @@ class Dispatch:
 
             way.begin()
             found = await remote.ask(
-                question, answer, counted=counted, passed=way.trace.passed, failed=way.spent
+                question,
+                answer,
+                counted=counted,
+                passed=way.trace.passed,
+                failed=way.spent,
+                is_movable=way.is_movable,
             )
             way.spent(found.spent)
             member.answered += 1
@@ -164,6 +174,7 @@ class _Way:
         self.trace: Trace = call.trace
         self.seconds = 0.0  # that it takes where it is sent
         self.is_refused = False  # by who charges for it
+        self.is_movable = True  # from a worker of which nothing is heard
         self._charge: Callable[[int], Awaitable[None]] = call.charge
         self._bytes = sum(map(len, texts))
         self._signed = signature(texts)

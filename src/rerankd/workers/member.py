@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -64,6 +64,7 @@ class Member:
         self.running = 0  # requests
         self.work_s = 0.0  # that these will take, about
         self.ready: frozenset[str] = frozenset()  # models that it has loaded
+        self.absent = asyncio.Event()  # there is no process, and its end is known
         self._lag_s = 0.0
         self._setup = setup
         self._cores = cores
@@ -136,9 +137,11 @@ class Member:
         Raises:
             StartError: it cannot serve that, or ended meanwhile.
         """
+        self.absent.clear()
         try:
             self._process, connection = await self._launch(self._cores, self._log)
         except OSError as error:
+            self.absent.set()
             raise StartError(f"Worker {self.number} cannot be started: {error}.") from None
         limits = self._setup.limits
         most = most_bytes(2 * limits.body_bytes, limits.inflight_bytes)
@@ -164,13 +167,26 @@ class Member:
     async def load(self) -> None:
         """Load checkpoints. Raises StartError."""
         if self.remote is not None:
-            await self._done(self.remote.ask(Load, Taken))
+            try:
+                await self.remote.ask(Load, Taken)
+            except WorkerLost:
+                raise self.ended_loading() from None
 
     async def swap(self, plan: ServingPlan) -> None:
-        """Serve another plan. Raises StartError; what was served stays."""
-        if self.remote is not None:
-            form = plan_form(plan)
-            await self._done(self.remote.ask(lambda n: Plan(n, form, "swap"), Taken))
+        """Serve another plan.
+
+        Raises:
+            StartError: it cannot; what was served stays.
+            WorkerLost: it has ended.
+        """
+        if self.remote is None:
+            raise WorkerLost
+        form = plan_form(plan)
+        await self.remote.ask(lambda n: Plan(n, form, "swap"), Taken)
+
+    def ended_loading(self) -> StartError:
+        """What a start fails with that its end has stopped."""
+        return StartError(f"Worker {self.number} ended while it loaded the models.")
 
     async def check(self) -> None:
         """Have it say whether every model scores: verdict."""
@@ -187,7 +203,9 @@ class Member:
         """Its connection has ended: the process' status, negative for a signal."""
         self.remote, self.facts, self.verdict, self.ready = None, None, {}, frozenset()
         process, self._process = self._process, None
-        return 0 if process is None else await process.end(_GOODBYE_S)
+        status = 0 if process is None else await process.end(_GOODBYE_S)
+        self.absent.set()
+        return status
 
     async def close(self) -> None:
         """Have it free its models and end."""
@@ -201,13 +219,6 @@ class Member:
                 self.kill()
             remote.abort()
         await self.gone()
-
-    async def _done(self, asked: Awaitable[Taken]) -> None:
-        """Raises StartError."""
-        try:
-            await asked
-        except WorkerLost:
-            raise StartError(f"Worker {self.number} ended while it loaded the models.") from None
 
     def _told(self, told: Standing) -> None:
         self.facts, self._lag_s = told.facts, told.lag_s

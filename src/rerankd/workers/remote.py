@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from enum import Enum
+from typing import Any, TypeVar
 
 from rerankd.core.portable import decode as decode_error
 from rerankd.workers.frames import Frames
@@ -30,11 +31,20 @@ from rerankd.workers.messages import (
 
 A = TypeVar("A", Ranked, EmbeddedTexts, Taken, Verdicts)
 
-_LOST: Final = None
-
 
 class WorkerLost(Exception):
     """The worker ended before it answered."""
+
+
+class WorkerSilent(Exception):
+    """Nothing is heard of the worker; others are there."""
+
+
+class _End(Enum):
+    """What there is instead of an answer."""
+
+    LOST = WorkerLost
+    SILENT = WorkerSilent
 
 
 class Remote:
@@ -55,8 +65,9 @@ class Remote:
         self._told = told
         self._fetched = fetched
         self._number = 0
-        self._asked: dict[int, asyncio.Queue[CountedTokens | Ended | None]] = {}
+        self._asked: dict[int, asyncio.Queue[CountedTokens | Ended | _End]] = {}
         self._passed: dict[int, Callable[[], None]] = {}
+        self._movable: set[int] = set()
         self._frames = Frames(most, self._received, self._gone)
 
     async def connect(self, connection: socket.socket) -> None:
@@ -76,6 +87,7 @@ class Remote:
         counted: Callable[[CountedTokens], Awaitable[None]] | None = None,
         passed: Callable[[], None] | None = None,
         failed: Callable[[SpentSoFar], None] | None = None,
+        is_movable: bool = False,
     ) -> A:
         """Ask, and wait for the answer. Whoever is cancelled, or refuses, has the worker stop.
 
@@ -85,9 +97,11 @@ class Remote:
             counted: pays for tokens, or refuses them by what it raises.
             passed: told when the request waits for its images.
             failed: told what a request took that has no answer.
+            is_movable: whether another worker may be asked instead; see hand_over.
 
         Raises:
             WorkerLost: it ended first.
+            WorkerSilent: it may be moved, and was handed over.
             Portable: what the worker raised; whatever `counted` raises.
         """
         if self.lost.is_set():
@@ -96,6 +110,8 @@ class Remote:
         said = self._asked[number] = asyncio.Queue()
         if passed is not None:
             self._passed[number] = passed
+        if is_movable:
+            self._movable.add(number)
         is_done = False
         try:
             self.say(question(number))
@@ -103,15 +119,23 @@ class Remote:
                 if counted is not None:
                     await counted(message)
                 self.say(Go(number))
-            is_done = True
+            is_done = message is not _End.SILENT
             if isinstance(message, Failed) and failed is not None and message.spent is not None:
                 failed(message.spent)
             return _answer(message, answer)
         finally:
             del self._asked[number]
             self._passed.pop(number, None)
+            self._movable.discard(number)
             if not is_done:
                 self.say(Cancel(number))
+
+    def hand_over(self) -> int:
+        """Have others asked for all that may be moved: how many requests these are."""
+        moved = len(self._movable)
+        while self._movable:
+            self._asked[self._movable.pop()].put_nowait(_End.SILENT)
+        return moved
 
     def abort(self) -> None:
         """Cut the connection; the worker ends."""
@@ -135,13 +159,13 @@ class Remote:
     def _gone(self) -> None:
         self.lost.set()
         for said in self._asked.values():
-            said.put_nowait(_LOST)
+            said.put_nowait(_End.LOST)
 
 
-def _answer(message: Ended | None, answer: type[A]) -> A:
-    """Raises WorkerLost, and what the worker raised."""
-    if message is None:
-        raise WorkerLost
+def _answer(message: Ended | _End, answer: type[A]) -> A:
+    """Raises WorkerLost, WorkerSilent, and what the worker raised."""
+    if isinstance(message, _End):
+        raise message.value
     if isinstance(message, Failed):
         raise decode_error(message.error)
     if not isinstance(message, answer):

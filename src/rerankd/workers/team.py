@@ -174,8 +174,7 @@ class WorkerTeam:
             try:
                 for member in self.members:
                     taken.append(member)
-                    await member.swap(self._precisions.plan_for(wanted, member.remote))
-                    self._note_precisions(member, wanted)
+                    await self._take(member, wanted)
             except StartError:
                 for member in taken[:-1]:
                     await self._back(member)
@@ -203,12 +202,29 @@ class WorkerTeam:
 
     async def _load_alike(self, member: Member) -> None:
         """Load the checkpoints in the precisions that another worker has found."""
-        await member.swap(self._precisions.plan_for(self._plan, member.remote))
+        try:
+            await member.swap(self._precisions.plan_for(self._plan, member.remote))
+        except WorkerLost:
+            raise member.ended_loading() from None
         await member.load()
 
     def _note_precisions(self, member: Member, plan: ServingPlan) -> None:
         if member.remote is not None:
             self._precisions.note(plan, member.facts, member.remote)
+
+    async def _take(self, member: Member, wanted: ServingPlan) -> None:
+        """A worker serves another plan; one that has ended, or ends with it, is started with it.
+
+        Raises:
+            StartError: it cannot, or has ended once more.
+        """
+        try:
+            await member.swap(self._precisions.plan_for(wanted, member.remote))
+        except WorkerLost:
+            await member.absent.wait()  # whoever keeps it has seen that
+            alike = self._precisions.plan_for(wanted, None)
+            await member.open(alike, loads=self._is_loaded)
+        self._note_precisions(member, wanted)
 
     async def _back(self, member: Member) -> None:
         """A worker serves the plan in force again; one that cannot is replaced by one that can."""
@@ -217,6 +233,8 @@ class WorkerTeam:
         except StartError as error:
             log_refusal("worker replaced", str(error), worker=member.number)
             member.kill()
+        except WorkerLost:
+            pass  # the next process serves that plan
 
     async def _keep(self, member: Member) -> None:
         """Replace a worker's process whenever it has ended."""
@@ -238,9 +256,10 @@ class WorkerTeam:
                 again_s = min(2 * again_s, _AGAIN_MOST_S)
                 try:
                     async with self._changing:
-                        alike = self._precisions.plan_for(self._plan, None)
-                        await member.open(alike, loads=self._is_loaded)
-                        self._note_precisions(member, self._plan)
+                        if member.remote is None:  # a change of the plan has not started it
+                            alike = self._precisions.plan_for(self._plan, None)
+                            await member.open(alike, loads=self._is_loaded)
+                            self._note_precisions(member, self._plan)
                 except StartError as error:
                     log_refusal(
                         "worker not started", str(error), worker=member.number, again_s=again_s
@@ -259,6 +278,17 @@ class WorkerTeam:
                     await remote.lost.wait()
             if member.silent_s > _DEAD_S:
                 member.kill()
+            elif member.is_silent and self._others_can(member) and (moved := remote.hand_over()):
+                reason = f"nothing was heard of it for {member.silent_s:.0f} s; others are asked"
+                log_refusal("requests moved", reason, worker=member.number, requests=moved)
+
+    def _others_can(self, member: Member) -> bool:
+        """Whether somebody of whom something is heard serves all that a worker does."""
+        return any(
+            not other.is_silent and all(map(other.has, member.ready))
+            for other in self.members
+            if other is not member
+        )
 
     def _started(self, member: Member) -> None:
         log_event("worker started", worker=member.number, pid=member.pid, restarts=member.restarts)
@@ -309,8 +339,9 @@ def _allowed() -> tuple[int, ...]:
 
 
 def _worst(states: Sequence[str]) -> str:
-    """One model's state, of those that its workers tell."""
-    return next((state for state in states if state != "ok"), "ok") if states else "loading"
+    """One model's state, of those that its workers tell; one that loads it takes it from nobody."""
+    ill = (state for state in states if state not in ("ok", "loading"))
+    return next(ill, "ok" if "ok" in states else "loading")
 
 
 def _settings_alone() -> ChangeRefused:
