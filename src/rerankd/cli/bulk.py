@@ -126,7 +126,10 @@ def bulk(  # noqa: PLR0913 - a parameter is a flag
     keep_going: KeepGoing = False,
     restart: Restart = False,
 ) -> None:
-    """Score a large file into a folder; run again, it goes on where it was."""
+    """Score a large file into a folder; run again, it goes on where it was.
+
+    Status 3 when some rows failed (errors.jsonl); 130 when it was interrupted.
+    """
     command = BulkCommand(
         input=Input(path=input, columns=tuple(columns or ()), topics=topics, documents=documents),
         out=out,
