@@ -40,6 +40,8 @@ def top(
 ) -> None:
     """Show how servers do now, from their /metrics; Ctrl-C ends it.
 
+    With --once: status 1 when a server did not answer.
+
     Parameters
     ----------
     urls
