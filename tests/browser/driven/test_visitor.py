@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Opener
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from watching import Scene, Somebody, run_curl, until
 
 ANSWER_MS = 100  # from the server's answer to the screen
@@ -59,6 +59,25 @@ def test_the_example_is_ranked(visitor: Somebody) -> None:
     expect(hits(visitor.page).first).to_contain_text("Tokyo is the capital of Japan")
     expect(hits(visitor.page).first.locator("mark").first).to_be_visible()
     assert visitor.steps <= 2
+
+
+def test_who_is_faster_than_the_list_of_models_is_answered(
+    open_server: Scene, opened: Opener
+) -> None:
+    with opened(open_server) as (page, _):
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/v1/models", hold)
+        somebody = Somebody(page)
+        somebody.open("/")
+        somebody.press("Rerank")
+        while not held:
+            page.wait_for_timeout(10)
+        held[0].continue_()
+        expect(hits(page)).to_have_count(5)
 
 
 def test_a_document_is_added(visitor: Somebody) -> None:

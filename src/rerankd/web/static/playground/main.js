@@ -72,7 +72,11 @@ async function load(files) {
 const chosen = () => [...$("models").querySelectorAll("input:checked")].map((box) => box.value);
 const cardOf = (id) => page.served.find((each) => each.id === id);
 
-async function listModels(wanted) {
+let listing = Promise.resolve(); // the models that were asked for last, settled when they are shown
+
+const listModels = (wanted) => (listing = showModels(wanted));
+
+async function showModels(wanted) {
   try {
     page.served = await servedModels();
     problem("model", page.served.length ? "" : "This key may use no model that ranks.");
@@ -130,6 +134,7 @@ async function answered(model, number) {
 async function go(event) {
   event.preventDefault();
   clearProblems();
+  await listing; // who is faster than the list means what it will say
   const wanted = chosen();
   if (!wanted.length) return problem("model", page.served.length ? "Choose at least one model." : "No model to ask.");
   if (editor.documents.length === 1 && editor.documents[0].value === "") {
