@@ -101,10 +101,6 @@ class _Requests:
             self._queue_seconds.of(model).observe(cost.queue_s)
             self._engine_seconds.of(model).observe(cost.engine_s)
 
-    def use_shared(self, shared: SharedMetrics) -> None:
-        """Show how the counts do that several servers share."""
-        self._registry.register(shared)
-
     def unrouted(self, status: int) -> None:
         self._unrouted.labels(str(status)).inc()
 
